@@ -1,0 +1,141 @@
+//! From nothing to every service in the registry.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use testkit::agent::FakeAgent;
+use testkit::consul::Consul;
+use testkit::engine::FakeEngine;
+use testkit::zookeeper::ZooKeeper;
+use zookeeper_client::{Acls, CreateMode};
+
+use crate::Bench;
+use crate::containers::{container, services};
+use crate::floor::{self, Cost};
+use crate::report::{Cell, median};
+use crate::subject::Subject;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const COLUMNS: [&str; 6] = ["containers / services", "registry", "program", "wall, s", "CPU, s", "peak memory, MB"];
+
+/// Against an agent that answers at once, and one that takes 5 ms.
+pub async fn doubles(bench: &mut Bench) {
+    bench.report.table("Cold start, doubles", &COLUMNS);
+    for count in [100, 1_000, 10_000] {
+        let engine = FakeEngine::start().await;
+        engine.populate(count, container);
+        for delay in [Duration::ZERO, Duration::from_millis(5)] {
+            let registry = if delay.is_zero() { "at once" } else { "5 ms a call" };
+            let connections: &[usize] = if delay.is_zero() { &[1, 2, 4] } else { &[4, 64] };
+            for &connections in connections {
+                let costs = repeat_floor(&engine, delay, connections, bench.repeat).await;
+                row(bench, count, registry, &format!("bare client, {connections} connections"), &costs);
+            }
+            let mut costs: Vec<_> = bench.subjects.iter().map(|_| Vec::new()).collect();
+            for _ in 0..bench.repeat {
+                for (subject, costs) in bench.subjects.clone().iter().zip(&mut costs) {
+                    let agent = FakeAgent::start().await;
+                    agent.set_delay(delay);
+                    let running = subject.run(&engine.host(), &agent.uri(), &[]);
+                    assert!(agent.holds(services(count), PATIENCE).await, "{} of it: {}", agent.len(), running.tail());
+                    let wall = running.began.elapsed().as_secs_f64();
+                    costs.push(Cost { wall, cpu: running.cpu(), peak: running.peak() });
+                }
+            }
+            for (subject, costs) in bench.subjects.clone().iter().zip(&costs) {
+                row(bench, count, registry, subject.name, costs);
+            }
+        }
+    }
+}
+
+async fn repeat_floor(engine: &FakeEngine, delay: Duration, connections: usize, repeat: usize) -> Vec<Cost> {
+    let mut costs = Vec::new();
+    for _ in 0..repeat {
+        let agent = FakeAgent::start().await;
+        agent.set_delay(delay);
+        let (host, address) = (engine.host(), agent.address().to_string());
+        costs.push(tokio::task::spawn_blocking(move || floor::cold_start(&host, &address, connections)).await.unwrap());
+    }
+    costs
+}
+
+fn row(bench: &mut Bench, count: usize, registry: &str, program: &str, costs: &[Cost]) {
+    let middle = |part: fn(&Cost) -> f64| median(costs.iter().map(part).collect());
+    bench.report.row([
+        format!("{count} / {}", services(count)).into(),
+        registry.into(),
+        program.into(),
+        Cell::Number(middle(|cost| cost.wall), 3),
+        Cell::Number(middle(|cost| cost.cpu), 3),
+        Cell::Number(middle(|cost| cost.peak), 1),
+    ]);
+}
+
+/// Against real servers, each empty at the start of a run.
+pub async fn real(bench: &mut Bench) {
+    bench.report.table("Cold start, real registries", &COLUMNS);
+    // Ten thousand containers keep a Consul agent busy for minutes, whoever registers them.
+    for count in [100, 1_000] {
+        let engine = FakeEngine::start().await;
+        engine.populate(count, container);
+        let consul = Consul::start().await;
+        let (host, address) = (engine.host(), consul.address().to_string());
+        let cost = tokio::task::spawn_blocking(move || floor::cold_start(&host, &address, 4)).await.unwrap();
+        row(bench, count, "Consul 1.8.7", "bare client, 4 connections", &[cost]);
+        drop(consul);
+        for subject in bench.subjects.clone() {
+            let consul = Consul::start().await;
+            let cost = cold(&subject, &engine, &consul.uri(), count).await;
+            row(bench, count, "Consul 1.8.7", subject.name, &[cost]);
+        }
+    }
+    for count in [100, 1_000, 10_000] {
+        let engine = FakeEngine::start().await;
+        engine.populate(count, container);
+        for subject in bench.subjects.clone() {
+            let server = ZooKeeper::start().await;
+            let uri = format!("zookeeper://{}/services", server.address());
+            let cost = cold(&subject, &engine, &uri, count).await;
+            row(bench, count, "ZooKeeper 3.8", subject.name, &[cost]);
+        }
+        let server = ZooKeeper::start().await;
+        let wall = zookeeper_floor(&server, services(count)).await;
+        bench.report.row([
+            format!("{count} / {}", services(count)).into(),
+            "ZooKeeper 3.8".into(),
+            "bare client, the writes alone, 128 in flight".into(),
+            Cell::Number(wall, 3),
+            Cell::None,
+            Cell::None,
+        ]);
+    }
+}
+
+/// Runs a program until it says that all is there.
+async fn cold(subject: &Subject, engine: &FakeEngine, uri: &str, count: usize) -> Cost {
+    let running = subject.run(&engine.host(), uri, &[]);
+    let wall = running.adds(services(count), PATIENCE).await;
+    let wall = wall.unwrap_or_else(|| panic!("{} added: {}", running.added().0, running.tail()));
+    Cost { wall, cpu: running.cpu(), peak: running.peak() }
+}
+
+/// As many nodes as there are services, created on one connection with 128 in flight.
+async fn zookeeper_floor(server: &ZooKeeper, count: usize) -> f64 {
+    let client = server.client().await;
+    client.create("/floor", b"", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    let began = Instant::now();
+    stream::iter(0..count)
+        .map(|number| {
+            let client = client.clone();
+            async move {
+                let path = format!("/floor/{number}");
+                client.create(&path, &[b'x'; 180], &CreateMode::Ephemeral.with_acls(Acls::anyone_all())).await.unwrap();
+            }
+        })
+        .buffer_unordered(128)
+        .collect::<()>()
+        .await;
+    began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,233 @@
+//! Many hosts on one cluster: all of them begin at once, and then it comes back with nothing in it.
+//!
+//! A host is a keeper in this process, with a registry and connections of its own, as the program has one: what the
+//! cluster sees is the same, and five hundred of them fit on one machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use registrator::bridge::desired::{Update, Want};
+use registrator::bridge::keeper::{Command, Keeper};
+use registrator::bridge::plan::{Rules, Scope};
+use registrator::config::{Deregister, OnShutdown, RegistryConfig};
+use registrator::container::{Health, Protocol};
+use registrator::registry::{Canonical, Entry, Policy, Registry, RegistryError, open};
+use registrator::service::{Origin, Service};
+use testkit::etcd::{EtcdServer, Options};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Bench;
+use crate::report::Cell;
+
+/// Services of each host.
+const SERVICES: usize = 50;
+/// How long the fleet may take to be whole.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub async fn measure(bench: &mut Bench) {
+    bench.report.table(
+        "A fleet on three servers of etcd, 50 services on each host",
+        &[
+            "hosts / services",
+            "what happens",
+            "whole after, s",
+            "services there by then",
+            "reads",
+            "writes",
+            "most writes in a second",
+        ],
+    );
+    for hosts in [50, 200, 500] {
+        let mut servers = EtcdServer::cluster(Options::default()).await;
+        let endpoints: Vec<_> = servers.iter().map(|server| server.address().to_string()).collect();
+        let uri = format!("etcd3://{}/fleet", endpoints.join(","));
+        let fleet = Fleet::start(hosts, &uri);
+        let row = fleet.becomes_whole(&servers[0]).await;
+        bench.report.row(cells(hosts, "all begin at once", row));
+        EtcdServer::restart_cluster(&mut servers, true).await;
+        let row = fleet.becomes_whole(&servers[0]).await;
+        bench.report.row(cells(hosts, "the cluster comes back empty", row));
+        fleet.stop.cancel();
+    }
+}
+
+/// Hosts that run.
+struct Fleet {
+    hosts: usize,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+}
+
+/// What they asked of the registry.
+#[derive(Default)]
+struct Counts {
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+}
+
+/// How it became whole.
+struct Row {
+    whole: Option<f64>,
+    there: usize,
+    reads: usize,
+    writes: usize,
+    peak: usize,
+}
+
+fn cells(hosts: usize, what: &str, row: Row) -> Vec<Cell> {
+    vec![
+        format!("{hosts} / {}", hosts * SERVICES).into(),
+        what.into(),
+        row.whole.map_or_else(|| format!("not in {} s", PATIENCE.as_secs()).into(), |took| Cell::Number(took, 1)),
+        row.there.into(),
+        row.reads.into(),
+        row.writes.into(),
+        row.peak.into(),
+    ]
+}
+
+impl Fleet {
+    fn start(hosts: usize, uri: &str) -> Self {
+        let fleet = Self { hosts, counts: Arc::default(), stop: CancellationToken::new() };
+        for host in 0..hosts {
+            let owner = format!("host{host}");
+            let config = RegistryConfig {
+                uri: uri.to_owned(),
+                owner: owner.clone(),
+                record_owner: true,
+                ttl: None,
+                ttl_refresh: None,
+                environment: Arc::default(),
+            };
+            let registry = Counted { registry: open(&config).unwrap(), counts: Arc::clone(&fleet.counts) };
+            let rules = Rules {
+                owner,
+                hostname: format!("host{host}"),
+                policy: Policy::Sync,
+                deregister: Deregister::Always,
+                on_shutdown: OnShutdown::Keep,
+            };
+            let (commands, receiver) = mpsc::unbounded_channel();
+            let updates: Vec<_> = (0..SERVICES).map(|number| update(host, number)).collect();
+            let _ = commands.send(Command::Update(updates.into()));
+            let _ = commands.send(Command::Compare(Scope { complete: true, cleanup: false }));
+            let stop = fleet.stop.clone();
+            tokio::spawn(async move {
+                Keeper::new(uri_of(host), Arc::new(registry), rules).run(receiver, stop).await;
+                // Kept until then: a bridge that is gone ends its keepers.
+                drop(commands);
+            });
+        }
+        fleet
+    }
+
+    /// Waits until every service is there, and tells what that took from now on.
+    async fn becomes_whole(&self, server: &EtcdServer) -> Row {
+        let (reads, writes) = self.counts.now();
+        let began = Instant::now();
+        let (mut last, mut peak, mut there) = (writes, 0, 0);
+        let mut whole = None;
+        while whole.is_none() && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.counts.now().1;
+            peak = peak.max(now - last);
+            last = now;
+            there = tokio::task::block_in_place(|| count(server)).unwrap_or(there);
+            whole = (there == self.hosts * SERVICES).then(|| began.elapsed().as_secs_f64());
+        }
+        let (all_reads, all_writes) = self.counts.now();
+        Row { whole, there, reads: all_reads - reads, writes: all_writes - writes, peak }
+    }
+}
+
+impl Counts {
+    fn now(&self) -> (usize, usize) {
+        (self.reads.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
+    }
+}
+
+fn uri_of(host: usize) -> String {
+    format!("etcd3://…/fleet of host{host}")
+}
+
+/// How many entries there are; `None` while the server does not answer.
+fn count(server: &EtcdServer) -> Option<usize> {
+    let said = server.try_ctl(&["get", "/fleet/", "--prefix", "--count-only", "--write-out=fields"]).ok()?;
+    said.lines().find_map(|line| line.strip_prefix("\"Count\" : "))?.trim().parse().ok()
+}
+
+fn update(host: usize, number: usize) -> Update {
+    let service = Service {
+        id: format!("host{host}:c{number}:80"),
+        name: format!("app{number}"),
+        address: format!("10.0.{}.{}", host / 250, host % 250),
+        port: 20_000 + u16::try_from(number).unwrap(),
+        protocol: Protocol::Tcp,
+        tags: Vec::new(),
+        attributes: BTreeMap::new(),
+        ttl: None,
+        check: None,
+        health: Health::None,
+        origin: Origin {
+            container: format!("{host:012x}{number:052x}").as_str().into(),
+            created: String::new(),
+            hostname: format!("c{number}"),
+            exposed_port: 80,
+        },
+    };
+    Update { source: service.source(), want: Want::Registered(Arc::new(service)) }
+}
+
+/// A registry that counts what is asked of it.
+struct Counted {
+    registry: Arc<dyn Registry>,
+    counts: Arc<Counts>,
+}
+
+impl Counted {
+    fn write(&self, count: usize) {
+        self.counts.writes.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Registry for Counted {
+    fn canonical(&self, service: &Service) -> Canonical {
+        self.registry.canonical(service)
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        self.registry.ping().await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.counts.reads.fetch_add(1, Ordering::Relaxed);
+        self.registry.entries().await
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.write(services.len());
+        self.registry.register(services).await
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        self.write(entries.len());
+        self.registry.deregister(entries).await
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        self.registry.refresh_interval(service)
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.registry.refresh(services).await
+    }
+
+    async fn changed(&self) {
+        self.registry.changed().await;
+    }
+}

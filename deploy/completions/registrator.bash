@@ -1,0 +1,36 @@
+# bash completion for registrator
+_registrator() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    if [[ $current == = ]]; then
+        current=
+    elif [[ $previous == = ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    case $previous in
+        -ip | --ip) return ;;
+        -useIpFromLabel | --useIpFromLabel) return ;;
+        -tags | --tags) return ;;
+        -hostname | --hostname) return ;;
+        -ttl | --ttl) return ;;
+        -ttl-refresh | --ttl-refresh) return ;;
+        -resync | --resync) return ;;
+        -deregister | --deregister) mapfile -t COMPREPLY < <(compgen -W 'always on-success never' -- "$current"); return ;;
+        -drain | --drain) return ;;
+        -on-shutdown | --on-shutdown) mapfile -t COMPREPLY < <(compgen -W 'keep deregister critical' -- "$current"); return ;;
+        -removal-guard | --removal-guard) return ;;
+        -owner | --owner) return ;;
+        -retry-attempts | --retry-attempts) return ;;
+        -retry-interval | --retry-interval) return ;;
+        -log-format | --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
+        -log-level | --log-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error' -- "$current"); return ;;
+        -generate | --generate) mapfile -t COMPREPLY < <(compgen -W 'man bash zsh fish reference' -- "$current"); return ;;
+    esac
+    if [[ $current == -* ]]; then
+        current=${current#-}
+        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
+    else
+        compopt -o nospace
+        mapfile -t COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// embedded:// skydns2:// coredns:// zookeeper:// zookeeper-tls://' -- "$current")
+    fi
+}
+complete -F _registrator registrator

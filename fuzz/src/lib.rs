@@ -1,0 +1,36 @@
+//! What the fuzz targets do with their bytes, one file for each; `fuzz_targets/` hands them to libFuzzer.
+//!
+//! They stand apart from it so that the project's own tests can run every target over its seeds
+//! (`tests/fuzz_seeds.rs`): a target cannot rot, and what one has found stays fixed.
+
+pub mod cli;
+pub mod dns;
+pub mod docker_host;
+pub mod engine;
+pub mod events;
+pub mod filter;
+pub mod http_query;
+pub mod inspect;
+pub mod metadata;
+pub mod template;
+pub mod uri;
+pub mod words;
+
+/// A target's name, and what it does with an input; it panics where a promise is broken.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("cli", cli::run),
+    ("dns", dns::run),
+    ("docker_host", docker_host::run),
+    ("engine", engine::run),
+    ("events", events::run),
+    ("filter", filter::run),
+    ("http_query", http_query::run),
+    ("inspect", inspect::run),
+    ("metadata", metadata::run),
+    ("template", template::run),
+    ("uri", uri::run),
+    ("words", words::run),
+];

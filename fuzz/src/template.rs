@@ -1,0 +1,58 @@
+//! Whatever is given as `-tags` parses or is refused, and whatever a container is, it makes tags or says why not.
+//!
+//! The input is a template, and behind its first NUL the inspect result: JSON, or one value of a label.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use registrator::container::{Container, NetworkMode, State};
+use registrator::template::{ForcedTags, TemplateError};
+use serde_json::{Value, json};
+
+/// Runs the target on one input.
+pub fn run(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (template, inspect) = text.split_once('\0').unwrap_or((&text, "{}"));
+    // Requests to wherever would be found are none of a fuzzer's business.
+    if template.contains("httpGet") {
+        return;
+    }
+    let outcome = ForcedTags::parse(template).and_then(|tags| tags.evaluate(&container(inspect)));
+    match outcome {
+        Ok(tags) => assert!(!tags.iter().any(String::is_empty), "an empty tag: {tags:?}"),
+        Err(error) => assert_reason(&error),
+    }
+}
+
+/// A reason is one short line.
+fn assert_reason(error: &TemplateError) {
+    let line = error.to_string();
+    assert!(!line.contains(char::is_control) && line.chars().count() < 300, "{line:?}");
+}
+
+fn container(inspect: &str) -> Container {
+    let inspect: Value = serde_json::from_str(inspect).unwrap_or_else(|_| {
+        json!({
+            "Id": "0123456789abcdef",
+            "Name": inspect,
+            "Config": {"Env": ["A=b", inspect], "Labels": {"a": inspect}},
+            "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
+        })
+    });
+    Container {
+        id: "0123456789abcdef".into(),
+        name: "web".to_owned(),
+        image: "nginx".to_owned(),
+        hostname: "inside".to_owned(),
+        env: Vec::new(),
+        labels: BTreeMap::new(),
+        network_mode: NetworkMode::Host,
+        networks: BTreeMap::new(),
+        ports: Vec::new(),
+        state: State::Created,
+        created: String::new(),
+        started: String::new(),
+        stop: registrator::container::Stop::default(),
+        inspect: Some(Arc::new(inspect)),
+    }
+}

@@ -1,0 +1,360 @@
+//! Containers → the set of services that should exist.
+//!
+//! Holds what the watch last said of each container, and answers every change with the services
+//! whose standing it changed, so that the cost of an event does not grow with what stands.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::tagging::Tagged;
+use crate::config::{Deregister, ServiceConfig};
+use crate::container::{Container, ContainerId, NetworkMode, State};
+use crate::service::describe::{Neighbours, describe};
+use crate::service::{Service, Source};
+
+/// What should become of the entry of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// It should be there, just so.
+    Registered(Arc<Service>),
+    /// It should be there, just so, and not be used: its container is paused.
+    Paused(Arc<Service>),
+    /// Whatever is there stays, should not be used, and is no longer refreshed.
+    Kept(Arc<Service>, Kept),
+    /// It should not be there.
+    Absent,
+    /// The same, as far as a list of containers can say: no event told of its container's end.
+    Missing,
+    /// Whatever is there stays, and nobody will look after it: its container is gone (`-deregister never`).
+    Forgotten,
+}
+
+/// Why an entry stays whose service can no longer be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// Its container failed (`-deregister on-success`). For `-cleanup`, nothing stands behind it.
+    Failed,
+    /// Its container ended, and is still there (`-deregister never`).
+    Ended,
+    /// Its container was told to stop (`-drain`). Removed at once where there is no health.
+    Draining,
+}
+
+/// The new standing of what one port of one container offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The port.
+    pub source: Source,
+    /// What should become of its service.
+    pub want: Want,
+}
+
+/// The services that should exist, and the containers that they come from.
+#[derive(Debug)]
+pub struct Desired {
+    config: ServiceConfig,
+    deregister: Deregister,
+    host_address: String,
+    containers: Containers,
+    /// Containers that share the network of another, and so change with it.
+    sharing: BTreeSet<ContainerId>,
+}
+
+/// A container as it was last described.
+#[derive(Debug)]
+struct Known {
+    tagged: Tagged,
+    /// It was told to stop.
+    draining: bool,
+    offers: Offers,
+    remarks: Vec<Remark>,
+}
+
+/// What a container offers, port by port; never [`Want::Absent`].
+type Offers = BTreeMap<Source, Want>;
+
+/// Something to say about a container, once.
+#[derive(Debug, PartialEq, Eq)]
+enum Remark {
+    Ignored(String),
+    Note(String),
+}
+
+impl Desired {
+    /// Nothing runs yet. `host_address` is where the host is reached when no other rule applies.
+    #[must_use]
+    pub fn new(config: ServiceConfig, deregister: Deregister, host_address: String) -> Self {
+        Self { config, deregister, host_address, containers: Containers::default(), sharing: BTreeSet::new() }
+    }
+
+    /// Takes what was just seen of a container.
+    pub fn set(&mut self, tagged: Tagged) -> Vec<Update> {
+        let id = tagged.container.id.clone();
+        self.store(tagged);
+        let mut updates = self.redescribe(&id);
+        for sharer in self.sharers_of(&id) {
+            updates.extend(self.redescribe(&sharer));
+        }
+        updates
+    }
+
+    /// The container was told to stop, or has turned out to run on.
+    pub fn drain(&mut self, id: &ContainerId, draining: bool) -> Vec<Update> {
+        match self.containers.by_id.get_mut(id) {
+            Some(known) if known.draining != draining => {
+                known.draining = draining;
+                self.redescribe(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The container is gone.
+    pub fn remove(&mut self, id: &ContainerId) -> Vec<Update> {
+        let sharers = self.sharers_of(id);
+        let mut updates = self.forget(id);
+        for sharer in &sharers {
+            updates.extend(self.redescribe(sharer));
+        }
+        updates
+    }
+
+    /// The container is gone, though no event told of its end.
+    pub fn lose(&mut self, id: &ContainerId) -> Vec<Update> {
+        unheard(self.remove(id))
+    }
+
+    /// Takes everything that there is: containers that are neither in `all` nor in `unknown` are gone.
+    pub fn replace(&mut self, all: Vec<Tagged>, unknown: &[ContainerId]) -> Vec<Update> {
+        let standing: HashSet<&ContainerId> = all.iter().map(|tagged| &tagged.container.id).chain(unknown).collect();
+        let mut gone: Vec<ContainerId> =
+            self.containers.by_id.keys().filter(|id| !standing.contains(id)).cloned().collect();
+        gone.sort_unstable();
+        let mut updates = unheard(gone.iter().flat_map(|id| self.forget(id)).collect());
+        // Stored first and described second: a container may share the network of one behind it.
+        for tagged in all {
+            self.store(tagged);
+        }
+        updates.extend(self.redescribe_all());
+        updates
+    }
+
+    /// The host is now reached at this address.
+    pub fn set_host_address(&mut self, address: String) -> Vec<Update> {
+        if address == self.host_address {
+            return Vec::new();
+        }
+        self.host_address = address;
+        self.redescribe_all()
+    }
+
+    fn store(&mut self, tagged: Tagged) {
+        let id = tagged.container.id.clone();
+        if matches!(tagged.container.network_mode, NetworkMode::Container(_)) {
+            self.sharing.insert(id);
+        } else {
+            self.sharing.remove(&id);
+        }
+        self.containers.insert(tagged);
+    }
+
+    fn forget(&mut self, id: &ContainerId) -> Vec<Update> {
+        self.sharing.remove(id);
+        let Some(known) = self.containers.remove(id) else { return Vec::new() };
+        let mut updates = differences(&known.offers, &Offers::new());
+        if self.deregister == Deregister::Never {
+            updates.iter_mut().for_each(|update| update.want = Want::Forgotten);
+        }
+        updates
+    }
+
+    fn redescribe_all(&mut self) -> Vec<Update> {
+        let mut all: Vec<ContainerId> = self.containers.by_id.keys().cloned().collect();
+        all.sort_unstable();
+        all.iter().flat_map(|id| self.redescribe(id)).collect()
+    }
+
+    /// The containers that use the network of this one, directly or through others.
+    fn sharers_of(&self, id: &ContainerId) -> Vec<ContainerId> {
+        let mut found = Vec::new();
+        let mut front = vec![id.clone()];
+        while let Some(owner) = front.pop() {
+            for sharer in &self.sharing {
+                if sharer != id && !found.contains(sharer) && self.containers.shares_with(sharer, &owner) {
+                    found.push(sharer.clone());
+                    front.push(sharer.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Describes a stored container anew.
+    fn redescribe(&mut self, id: &ContainerId) -> Vec<Update> {
+        let Some(known) = self.containers.by_id.get(id) else { return Vec::new() };
+        let (offers, remarks) = self.describe(known);
+        for remark in remarks.iter().filter(|remark| !known.remarks.contains(remark)) {
+            remark.say(id);
+        }
+        let updates = differences(&known.offers, &offers);
+        if let Some(known) = self.containers.by_id.get_mut(id) {
+            known.remarks = remarks;
+            known.offers = offers;
+        }
+        updates
+    }
+
+    /// What a container offers now, and what there is to say about it.
+    fn describe(&self, known: &Known) -> (Offers, Vec<Remark>) {
+        let Tagged { container, tags } = &known.tagged;
+        let want: fn(Arc<Service>) -> Want = match self.standing(container.state, known.draining) {
+            Standing::Offers => Want::Registered,
+            Standing::Pauses => Want::Paused,
+            Standing::Keeps(why) => return (self.keep(known, why), Vec::new()),
+            Standing::Nothing => return (Offers::new(), Vec::new()),
+        };
+        let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
+        let services = description.services.into_iter().map(|described| Arc::new(described.service));
+        let offers = services.map(|service| (service.source(), want(service))).collect();
+        let ignored = description.ignored.iter().map(|reason| Remark::Ignored(reason.to_string()));
+        (offers, ignored.chain(description.notes.into_iter().map(Remark::Note)).collect())
+    }
+
+    /// What stays of a container that no longer serves.
+    fn keep(&self, known: &Known, why: Kept) -> Offers {
+        // What it last offered is more exact than what its settings tell of it now.
+        let last = known.offers.values().filter_map(Want::service);
+        let mut kept: Offers = last.map(|service| (service.source(), Want::Kept(Arc::clone(service), why))).collect();
+        if kept.is_empty() {
+            let Tagged { container, tags } = &known.tagged;
+            let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
+            let services = description.services.into_iter().map(|described| Arc::new(described.service));
+            kept = services.map(|service| (service.source(), Want::Kept(service, why))).collect();
+        }
+        kept
+    }
+
+    fn standing(&self, state: State, draining: bool) -> Standing {
+        match (state, self.deregister) {
+            (State::Running { .. }, _) if draining => Standing::Keeps(Kept::Draining),
+            (State::Running { paused: false, .. }, _) => Standing::Offers,
+            (State::Running { paused: true, .. }, _) => Standing::Pauses,
+            (State::Exited { code }, Deregister::OnSuccess) if failed(code) => Standing::Keeps(Kept::Failed),
+            (State::Exited { .. }, Deregister::Never) => Standing::Keeps(Kept::Ended),
+            (State::Created | State::Exited { .. }, _) => Standing::Nothing,
+        }
+    }
+}
+
+impl Want {
+    /// The service that it is about.
+    #[must_use]
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        match self {
+            Self::Registered(service) | Self::Paused(service) | Self::Kept(service, _) => Some(service),
+            Self::Absent | Self::Missing | Self::Forgotten => None,
+        }
+    }
+}
+
+/// The same changes, where no event told of an end.
+fn unheard(mut updates: Vec<Update>) -> Vec<Update> {
+    for update in updates.iter_mut().filter(|update| update.want == Want::Absent) {
+        update.want = Want::Missing;
+    }
+    updates
+}
+
+/// What changed from one description of a container to the next.
+fn differences(old: &Offers, new: &Offers) -> Vec<Update> {
+    let gone = old.keys().filter(|source| !new.contains_key(source)).map(|source| (source, &Want::Absent));
+    let changed = new.iter().filter(|(source, want)| old.get(source) != Some(want));
+    gone.chain(changed).map(|(source, want)| Update { source: source.clone(), want: want.clone() }).collect()
+}
+
+/// What a container's state means for its services.
+enum Standing {
+    Offers,
+    Pauses,
+    Keeps(Kept),
+    Nothing,
+}
+
+/// Whether an exit code tells of a failure: neither 0 nor a death by signal (bit 128).
+fn failed(code: i64) -> bool {
+    code != 0 && code & 128 == 0
+}
+
+impl Remark {
+    fn say(&self, id: &ContainerId) {
+        let container = id.short();
+        match self {
+            Self::Ignored(reason) => info!(container, "ignored: {container} {reason}"),
+            Self::Note(note) => warn!(container, "{container}: {note}"),
+        }
+    }
+}
+
+/// The containers by their IDs and names.
+#[derive(Debug, Default)]
+struct Containers {
+    by_id: HashMap<ContainerId, Known>,
+    by_name: HashMap<String, ContainerId>,
+}
+
+impl Containers {
+    fn insert(&mut self, tagged: Tagged) {
+        let id = tagged.container.id.clone();
+        let name = tagged.container.name.clone();
+        match self.by_id.get_mut(&id) {
+            Some(known) => {
+                let old = std::mem::replace(&mut known.tagged, tagged);
+                self.release_name(&old.container);
+            }
+            None => {
+                self.by_id
+                    .insert(id.clone(), Known { tagged, draining: false, offers: Offers::new(), remarks: Vec::new() });
+            }
+        }
+        self.by_name.insert(name, id);
+    }
+
+    fn remove(&mut self, id: &ContainerId) -> Option<Known> {
+        let known = self.by_id.remove(id)?;
+        self.release_name(&known.tagged.container);
+        Some(known)
+    }
+
+    fn release_name(&mut self, container: &Container) {
+        if self.by_name.get(&container.name) == Some(&container.id) {
+            self.by_name.remove(&container.name);
+        }
+    }
+
+    /// Whether `sharer` uses the network of `owner`, which need not be known.
+    fn shares_with(&self, sharer: &ContainerId, owner: &ContainerId) -> bool {
+        let Some(NetworkMode::Container(reference)) =
+            self.by_id.get(sharer).map(|known| &known.tagged.container.network_mode)
+        else {
+            return false;
+        };
+        let named = self.by_id.get(owner).is_some_and(|known| known.tagged.container.name == *reference);
+        named || (!reference.is_empty() && owner.as_str().starts_with(reference.as_str()))
+    }
+}
+
+impl Neighbours for Containers {
+    fn find(&self, reference: &str) -> Option<Arc<Container>> {
+        let id = ContainerId::from(reference);
+        let known =
+            self.by_id.get(&id).or_else(|| self.by_id.get(self.by_name.get(reference)?)).or_else(|| {
+                self.by_id.iter().find(|(id, _)| id.as_str().starts_with(reference)).map(|(_, known)| known)
+            })?;
+        Some(Arc::clone(&known.tagged.container))
+    }
+}
+
+#[cfg(test)]
+mod tests;

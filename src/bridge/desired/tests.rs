@@ -1,0 +1,189 @@
+//! What becomes of services when containers come, go and change.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::container::{Binding, ContainerPort, Health, NetworkAddress, Protocol};
+
+const RUNNING: State = State::Running { paused: false, health: Health::None };
+
+fn desired(deregister: Deregister) -> Desired {
+    let config = ServiceConfig {
+        hostname: "host".to_owned(),
+        ip: None,
+        internal: false,
+        explicit: false,
+        ip_label: None,
+        tags: None,
+        ttl: None,
+    };
+    Desired::new(config, deregister, "192.0.2.7".to_owned())
+}
+
+/// A container that publishes port 80 at 8080, unless it is changed.
+fn container(name: &str) -> Container {
+    Container {
+        id: ContainerId::from(format!("{name:0<64}").as_str()),
+        name: name.to_owned(),
+        image: "web".to_owned(),
+        hostname: name.to_owned(),
+        env: Vec::new(),
+        labels: BTreeMap::new(),
+        network_mode: NetworkMode::Network("default".to_owned()),
+        networks: BTreeMap::new(),
+        ports: vec![ContainerPort {
+            number: 80,
+            protocol: Protocol::Tcp,
+            exposed: true,
+            bindings: vec![Binding { ip: None, port: 8080 }],
+        }],
+        state: RUNNING,
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        started: String::new(),
+        stop: crate::container::Stop::default(),
+        inspect: None,
+    }
+}
+
+fn tagged(container: Container) -> Tagged {
+    Tagged { container: Arc::new(container), tags: Arc::default() }
+}
+
+/// `+id address:port` or `=id` for what should be there, `-container:port` for what should not.
+fn told(updates: &[Update]) -> Vec<String> {
+    let mut told: Vec<_> = updates
+        .iter()
+        .map(|Update { source, want }| match want {
+            Want::Registered(service) => format!("+{} {}", service.id, service.authority()),
+            Want::Paused(service) => format!("~{}", service.id),
+            Want::Kept(service, why) => format!("={} {why:?}", service.id),
+            Want::Absent => format!("-{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
+            Want::Missing => format!("!{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
+            Want::Forgotten => format!("?{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn a_container_is_registered_while_it_runs() {
+    let mut desired = desired(Deregister::Always);
+    let web = container("web");
+    assert_eq!(told(&desired.set(tagged(web.clone()))), ["+host:web:80 192.0.2.7:8080"]);
+    assert_eq!(told(&desired.set(tagged(web.clone()))), [""; 0], "the same again changes nothing");
+    let exited = Container { state: State::Exited { code: 1 }, ..web.clone() };
+    assert_eq!(told(&desired.set(tagged(exited))), ["-web:80"]);
+    assert_eq!(told(&desired.set(tagged(web.clone()))), ["+host:web:80 192.0.2.7:8080"]);
+    let paused = Container { state: State::Running { paused: true, health: Health::None }, ..web.clone() };
+    assert_eq!(told(&desired.set(tagged(paused))), ["~host:web:80"]);
+    assert_eq!(told(&desired.set(tagged(web.clone()))), ["+host:web:80 192.0.2.7:8080"]);
+    assert_eq!(told(&desired.remove(&web.id)), ["-web:80"]);
+    assert_eq!(told(&desired.remove(&web.id)), [""; 0]);
+}
+
+#[test]
+fn a_rename_changes_the_id() {
+    let mut desired = desired(Deregister::Always);
+    let web = container("web");
+    desired.set(tagged(web.clone()));
+    let renamed = Container { name: "api".to_owned(), ..web };
+    assert_eq!(told(&desired.set(tagged(renamed))), ["+host:api:80 192.0.2.7:8080"]);
+}
+
+#[test]
+fn what_a_snapshot_does_not_hold_is_gone_unless_it_is_unknown() {
+    let mut desired = desired(Deregister::Always);
+    let names = ["a", "b", "c"];
+    let updates = desired.replace(names.map(|name| tagged(container(name))).into(), &[]);
+    assert_eq!(updates.len(), 3);
+    let updates = desired.replace(vec![tagged(container("a"))], &[container("b").id]);
+    assert_eq!(told(&updates), ["!c:80"]);
+    let updates = desired.replace(vec![tagged(container("a"))], &[]);
+    assert_eq!(told(&updates), ["!b:80"]);
+    assert_eq!(told(&desired.lose(&container("a").id)), ["!a:80"]);
+}
+
+#[test]
+fn on_success_keeps_the_entries_of_a_failed_container_alone() {
+    for (code, expected) in
+        [(0, "-web:80"), (1, "=host:web:80 Failed"), (127, "=host:web:80 Failed"), (137, "-web:80"), (143, "-web:80")]
+    {
+        let mut desired = desired(Deregister::OnSuccess);
+        let web = container("web");
+        desired.set(tagged(web.clone()));
+        let exited = Container { state: State::Exited { code }, ..web.clone() };
+        assert_eq!(told(&desired.set(tagged(exited))), [expected], "exit code {code}");
+        // Gone from the engine altogether: nothing is left to be kept for.
+        let gone = if expected.starts_with('=') { vec!["-web:80"] } else { vec![] };
+        assert_eq!(told(&desired.remove(&web.id)), gone);
+    }
+}
+
+#[test]
+fn never_is_anything_removed_for_a_container_that_ended_or_is_gone() {
+    for code in [0, 1, 137] {
+        let mut desired = desired(Deregister::Never);
+        let web = container("web");
+        desired.set(tagged(web.clone()));
+        let exited = Container { state: State::Exited { code }, ..web.clone() };
+        assert_eq!(told(&desired.set(tagged(exited))), ["=host:web:80 Ended"]);
+        assert_eq!(told(&desired.remove(&web.id)), ["?web:80"]);
+    }
+    // What a container that runs no longer offers goes.
+    let mut desired = desired(Deregister::Never);
+    let mut web = container("web");
+    desired.set(tagged(web.clone()));
+    web.ports.clear();
+    assert_eq!(told(&desired.set(tagged(web))), ["-web:80"]);
+}
+
+#[test]
+fn a_container_that_failed_before_we_started_keeps_its_entries() {
+    let mut desired = desired(Deregister::OnSuccess);
+    let mut web = Container { state: State::Exited { code: 1 }, ..container("web") };
+    // The engine's choice of a host port is forgotten by then.
+    web.ports[0].bindings[0].port = 0;
+    assert_eq!(told(&desired.set(tagged(web.clone()))), ["=host:web:80 Failed"]);
+    web.state = RUNNING;
+    web.ports[0].bindings[0].port = 8081;
+    assert_eq!(told(&desired.set(tagged(web))), ["+host:web:80 192.0.2.7:8081"]);
+}
+
+#[test]
+fn who_shares_a_network_changes_with_it() {
+    let parent = |address: &str| {
+        let mut parent = container("parent");
+        parent
+            .networks
+            .insert("bridge".to_owned(), NetworkAddress { ipv4: Some(address.parse().unwrap()), ipv6: None });
+        parent.ports.clear();
+        parent
+    };
+    let sharer = |name: &str, with: &str| {
+        let mut sharer = container(name);
+        sharer.network_mode = NetworkMode::Container(with.to_owned());
+        sharer.ports[0].bindings.clear();
+        sharer
+    };
+    let direct = sharer("direct", parent("172.17.0.2").id.as_str());
+    let through = sharer("through", "direct");
+    let mut desired = desired(Deregister::Always);
+    // In whatever order they are seen.
+    let updates = desired.replace([through, direct, parent("172.17.0.2")].map(tagged).into(), &[]);
+    assert_eq!(told(&updates), ["+host:direct:80 172.17.0.2:80", "+host:through:80 172.17.0.2:80"]);
+    let updates = desired.set(tagged(parent("172.17.0.9")));
+    assert_eq!(told(&updates), ["+host:direct:80 172.17.0.9:80", "+host:through:80 172.17.0.9:80"]);
+    let updates = desired.remove(&parent("172.17.0.9").id);
+    assert_eq!(told(&updates), ["-direct:80", "-through:80"]);
+}
+
+#[test]
+fn another_host_address_moves_what_is_reached_there() {
+    let mut desired = desired(Deregister::Always);
+    let mut bound = container("bound");
+    bound.ports[0].bindings[0].ip = Some("198.51.100.1".parse().unwrap());
+    desired.replace([container("web"), bound].map(tagged).into(), &[]);
+    assert_eq!(told(&desired.set_host_address("192.0.2.7".to_owned())), [""; 0]);
+    assert_eq!(told(&desired.set_host_address("192.0.2.8".to_owned())), ["+host:web:80 192.0.2.8:8080"]);
+}

@@ -1,0 +1,205 @@
+//! The deletion guard: what only a list speaks against does not go all at once without a second look.
+//!
+//! That an entry has no container is concluded from what an engine does *not* say: at a start, after a
+//! reconnect, where events were lost. An engine that has just restarted, or another one at the same
+//! address, may say nothing at all. So such removals are gathered for a moment and counted; where they
+//! are too great a share of all that we hold, the engine is asked again, some time later, and only what
+//! is still without a container then is removed. A container whose end was told by an event is no such case.
+//!
+//! Pure but for the clock that it is handed; [`super::Keeper`] does what it says.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So few may always go.
+const FEW: usize = 3;
+
+/// Removals that come so shortly after each other are counted together.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// For no longer than this, though.
+const GATHER_AT_MOST: Duration = Duration::from_secs(5);
+
+/// When the engine is asked again.
+pub(super) const SECOND_LOOK: Duration = Duration::from_secs(10);
+
+/// The guard of one registry.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    /// How many of a hundred entries are too many; 0 for never.
+    share: usize,
+    /// Keys that would be removed.
+    doubts: BTreeSet<String>,
+    /// Those of them that may be.
+    confirmed: HashSet<String>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// More may come.
+    Gathering { until: Instant, at_most: Instant },
+    /// Too many: the engine has time to come to itself.
+    Waiting { until: Instant },
+    /// The engine is asked.
+    Asked,
+}
+
+/// What is to be done about doubts, once their time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// These may go: plan them again.
+    Go(Vec<String>),
+    /// So many are too many.
+    Wait(usize),
+    /// Ask the engine for everything again.
+    Ask,
+}
+
+impl Guard {
+    pub(super) fn new(percent: u8) -> Self {
+        Self { share: percent.into(), ..Self::default() }
+    }
+
+    /// Whether this key may be removed now. If not, [`Guard::verdict`] will tell.
+    pub(super) fn permits(&mut self, key: &str, now: Instant) -> bool {
+        if self.share == 0 || self.confirmed.contains(key) {
+            return true;
+        }
+        if self.doubts.insert(key.to_owned()) {
+            self.stage = match self.stage {
+                Stage::Idle => Stage::Gathering { until: now + GATHER, at_most: now + GATHER_AT_MOST },
+                Stage::Gathering { at_most, .. } => Stage::Gathering { until: (now + GATHER).min(at_most), at_most },
+                stage => stage,
+            };
+        }
+        false
+    }
+
+    /// Something stands behind this key, or it is gone.
+    pub(super) fn clear(&mut self, key: &str) {
+        self.doubts.remove(key);
+        self.confirmed.remove(key);
+    }
+
+    /// Everything is about to be planned anew.
+    pub(super) fn begin(&mut self) {
+        self.doubts.clear();
+    }
+
+    /// The engine has said everything again; if that was the answer to our question, what is in doubt now may go.
+    pub(super) fn answered(&mut self) {
+        if let Stage::Asked = self.stage {
+            self.stage = Stage::Idle;
+            self.confirmed = std::mem::take(&mut self.doubts).into_iter().collect();
+        }
+    }
+
+    /// Whether something is held up.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.stage, Stage::Idle)
+    }
+
+    /// When there will be a verdict.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Gathering { until, .. } | Stage::Waiting { until } => Some(until),
+            Stage::Idle | Stage::Asked => None,
+        }
+    }
+
+    /// What is to be done, where everything was planned that there is and we hold so many entries.
+    pub(super) fn verdict(&mut self, held: usize, now: Instant) -> Option<Verdict> {
+        if self.due().is_none_or(|due| now < due) {
+            return None;
+        }
+        let doubts = self.doubts.len();
+        if doubts == 0 || held <= FEW || doubts * 100 < self.share * held {
+            self.stage = Stage::Idle;
+            let go: Vec<_> = std::mem::take(&mut self.doubts).into_iter().collect();
+            self.confirmed.extend(go.iter().cloned());
+            return Some(Verdict::Go(go));
+        }
+        if let Stage::Waiting { .. } = self.stage {
+            self.stage = Stage::Asked;
+            return Some(Verdict::Ask);
+        }
+        self.stage = Stage::Waiting { until: now + SECOND_LOOK };
+        Some(Verdict::Wait(doubts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guard in whose eyes these keys are in doubt, at a time when it gives its verdict.
+    fn doubting(percent: u8, keys: usize) -> (Guard, Instant) {
+        let now = Instant::now();
+        let mut guard = Guard::new(percent);
+        for key in 0..keys {
+            assert!(!guard.permits(&key.to_string(), now));
+        }
+        (guard, now + GATHER)
+    }
+
+    #[tokio::test]
+    async fn what_is_too_great_a_share_waits_and_what_is_not_goes() {
+        for (percent, doubts, held, waits) in [
+            (100, 1, 1, false),
+            (100, 3, 3, false),
+            (100, 4, 4, true),
+            (100, 4, 5, false),
+            (100, 99, 100, false),
+            (100, 100, 100, true),
+            (50, 49, 100, false),
+            (50, 50, 100, true),
+            (50, 3, 4, true),
+            (50, 3, 3, false),
+            (1, 1, 100, true),
+            (1, 1, 101, false),
+        ] {
+            let (mut guard, now) = doubting(percent, doubts);
+            let verdict = guard.verdict(held, now).expect("a verdict");
+            assert_eq!(verdict == Verdict::Wait(doubts), waits, "{percent} % {doubts} of {held}");
+            assert_eq!(guard.permits("0", now), !waits);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_share_everything_goes_at_once() {
+        let mut guard = Guard::new(0);
+        assert!(guard.permits("a", Instant::now()));
+        assert_eq!(guard.due(), None);
+    }
+
+    #[tokio::test]
+    async fn doubts_that_follow_each_other_are_counted_together_but_not_for_ever() {
+        let (mut guard, mut now) = doubting(100, 1);
+        for key in 1..7 {
+            assert_eq!(guard.verdict(9, now - GATHER / 5), None);
+            guard.permits(&key.to_string(), now - GATHER / 5);
+            now += GATHER * 4 / 5;
+        }
+        assert!(matches!(guard.verdict(9, now), Some(Verdict::Go(keys)) if keys.len() == 7));
+    }
+
+    #[tokio::test]
+    async fn only_the_answer_to_its_question_confirms() {
+        let (mut guard, now) = doubting(100, 5);
+        assert_eq!(guard.verdict(5, now), Some(Verdict::Wait(5)));
+        guard.answered();
+        assert!(!guard.permits("0", now), "the engine had no time to come to itself");
+        guard.clear("4");
+        let later = now + SECOND_LOOK;
+        assert_eq!(guard.verdict(4, later), Some(Verdict::Ask));
+        assert_eq!((guard.verdict(4, later), guard.due()), (None, None));
+        guard.answered();
+        assert!(guard.permits("0", later));
+        assert!(!guard.permits("4", later), "it came up again meanwhile");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a keeper does last, when it is told to stop: what `-on-shutdown` says, for as long as there is time.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::{BATCH, Keeper, Removal, compare, write};
+use crate::config::OnShutdown;
+use crate::registry::{Entry, Mark, Marked, Policy};
+
+/// How long it may take; the whole program has two seconds.
+const PARTING: Duration = Duration::from_millis(1300);
+
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Keeper {
+    /// Leaves the registry as it is to be left.
+    pub(super) async fn part(mut self) {
+        let kept = match self.rules.on_shutdown {
+            OnShutdown::Keep => return,
+            OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => Some("nothing may be removed from it"),
+            OnShutdown::Critical if !self.registry.marks() => Some("it has no health"),
+            OnShutdown::Deregister | OnShutdown::Critical => None,
+        };
+        if let Some(why) = kept {
+            info!(registry = self.name, "{}: its entries stay as they are: {why}", self.name);
+            return;
+        }
+        if timeout(PARTING, self.take_leave()).await.is_err() {
+            let left = self.left().count();
+            if self.known {
+                warn!(
+                    registry = self.name,
+                    left, "{}: gave no answer in time: {left} entries stay as they are", self.name
+                );
+            } else {
+                warn!(registry = self.name, "{}: gave no answer in time: what it holds stays as it is", self.name);
+            }
+        }
+    }
+
+    async fn take_leave(&mut self) {
+        // No write is overtaken: what arrives last would stay.
+        if let Some(begun) = self.operation.take() {
+            let outcome = begun.await;
+            self.settle(outcome);
+        }
+        while !self.known {
+            let outcome = compare(self.registry.clone(), self.scope).await;
+            self.settle(outcome);
+            sleep(PAUSE).await;
+        }
+        self.rejected.clear();
+        loop {
+            // What is refused now goes among the rejected, so each pass has less to do.
+            self.dirty.clear();
+            let next: Vec<Entry> = self.left().take(BATCH).cloned().collect();
+            if next.is_empty() {
+                return;
+            }
+            let before = next.len();
+            let (removed, marked) = match self.rules.on_shutdown {
+                OnShutdown::Critical => (vec![], next.into_iter().map(|entry| (entry, Some(Mark::Left))).collect()),
+                _ => (next.into_iter().map(|entry| self.withdrawn(entry)).collect(), vec![]),
+            };
+            let outcome = write(self.registry.clone(), vec![], removed, marked).await;
+            self.settle(outcome);
+            if self.outage.is_some() && self.left().count() >= before {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn withdrawn(&self, entry: Entry) -> (Entry, Removal) {
+        let why = match self.intents.get(&entry.key) {
+            Some(intent) => Removal::Withdrawn(intent.service().clone()),
+            None => Removal::Dangling,
+        };
+        (entry, why)
+    }
+
+    /// What is ours and not yet as it is to be left, but for what the registry would not do.
+    fn left(&self) -> impl Iterator<Item = &Entry> {
+        let marked = self.rules.on_shutdown == OnShutdown::Critical;
+        self.actual.values().filter(move |entry| {
+            self.rules.owns(entry, self.intents.contains_key(&entry.key))
+                && !(marked && entry.marked != Marked::No)
+                && !self.rejected.contains_key(&entry.key)
+        })
+    }
+}

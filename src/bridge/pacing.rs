@@ -1,0 +1,303 @@
+//! What is held back for a while between what is seen and what is desired: the end of a container that
+//! drains, and the start of one that flaps.
+//!
+//! A container that is told to stop (`-drain`) is critical from then on, and its entry goes when it has
+//! ended, but not before the time that readers were promised. One that ends again and again is registered
+//! only when it has run for a while, ever longer, so that a crash loop does not become a loop of writes.
+//!
+//! Pure but for the clock that it is handed; [`super::Bridge`] does what it says.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::tagging::{Seen, Tagged};
+use crate::container::{Container, ContainerId};
+
+/// So many ends of a container within [`WINDOW`] are too many.
+const FLAPS: usize = 4;
+/// How long an end counts, and how long a container runs that has come to rest.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long the next start of one that flaps is held back; doubled each time, up to [`LONGEST_HOLD`].
+const FIRST_HOLD: Duration = Duration::from_secs(10);
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// What a container that is told to stop has beyond its own stop timeout, before it counts as one that goes on.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What to do now.
+#[derive(Debug)]
+pub enum Step {
+    /// Take this in.
+    Take(Seen),
+    /// The container no longer drains.
+    Undrain(ContainerId),
+}
+
+/// What is held back, and what is known of each container to decide on it.
+#[derive(Debug, Default)]
+pub struct Pacing {
+    /// `-drain`.
+    drain: Option<Duration>,
+    lives: HashMap<ContainerId, Life>,
+    /// When each container's next time comes.
+    alarms: BTreeSet<(Instant, ContainerId)>,
+}
+
+/// A container over all the lives of its process.
+#[derive(Debug)]
+struct Life {
+    /// The container, as it was last seen.
+    container: Arc<Container>,
+    /// Since when it was seen to run, or not to.
+    since: Instant,
+    /// Its ends within the window.
+    ends: VecDeque<Instant>,
+    /// How often in a row its start was held back.
+    holds: u32,
+    held: Option<Held>,
+    draining: Option<Draining>,
+    alarm: Option<Instant>,
+}
+
+/// What was last seen, to be taken in later.
+#[derive(Debug)]
+struct Held {
+    until: Instant,
+    seen: Seen,
+}
+
+#[derive(Debug)]
+struct Draining {
+    /// Its end is held back until then.
+    until: Instant,
+    /// If it runs then, it goes on.
+    give_up: Instant,
+}
+
+impl Pacing {
+    /// Drains for so long; `None` for not at all.
+    #[must_use]
+    pub fn new(drain: Option<Duration>) -> Self {
+        Self { drain, ..Self::default() }
+    }
+
+    /// What to take in now of what was just seen.
+    pub fn see(&mut self, seen: Seen, now: Instant) -> Vec<Step> {
+        match seen {
+            Seen::Changed(tagged) => self.changed(tagged, now),
+            Seen::Gone(ref id) | Seen::Missing(ref id) => {
+                let id = id.clone();
+                self.gone(&id, seen, now)
+            }
+            Seen::Snapshot { containers, unknown, held: _ } => self.snapshot(containers, unknown, now),
+            Seen::Stopping(_) => Vec::new(),
+        }
+    }
+
+    /// Its container was told to stop: whether that is a reason to drain it.
+    pub fn stopping(&mut self, id: &ContainerId, now: Instant) -> bool {
+        let Some(drain) = self.drain else { return false };
+        let Some(life) = self.lives.get_mut(id).filter(|life| life.runs() && life.held.is_none()) else {
+            return false;
+        };
+        let give_up = now + drain.max(life.container.stop.timeout) + SLACK;
+        life.draining = Some(Draining { until: now + drain, give_up });
+        self.set_alarm(id);
+        true
+    }
+
+    /// When [`Pacing::release`] has something to say.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.alarms.first().map(|(due, _)| *due)
+    }
+
+    /// What is no longer held back.
+    pub fn release(&mut self, now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while let Some((due, id)) = self.alarms.first().cloned()
+            && due <= now
+        {
+            self.alarms.pop_first();
+            let Some(life) = self.lives.get_mut(&id) else { continue };
+            life.alarm = None;
+            if let Some(held) = life.held.take_if(|held| held.until <= now) {
+                let over = !matches!(held.seen, Seen::Changed(_));
+                steps.push(Step::Take(held.seen));
+                steps.extend(life.draining.take().map(|_| Step::Undrain(id.clone())));
+                if over {
+                    self.lives.remove(&id);
+                }
+            } else if life.draining.take_if(|draining| draining.give_up <= now).is_some() {
+                if life.runs() {
+                    let short = id.short();
+                    info!(container = short, "{short}: was told to stop and runs on: it is good again");
+                }
+                steps.push(Step::Undrain(id.clone()));
+            }
+            self.set_alarm(&id);
+        }
+        steps
+    }
+
+    fn changed(&mut self, tagged: Tagged, now: Instant) -> Vec<Step> {
+        let container = Arc::clone(&tagged.container);
+        let id = container.id.clone();
+        let life = self.lives.entry(id.clone()).or_insert_with(|| Life::new(&container, now));
+        let ran = life.runs();
+        let runs = container.state.is_running();
+        let reborn = life.container.started != container.started;
+        if ran && (!runs || reborn) {
+            life.ended(now);
+        }
+        if ran != runs || reborn {
+            life.since = now;
+        }
+        life.container = container;
+        let mut steps = Vec::new();
+        let seen = Seen::Changed(tagged);
+        let drains = life.draining.as_ref().map(|draining| draining.until);
+        if !runs && let Some(until) = drains.filter(|until| now < *until) {
+            life.held = Some(Held { until, seen });
+        } else if runs && let Some(held) = life.held.as_mut().filter(|held| !reborn && !held.is_end()) {
+            held.seen = seen;
+        } else if runs
+            && (!ran || life.held.is_some())
+            && drains.is_none()
+            && let Some(pause) = life.hold(now)
+        {
+            let short = id.short();
+            warn!(
+                container = short,
+                "{short}: ended {FLAPS} times within {WINDOW:?}: {} is registered when it has run for {pause:?}",
+                life.container.name
+            );
+            life.held = Some(Held { until: now + pause, seen });
+        } else {
+            life.held = None;
+            steps.push(Step::Take(seen));
+            if (!runs || reborn) && life.draining.take().is_some() {
+                steps.push(Step::Undrain(id.clone()));
+            }
+        }
+        self.set_alarm(&id);
+        steps
+    }
+
+    fn gone(&mut self, id: &ContainerId, seen: Seen, now: Instant) -> Vec<Step> {
+        if let Some(life) = self.lives.get_mut(id)
+            && let Some(until) = life.draining.as_ref().map(|draining| draining.until).filter(|until| now < *until)
+        {
+            life.held = Some(Held { until, seen });
+            self.set_alarm(id);
+            return Vec::new();
+        }
+        self.forget(id);
+        vec![Step::Take(seen)]
+    }
+
+    fn snapshot(&mut self, all: Vec<Tagged>, unknown: Vec<ContainerId>, now: Instant) -> Vec<Step> {
+        let there: HashSet<ContainerId> =
+            all.iter().map(|tagged| tagged.container.id.clone()).chain(unknown.iter().cloned()).collect();
+        let (mut containers, mut held, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for tagged in all {
+            let id = tagged.container.id.clone();
+            let steps = self.changed(tagged, now);
+            let before = containers.len();
+            for step in steps {
+                match step {
+                    Step::Take(Seen::Changed(tagged)) => containers.push(tagged),
+                    step => after.push(step),
+                }
+            }
+            if containers.len() == before {
+                held.push(id);
+            }
+        }
+        // One that ended is not in every snapshot; its removal is told for itself.
+        let missing = |(id, life): &(&ContainerId, &Life)| !there.contains(*id) && (life.runs() || life.held.is_some());
+        let mut missing: Vec<_> = self.lives.iter().filter(missing).map(|(id, _)| id.clone()).collect();
+        missing.sort_unstable();
+        for id in missing {
+            let waits = self.lives.get(&id).and_then(|life| life.held.as_ref()).is_some_and(Held::is_end);
+            if waits || self.gone(&id, Seen::Missing(id.clone()), now).is_empty() {
+                held.push(id);
+            }
+        }
+        let mut steps = vec![Step::Take(Seen::Snapshot { containers, unknown, held })];
+        steps.extend(after);
+        steps
+    }
+
+    fn forget(&mut self, id: &ContainerId) {
+        if let Some(Life { alarm: Some(alarm), .. }) = self.lives.remove(id) {
+            self.alarms.remove(&(alarm, id.clone()));
+        }
+    }
+
+    fn set_alarm(&mut self, id: &ContainerId) {
+        let Some(life) = self.lives.get_mut(id) else { return };
+        let held = life.held.as_ref().map(|held| held.until);
+        let alarm = held.or(life.draining.as_ref().map(|draining| draining.give_up));
+        if let Some(old) = std::mem::replace(&mut life.alarm, alarm) {
+            self.alarms.remove(&(old, id.clone()));
+        }
+        self.alarms.extend(alarm.map(|alarm| (alarm, id.clone())));
+    }
+}
+
+impl Life {
+    fn new(container: &Arc<Container>, now: Instant) -> Self {
+        // As if it had been there before: a first sight is no start.
+        Self {
+            container: Arc::clone(container),
+            since: now,
+            ends: VecDeque::new(),
+            holds: 0,
+            held: None,
+            draining: None,
+            alarm: None,
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.container.state.is_running()
+    }
+
+    /// Its process ended.
+    fn ended(&mut self, now: Instant) {
+        if now.duration_since(self.since) >= WINDOW {
+            self.ends.clear();
+            self.holds = 0;
+        }
+        self.ends.push_back(now);
+        if self.ends.len() > FLAPS {
+            self.ends.pop_front();
+        }
+    }
+
+    /// For how long its start is to be held back, if it flaps.
+    fn hold(&mut self, now: Instant) -> Option<Duration> {
+        let first = self.ends.front()?;
+        // Once it is held back, it must come to rest first.
+        if self.holds == 0 && (self.ends.len() < FLAPS || now.duration_since(*first) > WINDOW) {
+            return None;
+        }
+        let pause = (FIRST_HOLD * 2_u32.pow(self.holds.min(4))).min(LONGEST_HOLD);
+        self.holds += 1;
+        Some(pause)
+    }
+}
+
+impl Held {
+    /// Whether it is the end that is held back, not the start.
+    fn is_end(&self) -> bool {
+        !matches!(&self.seen, Seen::Changed(tagged) if tagged.container.state.is_running())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! The first contact with each registry: what the start waits for, and what it does not.
+//!
+//! The start needs one registry. Whichever answers first is served at once; the others are tried as often
+//! as `-retry-attempts` says, and are served by their keepers as soon as they are there, also after that.
+//! Only when none could be reached at all is there nothing to run for.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::config::BridgeConfig;
+use crate::registry::{Registry, RegistryError};
+
+/// Waits until one of them is reached. What it gives goes on trying the others, and says so when it gives up.
+///
+/// # Errors
+/// When none is, after all attempts: what each said, in no order.
+pub(super) async fn one_of(
+    registries: &[(String, Arc<dyn Registry>)],
+    config: &BridgeConfig,
+) -> Result<AbortOnDropHandle<()>, Vec<RegistryError>> {
+    let mut reaching = JoinSet::new();
+    for (name, registry) in registries {
+        let (name, registry, config) = (name.clone(), Arc::clone(registry), config.clone());
+        reaching.spawn(async move {
+            let reached = reach(&name, registry.as_ref(), &config).await;
+            reached.map_err(|error| (name, error))
+        });
+    }
+    let mut failed: Vec<(String, RegistryError)> = Vec::new();
+    while let Some(ended) = reaching.join_next().await {
+        match ended {
+            Ok(Ok(())) => {
+                for (name, error) in failed {
+                    say_away(&name, &error);
+                }
+                return Ok(AbortOnDropHandle::new(tokio::spawn(say_who_is_away(reaching))));
+            }
+            Ok(Err(failure)) => failed.push(failure),
+            // A task that was cut off has nothing to say.
+            Err(_) => {}
+        }
+    }
+    Err(failed.into_iter().map(|(_, error)| error).collect())
+}
+
+/// Reaches a registry for the first time, as often as `-retry-attempts` allows.
+async fn reach(name: &str, registry: &dyn Registry, config: &BridgeConfig) -> Result<(), RegistryError> {
+    let attempts = config.retry_attempts.map_or_else(|| "-1".to_owned(), |attempts| attempts.to_string());
+    for attempt in 0_u64.. {
+        info!(registry = name, "Connecting to backend ({attempt}/{attempts})");
+        let Err(error) = registry.ping().await else { break };
+        if config.retry_attempts.is_some_and(|attempts| attempt >= u64::from(attempts)) {
+            return Err(error);
+        }
+        warn!(registry = name, "{error}; trying again in {:?}", config.retry_interval);
+        sleep(config.retry_interval).await;
+    }
+    Ok(())
+}
+
+async fn say_who_is_away(mut reaching: JoinSet<Result<(), (String, RegistryError)>>) {
+    while let Some(ended) = reaching.join_next().await {
+        if let Ok(Err((name, error))) = ended {
+            say_away(&name, &error);
+        }
+    }
+}
+
+fn say_away(name: &str, error: &RegistryError) {
+    warn!(registry = name, "{name}: starting without it, and trying on: {error}");
+}

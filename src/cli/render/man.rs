@@ -1,0 +1,66 @@
+//! The man page, in the `man` macros of roff.
+
+use super::{SPELLING, SUMMARY, SYNOPSIS, choices, sentence};
+use crate::cli::VERSION;
+use crate::cli::options::{Group, Opt};
+use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES};
+
+/// The whole page.
+pub(super) fn page() -> String {
+    let mut page = format!(".TH REGISTRATOR 1 \"\" \"registrator {VERSION}\" \"User Commands\"\n");
+    page.push_str(&format!(".SH NAME\nregistrator \\- {}\n", escape(SUMMARY)));
+    page.push_str(&format!(".SH SYNOPSIS\n{}\n", escape(SYNOPSIS)));
+    page.push_str(&format!(".SH DESCRIPTION\n{}\n", escape(SPELLING)));
+    section(&mut page, "REGISTRIES", REGISTRIES);
+    section(&mut page, "PARAMETERS", PARAMETERS);
+    page.push_str(".SH OPTIONS\n");
+    for group in Group::ALL {
+        page.push_str(&format!(".SS {}\n", escape(group.title())));
+        for option in group.options() {
+            entry(&mut page, &option.synopsis(), &explanation(option));
+        }
+    }
+    section(&mut page, "ENVIRONMENT", VARIABLES);
+    section(&mut page, "EXIT STATUS", EXIT_CODES);
+    page.push_str(".SH EXAMPLES\n");
+    for (command, meaning) in EXAMPLES {
+        entry(&mut page, command, meaning);
+    }
+    page
+}
+
+/// All that the table says of an option, in sentences.
+fn explanation(option: &Opt) -> String {
+    let mut text = sentence(option.help);
+    if !option.more.is_empty() {
+        text.push_str(&format!(" {}", option.more));
+    }
+    let words = choices(option);
+    if !words.is_empty() {
+        text.push_str(&format!(" One of: {}.", words.join(", ")));
+    }
+    if !option.default.is_empty() {
+        text.push_str(&format!(" Default: {}.", option.default));
+    }
+    if let Some(variable) = option.variable() {
+        text.push_str(&format!(" Variable: {variable}."));
+    }
+    text
+}
+
+fn section(page: &mut String, title: &str, rows: &[(&str, &str)]) {
+    page.push_str(&format!(".SH {title}\n"));
+    for (head, meaning) in rows {
+        entry(page, head, meaning);
+    }
+}
+
+fn entry(page: &mut String, head: &str, text: &str) {
+    page.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", escape(head), escape(text)));
+}
+
+/// Plain text for roff: no escape, no hyphen that typesets as a dash, no line that begins a request.
+fn escape(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
+}

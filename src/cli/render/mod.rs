@@ -1,0 +1,52 @@
+//! The documents that the tables make: usage, man page, completions and reference.
+
+mod completions;
+mod man;
+mod reference;
+mod usage;
+
+pub(super) use usage::usage;
+
+use super::options::{Opt, Takes};
+use super::typed::Document;
+
+/// Makes the document.
+pub(super) fn document(document: Document) -> String {
+    match document {
+        Document::Man => man::page(),
+        Document::Bash => completions::bash(),
+        Document::Zsh => completions::zsh(),
+        Document::Fish => completions::fish(),
+        Document::Reference => reference::reference(),
+    }
+}
+
+/// The program in one sentence.
+const SUMMARY: &str = "keeps service registries equal to what runs in Docker";
+
+/// How it is called.
+const SYNOPSIS: &str = "registrator [options] <registry URI> [<registry URI> ...]";
+
+/// How options are spelled.
+const SPELLING: &str = "-name value, -name=value and --name value are the same, before or after the URIs; -- ends the \
+                        options. A switch needs no value: -cleanup, -cleanup=false. Each option can also be set by a \
+                        variable: -ttl-refresh 10 is REGISTRATOR_TTL_REFRESH=10. The command line wins.";
+
+/// The words that an option chooses from; empty where it takes anything.
+fn choices(option: &Opt) -> &'static [&'static str] {
+    match option.takes {
+        Takes::Choice(_, words) => words,
+        Takes::Flag | Takes::Value(_) => &[],
+    }
+}
+
+/// What the URI of a registry begins with: `consul://` of `consul://HOST:PORT`.
+fn scheme(form: &str) -> &str {
+    form.find("//").map_or(form, |slashes| &form[..slashes + 2])
+}
+
+/// A one-line help as a sentence.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).chain(['.']).collect()).unwrap_or_default()
+}

@@ -1,0 +1,88 @@
+//! What the typed words mean together: the validated settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Invalid;
+use super::options::word;
+use super::typed::Typed;
+use crate::config::{
+    BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, RegistryConfig, ServiceConfig,
+};
+
+/// Checks what no option can check by itself, and hands each room its part.
+pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str) -> Result<Config, Invalid> {
+    if typed.uris.is_empty() {
+        return Err(Invalid::Usage("Missing required argument for registry URI.".to_owned()));
+    }
+    if (typed.ttl == 0) != (typed.ttl_refresh == 0) {
+        return Err(Invalid::Rule("-ttl and -ttl-refresh must be specified together or not at all".to_owned()));
+    }
+    if typed.ttl > 0 && typed.ttl <= typed.ttl_refresh {
+        return Err(Invalid::Rule("-ttl must be greater than -ttl-refresh".to_owned()));
+    }
+    let docker = engine(&typed, environment);
+    let hostname = match typed.hostname {
+        Some(hostname) => hostname,
+        None => word(machine).map_err(|_| {
+            Invalid::Rule(format!("the machine's host name {machine:?} cannot be used: give one with -hostname"))
+        })?,
+    };
+    let owner = typed.owner.unwrap_or_else(|| hostname.clone());
+    let ttl_refresh = seconds(typed.ttl_refresh);
+    Ok(Config {
+        log: LogConfig { format: typed.log_format, level: typed.log_level },
+        docker,
+        service: ServiceConfig {
+            hostname,
+            ip: typed.ip,
+            internal: typed.internal,
+            explicit: typed.explicit,
+            ip_label: typed.ip_label,
+            tags: typed.tags,
+            ttl: seconds(typed.ttl),
+        },
+        registries: typed
+            .uris
+            .into_iter()
+            .map(|uri| RegistryConfig {
+                uri,
+                owner: owner.clone(),
+                record_owner: typed.owner_meta,
+                ttl: seconds(typed.ttl),
+                ttl_refresh,
+                environment: Arc::clone(environment),
+            })
+            .collect(),
+        bridge: BridgeConfig {
+            deregister: typed.deregister,
+            on_shutdown: typed.on_shutdown,
+            cleanup: typed.cleanup,
+            drain: seconds(typed.drain),
+            removal_guard: typed.removal_guard,
+            retry_attempts: u32::try_from(typed.retry_attempts).ok(),
+            retry_interval: Duration::from_millis(typed.retry_interval.unsigned_abs()),
+        },
+    })
+}
+
+/// The engine's own variables, as Docker's client reads them, and what the options want of it.
+fn engine(typed: &Typed, environment: &Environment) -> DockerConfig {
+    let owned = |name: &str| environment.get(name).map(str::to_owned);
+    DockerConfig {
+        host: owned("DOCKER_HOST"),
+        tls_verify: environment.get("DOCKER_TLS_VERIFY").is_some(),
+        cert_path: environment.get("DOCKER_CERT_PATH").map(PathBuf::from),
+        api_version: owned("DOCKER_API_VERSION"),
+        keep_inspect: typed.tags.as_deref().is_some_and(|tags| tags.contains("{{")),
+        ip_label: typed.ip_label.clone(),
+        list_all: typed.deregister != Deregister::Always,
+        resync: seconds(typed.resync),
+    }
+}
+
+/// 0 is none.
+fn seconds(typed: i64) -> Option<Duration> {
+    u64::try_from(typed).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}

@@ -1,0 +1,99 @@
+//! The tables beside the options that the usage, the man page and the reference are made of.
+
+/// A form of registry URI, and what it stands for.
+pub(super) const REGISTRIES: &[(&str, &str)] = &[
+    ("consul://HOST:PORT", "a Consul agent; consul: is consul://127.0.0.1:8500"),
+    ("consul-tls://HOST:PORT", "a Consul agent, over TLS"),
+    ("consul-unix:///PATH", "a Consul agent's unix socket"),
+    ("consulkv://HOST/PREFIX", "Consul's key-value store, with its port; also consul://HOST/PREFIX"),
+    ("consulkv-tls://HOST", "Consul's key-value store, over TLS; with a PREFIX as well"),
+    ("consulkv-unix:///PATH", "Consul's key-value store, by a unix socket; :/PREFIX behind the path"),
+    ("etcd://HOSTS/PREFIX", "etcd, by its v2 API where that is served, else by v3; HOSTS are HOST:PORT,HOST:PORT"),
+    ("etcd2://HOSTS/PREFIX", "etcd, by its v2 API; etcd-legacy:// is the same"),
+    ("etcd3://HOSTS/PREFIX", "etcd, by its v3 API"),
+    ("etcd-tls://HOSTS/PREFIX", "etcd, over TLS; etcd2-tls:// and etcd3-tls:// as well"),
+    ("embedded://", "a registry inside: Consul's HTTP API on 127.0.0.1:8500, DNS on 127.0.0.1:8600"),
+    ("skydns2://HOSTS/DOMAIN", "SkyDNS 2 in etcd, by the API that etcd:// would take"),
+    ("coredns://HOSTS/skydns", "CoreDNS's etcd plugin, by v3; needs ?zone=DOMAIN"),
+    ("zookeeper://HOSTS/PATH", "ZooKeeper; HOSTS are HOST:PORT,HOST:PORT"),
+    ("zookeeper-tls://HOSTS", "ZooKeeper, over TLS; with a PATH as well"),
+];
+
+/// A parameter of registry URIs, and what it says.
+pub(super) const PARAMETERS: &[(&str, &str)] = &[
+    ("ttl=SECONDS", "any registry: this instead of -ttl, 0 for ever; refreshed every third of it, or by -ttl-refresh"),
+    (
+        "policy=POLICY",
+        "any registry: sync makes it equal to what runs; upsert-only adds and changes, and never removes anything",
+    ),
+    (
+        "acl=ACL",
+        "zookeeper: who may change what we make. open is anyone, and the default without a user; readable is this \
+         user, and others may read; private is this user alone",
+    ),
+    ("zone=DOMAIN", "coredns: the domain that services are names of"),
+    ("auth=SCHEME", "zookeeper: how the URI's user:password is proved, digest (the default) or sasl"),
+    (
+        "ca=, cert=, key=FILE",
+        "etcd, skydns2, coredns, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
+    ),
+    (
+        "records=PATH",
+        "consulkv, etcd, skydns2, coredns: where it is recorded whose entries are, instead of the place beside the prefix",
+    ),
+];
+
+/// A command, and what it does.
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("registrator embedded://", "this machine needs nothing else: what runs is found over HTTP and DNS"),
+    ("registrator consul:", "register what runs here with the Consul agent on this host"),
+    (
+        "registrator -ip 10.0.0.5 -resync 600 -cleanup consul://10.0.0.5:8500",
+        "under a fixed address, repaired every ten minutes",
+    ),
+    (
+        "registrator -internal -tags '{{.Config.Hostname}}' consul-unix:///run/consul/http.sock",
+        "container addresses, tagged",
+    ),
+];
+
+/// A variable that is not an option's, and what it sets.
+pub(super) const VARIABLES: &[(&str, &str)] = &[
+    ("REGISTRATOR_URI", "registry URIs, separated by spaces, where the command line has none"),
+    (
+        "DOCKER_HOST",
+        "where the engine is: unix:///path or tcp://host:port. Without it, the first of these sockets that is there: \
+         /tmp/docker.sock, /var/run/docker.sock, Podman's",
+    ),
+    ("DOCKER_TLS_VERIFY", "any value: speak TLS to the engine, and verify its certificate"),
+    ("DOCKER_CERT_PATH", "folder of ca.pem, cert.pem and key.pem; ~/.docker with DOCKER_TLS_VERIFY"),
+    ("DOCKER_API_VERSION", "version of the engine's API, instead of the newest that both sides know"),
+    ("CONSUL_HTTP_ADDR", "the agent's address, where the URI has none"),
+    ("CONSUL_HTTP_TOKEN", "ACL token"),
+    ("CONSUL_HTTP_TOKEN_FILE", "file that holds the ACL token"),
+    ("CONSUL_HTTP_AUTH", "user:password for HTTP basic authentication"),
+    ("CONSUL_HTTP_SSL", "true: speak TLS to the agent"),
+    ("CONSUL_HTTP_SSL_VERIFY", "false: accept any certificate of the agent"),
+    ("CONSUL_CACERT", "PEM file of the authorities to trust"),
+    ("CONSUL_CLIENT_CERT", "PEM file of our certificate"),
+    ("CONSUL_CLIENT_KEY", "PEM file of our key"),
+    ("CONSUL_NAMESPACE", "namespace to register in (Consul Enterprise)"),
+    ("CONSUL_PARTITION", "admin partition to register in (Consul Enterprise)"),
+    ("ETCD_ENDPOINTS", "etcd's addresses, where the URI has none; https:// before them for TLS"),
+    ("ETCD_USER", "user:password for etcd, where the URI has none"),
+    ("ETCD_CA_CERT_FILE", "PEM file of the authority to trust, where the URI has no ca="),
+    ("ETCD_CERT_FILE", "PEM file of our certificate, where the URI has no cert="),
+    ("ETCD_KEY_FILE", "PEM file of our key, where the URI has no key="),
+    ("ZOOKEEPER_AUTH", "user:password, where the URI has none"),
+    ("ZOOKEEPER_CACERT", "PEM file of the authority to trust, where the URI has no ca="),
+    ("ZOOKEEPER_CLIENT_CERT", "PEM file of our certificate, where the URI has no cert="),
+    ("ZOOKEEPER_CLIENT_KEY", "PEM file of our key, where the URI has no key="),
+];
+
+/// An exit code, and what it says.
+pub(super) const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "stopped by SIGTERM or SIGINT, or a question was answered"),
+    ("1", "could not start (one line says why), or could not stop within two seconds"),
+    ("2", "the command line cannot be read; the usage and the reason are on the standard error"),
+    ("128 + N", "a second signal, of number N, came before the stop was done"),
+];

@@ -1,0 +1,459 @@
+//! What the command line promises, but for streams and exit codes (tests/cli.rs).
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::options::{Group, OPTIONS, Opt, Takes};
+use super::typed::Typed;
+use super::*;
+use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown};
+
+const NO_VARIABLES: [(&str, &str); 0] = [];
+
+fn environment(variables: &[(&str, &str)]) -> Arc<Environment> {
+    Arc::new(variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect())
+}
+
+fn parse_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, Answer> {
+    parse(arguments.iter().map(OsString::from), &environment(variables), "machine")
+}
+
+fn config(arguments: &[&str]) -> Config {
+    parse_with(arguments, &NO_VARIABLES).unwrap()
+}
+
+fn typed(arguments: &[&str], variables: &[(&str, &str)]) -> Typed {
+    read::read(arguments.iter().map(OsString::from), &environment(variables)).unwrap()
+}
+
+/// A value that the option takes and that is not its default.
+fn example(option: &Opt) -> &'static str {
+    match (option.takes, option.name) {
+        (Takes::Flag, _) if option.default == "true" => "false",
+        (Takes::Flag, _) => "true",
+        (Takes::Choice(_, words), _) => words.last().copied().unwrap(),
+        (Takes::Value("ADDR"), _) => "10.0.0.5",
+        (Takes::Value("SECONDS" | "MS" | "N" | "PERCENT"), _) => "17",
+        (Takes::Value(_), _) => "some-value",
+    }
+}
+
+fn settings() -> impl Iterator<Item = &'static Opt> {
+    OPTIONS.iter().filter(|option| option.group != Group::Questions)
+}
+
+// === What comes out ===
+
+#[test]
+fn without_options_the_defaults_of_the_replaced_program_hold() {
+    let config = config(&["consul:"]);
+    assert_eq!(config.log, crate::config::LogConfig { format: LogFormat::Text, level: LogLevel::Info });
+    assert_eq!(config.service.hostname, "machine");
+    assert_eq!(config.service.ip, None);
+    assert!(!config.service.internal && !config.service.explicit);
+    assert_eq!((config.service.ip_label, config.service.tags, config.service.ttl), (None, None, None));
+    assert_eq!(config.bridge.deregister, Deregister::Always);
+    assert_eq!(config.bridge.on_shutdown, OnShutdown::Keep);
+    assert_eq!((config.bridge.drain, config.bridge.removal_guard), (None, 100));
+    assert!(!config.bridge.cleanup);
+    assert_eq!(config.docker.resync, None);
+    assert_eq!(config.bridge.retry_attempts, Some(0));
+    assert_eq!(config.bridge.retry_interval, Duration::from_secs(2));
+    let [registry] = config.registries.as_slice() else { panic!("one registry") };
+    assert_eq!((registry.uri.as_str(), registry.owner.as_str()), ("consul:", "machine"));
+    assert!(registry.record_owner);
+    assert_eq!(registry.ttl_refresh, None);
+}
+
+#[test]
+fn every_option_reaches_its_room() {
+    let config = config(&[
+        "-ip=10.0.0.5",
+        "-internal",
+        "-explicit",
+        "-useIpFromLabel",
+        "net.ip",
+        "-tags",
+        "a,b",
+        "-hostname",
+        "web1",
+        "-ttl",
+        "30",
+        "-ttl-refresh",
+        "10",
+        "-resync",
+        "600",
+        "-deregister",
+        "on-success",
+        "-cleanup",
+        "-on-shutdown",
+        "critical",
+        "-drain",
+        "20",
+        "-removal-guard",
+        "50",
+        "-owner",
+        "me",
+        "-owner-meta=false",
+        "-retry-attempts",
+        "-1",
+        "-retry-interval",
+        "500",
+        "-log-format",
+        "json",
+        "-log-level",
+        "debug",
+        "consul://a:1",
+        "consul://b:2",
+    ]);
+    assert_eq!(config.log, crate::config::LogConfig { format: LogFormat::Json, level: LogLevel::Debug });
+    assert_eq!(config.service.hostname, "web1");
+    assert_eq!(config.service.ip.as_deref(), Some("10.0.0.5"));
+    assert!(config.service.internal && config.service.explicit);
+    assert_eq!(config.service.ip_label.as_deref(), Some("net.ip"));
+    assert_eq!(config.service.tags.as_deref(), Some("a,b"));
+    assert_eq!(config.service.ttl, Some(Duration::from_secs(30)));
+    assert_eq!(config.bridge.deregister, Deregister::OnSuccess);
+    assert_eq!(config.bridge.on_shutdown, OnShutdown::Critical);
+    assert_eq!(config.bridge.drain, Some(Duration::from_secs(20)));
+    assert_eq!(config.bridge.removal_guard, 50);
+    assert!(config.bridge.cleanup);
+    assert_eq!(config.docker.resync, Some(Duration::from_secs(600)));
+    assert_eq!(config.bridge.retry_attempts, None);
+    assert_eq!(config.bridge.retry_interval, Duration::from_millis(500));
+    assert_eq!(config.docker.resync, config.docker.resync);
+    assert!(config.docker.list_all);
+    let uris: Vec<_> = config.registries.iter().map(|registry| registry.uri.as_str()).collect();
+    assert_eq!(uris, ["consul://a:1", "consul://b:2"]);
+    for registry in &config.registries {
+        assert_eq!((registry.owner.as_str(), registry.record_owner), ("me", false));
+        assert_eq!(registry.ttl_refresh, Some(Duration::from_secs(10)));
+    }
+}
+
+#[test]
+fn the_owner_is_the_host_name_unless_it_is_given() {
+    assert_eq!(config(&["-hostname", "web1", "consul:"]).registries[0].owner, "web1");
+}
+
+#[test]
+fn the_inspect_result_is_kept_for_templates_only() {
+    assert!(!config(&["-tags", "a,b", "consul:"]).docker.keep_inspect);
+    assert!(config(&["-tags", "{{.Name}}", "consul:"]).docker.keep_inspect);
+}
+
+#[test]
+fn the_engines_variables_are_read_as_its_own_client_reads_them() {
+    let docker = |variables: &[(&str, &str)]| parse_with(&["consul:"], variables).unwrap().docker;
+    let plain = docker(&[]);
+    assert_eq!((plain.host, plain.tls_verify, plain.cert_path, plain.api_version), (None, false, None, None));
+    let tls = docker(&[
+        ("DOCKER_HOST", "tcp://h:2376"),
+        ("DOCKER_TLS_VERIFY", "1"),
+        ("DOCKER_CERT_PATH", "/certs"),
+        ("DOCKER_API_VERSION", "1.41"),
+    ]);
+    assert_eq!(tls.host.as_deref(), Some("tcp://h:2376"));
+    assert!(tls.tls_verify);
+    assert_eq!(tls.cert_path.as_deref(), Some("/certs".as_ref()));
+    assert_eq!(tls.api_version.as_deref(), Some("1.41"));
+}
+
+// === How it is spelled ===
+
+#[test]
+fn a_boolean_takes_gos_spellings_behind_an_equals_sign_and_no_separate_value() {
+    for (text, value) in [("1", true), ("t", true), ("T", true), ("true", true), ("TRUE", true), ("True", true)]
+        .into_iter()
+        .chain([("0", false), ("f", false), ("F", false), ("false", false), ("FALSE", false), ("False", false)])
+    {
+        assert_eq!(config(&[&format!("-cleanup={text}"), "consul:"]).bridge.cleanup, value, "{text}");
+    }
+    let typed = typed(&["-cleanup", "false"], &NO_VARIABLES);
+    assert!(typed.cleanup);
+    assert_eq!(typed.uris, ["false"]);
+}
+
+#[test]
+fn the_last_of_an_option_wins() {
+    assert_eq!(config(&["-resync", "1", "-resync=2", "consul:"]).docker.resync, Some(Duration::from_secs(2)));
+}
+
+#[test]
+fn two_dashes_end_the_options() {
+    let typed = typed(&["-internal", "--", "-explicit", "--", "consul:"], &NO_VARIABLES);
+    assert!(typed.internal && !typed.explicit);
+    assert_eq!(typed.uris, ["-explicit", "--", "consul:"]);
+}
+
+#[test]
+fn a_value_may_hold_equals_signs_and_begin_with_a_dash() {
+    assert_eq!(typed(&["-tags=a=b"], &NO_VARIABLES).tags.as_deref(), Some("a=b"));
+    assert_eq!(typed(&["-tags", "-x"], &NO_VARIABLES).tags.as_deref(), Some("-x"));
+}
+
+#[test]
+fn empty_tags_and_an_empty_label_are_none_at_all() {
+    let typed = typed(&["-tags", "", "-useIpFromLabel="], &NO_VARIABLES);
+    assert_eq!((typed.tags, typed.ip_label), (None, None));
+}
+
+// === The environment ===
+
+#[test]
+fn variables_are_named_after_their_options() {
+    for (option, variable) in [
+        ("ip", "REGISTRATOR_IP"),
+        ("ttl-refresh", "REGISTRATOR_TTL_REFRESH"),
+        ("useIpFromLabel", "REGISTRATOR_USE_IP_FROM_LABEL"),
+        ("owner-meta", "REGISTRATOR_OWNER_META"),
+    ] {
+        assert_eq!(Opt::find(option).unwrap().variable().as_deref(), Some(variable));
+    }
+}
+
+#[test]
+fn every_option_but_a_question_can_be_set_by_its_variable() {
+    for option in OPTIONS {
+        let Some(variable) = option.variable() else {
+            assert!(option.group == Group::Questions, "{}", option.name);
+            continue;
+        };
+        let by_argument = typed(&[&format!("-{}={}", option.name, example(option))], &NO_VARIABLES);
+        assert_eq!(typed(&[], &[(&variable, example(option))]), by_argument, "{variable}");
+        assert_ne!(by_argument, Typed::default(), "{variable}");
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_a_variable_even_over_a_bad_one() {
+    let resync = |value| parse_with(&["-resync=1", "consul:"], &[("REGISTRATOR_RESYNC", value)]).unwrap().docker.resync;
+    assert_eq!(resync("2"), Some(Duration::from_secs(1)));
+    assert_eq!(resync("soon"), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn an_empty_variable_is_no_variable() {
+    assert_eq!(typed(&[], &[("REGISTRATOR_IP", ""), ("REGISTRATOR_TTL", "")]), Typed::default());
+}
+
+#[test]
+fn uris_come_from_the_environment_only_when_the_command_line_has_none() {
+    let variables = [("REGISTRATOR_URI", " consul://a:1  consul://b:2 ")];
+    assert_eq!(typed(&["-internal"], &variables).uris, ["consul://a:1", "consul://b:2"]);
+    assert_eq!(typed(&["consul:"], &variables).uris, ["consul:"]);
+}
+
+// === The table ===
+
+#[test]
+fn the_defaults_in_the_table_are_those_that_hold() {
+    for option in settings().filter(|option| !option.default.is_empty() && !option.default.contains(' ')) {
+        assert_eq!(typed(&[&format!("-{}={}", option.name, option.default)], &NO_VARIABLES), Typed::default());
+    }
+}
+
+#[test]
+fn every_choice_in_the_table_is_taken() {
+    for option in OPTIONS {
+        if let Takes::Choice(_, words) = option.takes {
+            for word in words {
+                assert!((option.set)(&mut Typed::default(), word).is_ok(), "-{} {word}", option.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_usage_fits_a_terminal() {
+    let usage = render::usage();
+    let (explained, _examples) = usage.split_once("Examples:").unwrap();
+    for line in explained.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+// === What is said ===
+
+#[test]
+fn help_and_version_answer_before_anything_else_is_asked() {
+    assert_eq!(parse_with(&["-help"], &NO_VARIABLES).unwrap_err().code, 0);
+    assert_eq!(
+        parse_with(&["-h"], &NO_VARIABLES).unwrap_err(),
+        parse_with(&["--help", "-nonsense"], &NO_VARIABLES).unwrap_err()
+    );
+    let version = parse_with(&["-version"], &[("REGISTRATOR_TTL", "soon")]).unwrap_err();
+    assert_eq!(version, Answer { stdout: format!("{VERSION}\n"), ..Answer::default() });
+}
+
+#[test]
+fn the_usage_is_as_it_was_reviewed() {
+    insta::assert_snapshot!("usage", render::usage());
+}
+
+#[test]
+fn every_mistake_is_explained_in_one_line() {
+    type Typed<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+    let none: &[(&str, &str)] = &[];
+    let mistakes: &[Typed<'_>] = &[
+        (&[], none),
+        (&["-internal"], none),
+        (&["-nonsense", "consul:"], none),
+        (&["-ttl-refersh", "10", "consul:"], none),
+        (&["--useipfromlabel=x", "consul:"], none),
+        (&["---ip", "consul:"], none),
+        (&["-=x", "consul:"], none),
+        (&["-a\u{1b}[31m\n", "consul:"], none),
+        (&["consul:", "-ip"], none),
+        (&["consul:", "-deregister"], none),
+        (&["-cleanup=maybe", "consul:"], none),
+        (&["-cleanup=", "consul:"], none),
+        (&["-ip", " ", "consul:"], none),
+        (&["-ip", "10.0.0.5\n", "consul:"], none),
+        (&["-ip", "\u{1b}[31m", "consul:"], none),
+        (&["-ip", "-internal", "consul:"], none),
+        (&["-hostname", "", "consul:"], none),
+        (&["-hostname", "web 1", "consul:"], none),
+        (&["-owner=", "consul:"], none),
+        (&["-useIpFromLabel", "a\u{7}", "consul:"], none),
+        (&["-ttl", "soon", "consul:"], none),
+        (&["-ttl", "30s", "consul:"], none),
+        (&["-ttl", "1.5", "consul:"], none),
+        (&["-ttl", "-1", "consul:"], none),
+        (&["-ttl", "010", "consul:"], none),
+        (&["-resync", "2147483648", "consul:"], none),
+        (&["-resync", "99999999999999999999999", "consul:"], none),
+        (&["-retry-attempts", "-2", "consul:"], none),
+        (&["-retry-interval", "fast", "consul:"], none),
+        (&["-log-format", "xml", "consul:"], none),
+        (&["-log-level", "INFO", "consul:"], none),
+        (&["-generate", "html"], none),
+        (&["-ttl", "30", "consul:"], none),
+        (&["-ttl-refresh", "30", "consul:"], none),
+        (&["-ttl", "30", "-ttl-refresh", "30", "consul:"], none),
+        (&["-ttl", "10", "-ttl-refresh", "30", "consul:"], none),
+        (&["-retry-interval", "0", "consul:"], none),
+        (&["-retry-interval", "-5", "consul:"], none),
+        (&["-deregister", "sometimes", "consul:"], none),
+        (&["consul:"], &[("REGISTRATOR_TTL", "soon")]),
+        (&["consul:"], &[("REGISTRATOR_CLEANUP", "maybe")]),
+        (&["consul:"], &[("REGISTRATOR_IP", "10.0.0.5\u{fffd}")]),
+        (&["consul:"], &[("REGISTRATOR_DEREGISTER", "sometimes")]),
+        (&["consul:"], &[("REGISTRATOR_RETRY_INTERVAL", "0")]),
+        (&["consul:"], &[("REGISTRATOR_TTL", "30")]),
+    ];
+    let mut seen = String::new();
+    for (arguments, variables) in mistakes {
+        let answer = parse_with(arguments, variables).unwrap_err();
+        assert_eq!(answer.stdout, "", "{arguments:?}");
+        let line = match answer.code {
+            // The usage stands before it, and is promised elsewhere.
+            2 => answer.stderr.strip_prefix(&render::usage()).unwrap().trim_start_matches('\n'),
+            _ => &answer.stderr,
+        };
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let environment: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
+        write!(seen, "{environment}{arguments:?}\n  {}: {line}", answer.code).unwrap();
+    }
+    insta::assert_snapshot!("mistakes", seen);
+}
+
+#[test]
+fn a_machine_without_a_usable_name_needs_one_given() {
+    for machine in ["", "my host", "a\u{fffd}b"] {
+        let answer = parse([OsString::from("consul:")], &environment(&[]), machine).unwrap_err();
+        assert_eq!(answer.code, 1);
+        assert!(answer.stderr.contains("give one with -hostname"), "{}", answer.stderr);
+        let arguments = ["-hostname=web1", "consul:"].map(OsString::from);
+        assert!(parse(arguments, &environment(&[]), machine).is_ok());
+    }
+}
+
+#[test]
+fn no_error_repeats_the_value_of_another_option() {
+    let answer = parse_with(&["-tags", "s3cret", "-nonsense", "consul://:s3cret@host"], &NO_VARIABLES).unwrap_err();
+    assert!(!answer.stderr.contains("s3cret"));
+}
+
+#[test]
+fn the_documents_are_what_the_table_makes() {
+    for (word, file) in [
+        ("reference", "docs/reference.md"),
+        ("man", "deploy/man/registrator.1"),
+        ("bash", "deploy/completions/registrator.bash"),
+        ("zsh", "deploy/completions/_registrator"),
+        ("fish", "deploy/completions/registrator.fish"),
+    ] {
+        let kept = std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let made = parse_with(&["-generate", word], &NO_VARIABLES).unwrap_err();
+        assert!(
+            made == Answer { stdout: kept, ..Answer::default() },
+            "{file} is not what the options say: run dev/docs"
+        );
+    }
+}
+
+// === Whatever is typed ===
+
+/// An option with a value, as one argument, and the URI-like words between options.
+fn any_setting() -> impl Strategy<Value = (&'static Opt, &'static str)> {
+    (0..settings().count())
+        .prop_map(|index| settings().nth(index).unwrap())
+        .prop_map(|option| (option, example(option)))
+}
+
+proptest! {
+    #[test]
+    fn the_spellings_of_an_option_are_equivalent((option, value) in any_setting()) {
+        let name = option.name;
+        let expected = typed(&[&format!("-{name}={value}"), "consul:"], &NO_VARIABLES);
+        prop_assert_eq!(&typed(&[&format!("--{name}={value}"), "consul:"], &NO_VARIABLES), &expected);
+        if option.takes != Takes::Flag {
+            prop_assert_eq!(&typed(&[&format!("-{name}"), value, "consul:"], &NO_VARIABLES), &expected);
+            prop_assert_eq!(&typed(&[&format!("--{name}"), value, "consul:"], &NO_VARIABLES), &expected);
+        } else if value == "true" {
+            prop_assert_eq!(&typed(&[&format!("-{name}"), "consul:"], &NO_VARIABLES), &expected);
+        }
+    }
+
+    #[test]
+    fn options_and_uris_may_stand_in_any_order(
+        (arguments, shuffled) in proptest::sample::subsequence(settings().collect::<Vec<_>>(), 0..=settings().count())
+            .prop_map(|options| {
+                let spelled = options.into_iter().map(|option| format!("-{}={}", option.name, example(option)));
+                spelled.chain(["consul:".to_owned()]).collect::<Vec<_>>()
+            })
+            .prop_flat_map(|arguments| (Just(arguments.clone()), Just(arguments).prop_shuffle())),
+    ) {
+        let read = |arguments: &[String]| {
+            read::read(arguments.iter().map(OsString::from), &Environment::default()).unwrap()
+        };
+        prop_assert_eq!(read(&arguments), read(&shuffled));
+    }
+
+    #[test]
+    fn no_bytes_at_all_make_it_panic(
+        arguments in proptest::collection::vec(
+            prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..12),
+                "-{0,3}[a-z-]{0,8}(=.{0,6})?".prop_map(String::into_bytes),
+                any_setting().prop_map(|(option, _)| format!("-{}", option.name).into_bytes()),
+            ],
+            0..6,
+        ),
+        variable in proptest::collection::vec(any::<u8>(), 0..8),
+    ) {
+        let environment: Environment = settings()
+            .filter_map(Opt::variable)
+            .map(|name| (OsString::from(name), OsString::from_vec(variable.clone())))
+            .collect();
+        if let Err(answer) = parse(arguments.into_iter().map(OsString::from_vec), &Arc::new(environment), "machine") {
+            prop_assert!(answer.code <= 2);
+            prop_assert!(!answer.stderr.chars().any(|character| character.is_control() && character != '\n'));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What was typed: each value valid by itself, and no more than that.
+
+use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown};
+
+/// The options as they were typed, defaults where they were not, and the URIs in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Typed {
+    pub(super) ip: Option<String>,
+    pub(super) internal: bool,
+    pub(super) explicit: bool,
+    pub(super) ip_label: Option<String>,
+    pub(super) tags: Option<String>,
+    pub(super) hostname: Option<String>,
+    /// Seconds.
+    pub(super) ttl: i64,
+    /// Seconds.
+    pub(super) ttl_refresh: i64,
+    /// Seconds.
+    pub(super) resync: i64,
+    pub(super) deregister: Deregister,
+    pub(super) on_shutdown: OnShutdown,
+    pub(super) cleanup: bool,
+    /// Seconds.
+    pub(super) drain: i64,
+    /// Percent.
+    pub(super) removal_guard: u8,
+    pub(super) owner: Option<String>,
+    pub(super) owner_meta: bool,
+    /// -1 is without end.
+    pub(super) retry_attempts: i64,
+    /// Milliseconds.
+    pub(super) retry_interval: i64,
+    pub(super) log_format: LogFormat,
+    pub(super) log_level: LogLevel,
+    pub(super) question: Option<Question>,
+    pub(super) uris: Vec<String>,
+}
+
+impl Default for Typed {
+    fn default() -> Self {
+        Self {
+            ip: None,
+            internal: false,
+            explicit: false,
+            ip_label: None,
+            tags: None,
+            hostname: None,
+            ttl: 0,
+            ttl_refresh: 0,
+            resync: 0,
+            deregister: Deregister::Always,
+            on_shutdown: OnShutdown::Keep,
+            cleanup: false,
+            drain: 0,
+            removal_guard: 100,
+            owner: None,
+            owner_meta: true,
+            retry_attempts: 0,
+            retry_interval: 2000,
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+            question: None,
+            uris: Vec::new(),
+        }
+    }
+}
+
+/// What is answered instead of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    Help,
+    Version,
+    Generate(Document),
+}
+
+/// A document that `-generate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Document {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+    Reference,
+}
+
+impl Document {
+    /// Each with the word that asks for it.
+    pub(super) const ALL: [(&'static str, Self); 5] = [
+        ("man", Self::Man),
+        ("bash", Self::Bash),
+        ("zsh", Self::Zsh),
+        ("fish", Self::Fish),
+        ("reference", Self::Reference),
+    ];
+}
+
+/// Why a value is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// It cannot be read: what it must be, in words that go on from the value.
+    Value(String),
+    /// It breaks a rule, in the words of the replaced program, that go on from the option's name.
+    Rule(&'static str),
+}

@@ -1,0 +1,215 @@
+//! Validated settings, one small struct for each room.
+//!
+//! [`crate::cli`] makes them out of the command line and the environment, once, at the start;
+//! every room is handed the part that it needs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that one run needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For [`crate::log`].
+    pub log: LogConfig,
+    /// For [`crate::docker`].
+    pub docker: DockerConfig,
+    /// For [`crate::service`].
+    pub service: ServiceConfig,
+    /// For [`crate::registry`], one for each URI.
+    pub registries: Vec<RegistryConfig>,
+    /// For [`crate::bridge`].
+    pub bridge: BridgeConfig,
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Its shape.
+    pub format: LogFormat,
+    /// The least level that is written.
+    pub level: LogLevel,
+}
+
+/// Shapes of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2015/08/30 19:18:12 message`, local time.
+    Text,
+    /// One JSON object a line, with its fields.
+    Json,
+}
+
+/// Levels of the log, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything done for others to see why.
+    Debug,
+    /// What was done.
+    Info,
+    /// What is not as it should be, and is dealt with.
+    Warn,
+    /// What could not be done.
+    Error,
+}
+
+/// Where Docker is, and how it is spoken to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DockerConfig {
+    /// `DOCKER_HOST`: `unix://…`, `tcp://…`, `http://…`, `https://…`; without it the usual sockets.
+    pub host: Option<String>,
+    /// `DOCKER_TLS_VERIFY`: speak TLS, and verify.
+    pub tls_verify: bool,
+    /// `DOCKER_CERT_PATH`: the folder of `ca.pem`, `cert.pem` and `key.pem`.
+    pub cert_path: Option<PathBuf>,
+    /// `DOCKER_API_VERSION`: speak this one and do not negotiate.
+    pub api_version: Option<String>,
+    /// Keep the whole inspect result with each container, for tag templates.
+    pub keep_inspect: bool,
+    /// The label that holds an address (`-useIpFromLabel`); but for it, only labels that are settings are kept.
+    pub ip_label: Option<String>,
+    /// List containers that do not run, too (for `-deregister on-success` and `never`).
+    pub list_all: bool,
+    /// How often everything is listed and inspected again (`-resync`); `None` for never.
+    pub resync: Option<Duration>,
+}
+
+// A URL can hold a password, so it is not among what is shown.
+impl fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host: _, tls_verify, cert_path, api_version, keep_inspect, ip_label, list_all, resync } = self;
+        f.debug_struct("DockerConfig")
+            .field("tls_verify", tls_verify)
+            .field("cert_path", cert_path)
+            .field("api_version", api_version)
+            .field("keep_inspect", keep_inspect)
+            .field("ip_label", ip_label)
+            .field("list_all", list_all)
+            .field("resync", resync)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How containers are described as services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// The host's name, first part of default IDs.
+    pub hostname: String,
+    /// `-ip`.
+    pub ip: Option<String>,
+    /// `-internal`.
+    pub internal: bool,
+    /// `-explicit`.
+    pub explicit: bool,
+    /// `-useIpFromLabel`.
+    pub ip_label: Option<String>,
+    /// `-tags`: a list of tags, or a template that makes one.
+    pub tags: Option<String>,
+    /// `-ttl`.
+    pub ttl: Option<Duration>,
+}
+
+/// One registry to write to.
+#[derive(Clone)]
+pub struct RegistryConfig {
+    /// The URI as it was given.
+    pub uri: String,
+    /// The identity under which this instance writes.
+    pub owner: String,
+    /// Whether the owner is recorded with each entry (`-owner-meta`).
+    pub record_owner: bool,
+    /// `-ttl`.
+    pub ttl: Option<Duration>,
+    /// `-ttl-refresh`.
+    pub ttl_refresh: Option<Duration>,
+    /// The environment, in which the registries' own variables are looked up.
+    pub environment: Arc<Environment>,
+}
+
+// A URI can hold a password, so it is not among what is shown.
+impl fmt::Debug for RegistryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uri: _, owner, record_owner, ttl, ttl_refresh, environment: _ } = self;
+        f.debug_struct("RegistryConfig")
+            .field("owner", owner)
+            .field("record_owner", record_owner)
+            .field("ttl", ttl)
+            .field("ttl_refresh", ttl_refresh)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the bridge keeps registries equal to what runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeConfig {
+    /// `-deregister`.
+    pub deregister: Deregister,
+    /// `-on-shutdown`.
+    pub on_shutdown: OnShutdown,
+    /// `-cleanup`.
+    pub cleanup: bool,
+    /// `-drain`: how long an entry is critical at least before its container's end removes it; `None` for not at all.
+    pub drain: Option<Duration>,
+    /// `-removal-guard`: how much of what a registry holds (percent) goes at once only after a second look; 0 for any.
+    pub removal_guard: u8,
+    /// `-retry-attempts`: attempts beyond the first to reach a registry at the start; `None` for no end.
+    pub retry_attempts: Option<u32>,
+    /// `-retry-interval`: the pause between them.
+    pub retry_interval: Duration,
+}
+
+/// When the entries of a container that ended are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deregister {
+    /// Whatever its exit code.
+    #[default]
+    Always,
+    /// When it succeeded, was killed by a signal, or is gone.
+    OnSuccess,
+    /// Not even when it is gone; only `-cleanup` removes what no container stands behind.
+    Never,
+}
+
+/// What becomes of entries when we are told to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They are removed.
+    Deregister,
+    /// They are marked as critical, where the registry has health.
+    Critical,
+}
+
+/// The environment variables of the process, read once. Not printed: they hold tokens.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The variable's value, unless it is unset or empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl FromIterator<(OsString, OsString)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} variables)", self.0.len())
+    }
+}

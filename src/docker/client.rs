@@ -1,0 +1,280 @@
+//! The client: four GET endpoints of the Engine API, over a unix socket or TCP, with or without TLS.
+//!
+//! Every answer has a deadline and a largest size, except the event stream, which is read line by
+//! line for as long as it lasts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
+
+use super::decode::{self, Listed, Malformed};
+use super::endpoint::{self, Endpoint, Surroundings};
+use super::errors::{ConnectError, DEADLINE, RequestError};
+use super::events::{Decoder, Heard};
+use super::version::{ApiVersion, EngineInfo, Greeting};
+use crate::config::DockerConfig;
+use crate::container::{Container, ContainerId};
+use crate::http::{self, BodyError, Tls, describe};
+
+/// How long an event stream may take to begin, before it is taken to be open and silent.
+const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+/// The largest answers that are read, in bytes: a list of containers, one container, anything else.
+const LARGEST_LIST: usize = 64 << 20;
+const LARGEST_INSPECT: usize = 8 << 20;
+const LARGEST_OTHER: usize = 64 << 10;
+
+/// An engine that has answered. Cheap to clone.
+#[derive(Clone)]
+pub struct Docker {
+    inner: Arc<Inner>,
+}
+
+/// What carries a request to an engine, and its answer back: HTTP. In simulations, nothing at all.
+pub trait Carrier: Send + Sync + 'static {
+    /// Asks for a URL, with this query; ends when the answer begins.
+    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, reqwest::Result<Response>>;
+}
+
+impl Carrier for reqwest::Client {
+    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, reqwest::Result<Response>> {
+        Box::pin(self.get(url).query(query).send())
+    }
+}
+
+struct Inner {
+    carrier: Arc<dyn Carrier>,
+    endpoint: Endpoint,
+    config: DockerConfig,
+    info: EngineInfo,
+}
+
+impl Docker {
+    /// Finds the engine, asks who it is, and agrees on a version of the API.
+    ///
+    /// # Errors
+    /// When there is no engine, or none that can be spoken to; the error says in one line what to do.
+    pub async fn connect(config: &DockerConfig) -> Result<Self, ConnectError> {
+        let endpoint = endpoint::find(config, &Surroundings::of_process())?;
+        let carrier = http::client(endpoint.socket.as_deref(), &endpoint.tls)?;
+        Self::greet(Arc::new(carrier), endpoint, config.clone()).await
+    }
+
+    /// The same, where something else than the network carries requests and answers.
+    ///
+    /// # Errors
+    /// As for [`Docker::connect`].
+    pub async fn over(carrier: Arc<dyn Carrier>, config: &DockerConfig) -> Result<Self, ConnectError> {
+        Self::greet(carrier, Endpoint::elsewhere(), config.clone()).await
+    }
+
+    /// Does so again at the same place: the engine may be another version now, and the TLS files may be new.
+    pub(super) async fn reconnect(&self) -> Result<Self, ConnectError> {
+        let Inner { carrier, endpoint, config, .. } = &*self.inner;
+        let carrier = if endpoint.tls == Tls::default() {
+            Arc::clone(carrier)
+        } else {
+            Arc::new(http::client(None, &endpoint.tls)?)
+        };
+        Self::greet(carrier, endpoint.clone(), config.clone()).await
+    }
+
+    async fn greet(carrier: Arc<dyn Carrier>, endpoint: Endpoint, config: DockerConfig) -> Result<Self, ConnectError> {
+        let forced = match config.api_version.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => {
+                Some(ApiVersion::parse(text).ok_or_else(|| ConnectError::BadVersion { version: text.to_owned() })?)
+            }
+            None => None,
+        };
+        let answer = async {
+            let response = carrier
+                .get(&format!("{}/version", endpoint.base), &[])
+                .await
+                .map_err(|error| ConnectError::from_request(&endpoint.name, endpoint.socket.as_deref(), &error))?;
+            let status = response.status();
+            let body = read(response, LARGEST_OTHER).await;
+            let body = body.map_err(|error| ConnectError::not_an_engine(&endpoint.name, &error.to_string()))?;
+            if !status.is_success() {
+                let said = format!("it answers {}: {}", status.as_u16(), message(&body));
+                return Err(ConnectError::not_an_engine(&endpoint.name, &said));
+            }
+            Greeting::decode(&body).map_err(|error| ConnectError::not_an_engine(&endpoint.name, &error.to_string()))
+        };
+        let greeting = timeout(DEADLINE, answer).await.unwrap_or_else(|_| Err(ConnectError::silent(&endpoint.name)))?;
+        let info = greeting
+            .agree(forced)
+            .map_err(|reason| ConnectError::Version { endpoint: endpoint.name.clone(), reason })?;
+        Ok(Self { inner: Arc::new(Inner { carrier, endpoint, config, info }) })
+    }
+
+    /// Where it is, as people write it: `unix:///tmp/docker.sock`. Holds no credentials.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.inner.endpoint.name
+    }
+
+    /// Whether it is reached by a socket in the file system.
+    pub(super) fn is_socket(&self) -> bool {
+        self.inner.endpoint.socket.is_some()
+    }
+
+    /// Who it is, and the version of the API that is spoken with it.
+    #[must_use]
+    pub fn version(&self) -> &EngineInfo {
+        &self.inner.info
+    }
+
+    /// The containers that run; with [`DockerConfig::list_all`] the others as well.
+    ///
+    /// # Errors
+    /// When the engine does not answer in time, or not with a list.
+    pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
+        let all = if self.inner.config.list_all { "1" } else { "0" };
+        in_time(async {
+            let response = self.get("/containers/json", &[("all", all)]).await?;
+            Ok(decode::list(&successful(response, LARGEST_LIST).await?)?)
+        })
+        .await
+    }
+
+    /// One container; `None` when the engine says that there is no such one, or that it is being removed.
+    ///
+    /// # Errors
+    /// When the engine does not answer in time, or not with what it knows of this container.
+    pub async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, RequestError> {
+        in_time(async {
+            let response = self.get(&format!("/containers/{id}/json"), &[]).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                let body = read(response, LARGEST_OTHER).await?;
+                return if says_no_such_container(&body) {
+                    Ok(None)
+                } else {
+                    Err(refused(StatusCode::NOT_FOUND, &body))
+                };
+            }
+            let config = &self.inner.config;
+            let mut said = decode::inspect(&successful(response, LARGEST_INSPECT).await?, config.keep_inspect)?;
+            if let Some(container) = &mut said {
+                container.forget_what_is_not_ours(config.ip_label.as_deref());
+            }
+            if said.as_ref().is_some_and(|container| container.id != *id) {
+                return Err(Malformed::Missing("container that was asked for").into());
+            }
+            Ok(said)
+        })
+        .await
+    }
+
+    /// The events of containers and networks, from now on.
+    ///
+    /// An engine that has no event to send may not even begin its answer (Podman 2.0, 5.0 to 5.2): after
+    /// a while the stream is taken to be open, and [`EventStream::next`] says if it turns out not to be.
+    ///
+    /// # Errors
+    /// When the engine answers, but not with a stream.
+    pub async fn events(&self) -> Result<EventStream, RequestError> {
+        let docker = self.clone();
+        let answer = async move {
+            let filters = r#"{"type":["container","network"]}"#;
+            let response = docker.get("/events", &[("filters", filters)]).await?;
+            let status = response.status();
+            if status.is_success() { Ok(response) } else { Err(refused(status, &read(response, LARGEST_OTHER).await?)) }
+        };
+        let mut stream = EventStream { source: Source::Asked(Box::pin(answer)), decoder: Decoder::default() };
+        if let Ok(answered) = timeout(STREAM_PATIENCE, stream.answered()).await {
+            answered?;
+        }
+        Ok(stream)
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, RequestError> {
+        let Inner { carrier, endpoint, info, .. } = &*self.inner;
+        let url = format!("{}/v{}{path}", endpoint.base, info.api);
+        carrier.get(&url, query).await.map_err(|error| RequestError::Transport(describe(&error)))
+    }
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Docker({})", self.endpoint())
+    }
+}
+
+/// An event stream.
+pub struct EventStream {
+    source: Source,
+    decoder: Decoder,
+}
+
+enum Source {
+    /// Asked for, and not yet answered.
+    Asked(BoxFuture<'static, Result<Response, RequestError>>),
+    Open(Response),
+}
+
+impl EventStream {
+    /// What is said next. May be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// When the stream breaks or ends; it is of no use any more.
+    pub async fn next(&mut self) -> Result<Heard, RequestError> {
+        self.answered().await?;
+        let Source::Open(response) = &mut self.source else { return Ok(Heard::default()) };
+        match response.chunk().await {
+            Ok(Some(bytes)) => Ok(self.decoder.push(&bytes)),
+            Ok(None) => Err(RequestError::Transport("the event stream ended".to_owned())),
+            Err(error) => Err(RequestError::Transport(format!("the event stream broke: {}", describe(&error)))),
+        }
+    }
+
+    /// Waits until the engine has begun to answer.
+    async fn answered(&mut self) -> Result<(), RequestError> {
+        if let Source::Asked(answer) = &mut self.source {
+            self.source = Source::Open(answer.await?);
+        }
+        Ok(())
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
+    timeout(DEADLINE, request).await.unwrap_or(Err(RequestError::Timeout))
+}
+
+/// The body of a successful answer.
+async fn successful(response: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
+    let status = response.status();
+    if status.is_success() {
+        read(response, limit).await
+    } else {
+        Err(refused(status, &read(response, LARGEST_OTHER).await?))
+    }
+}
+
+async fn read(response: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
+    http::body(response, limit).await.map_err(|error| match error {
+        BodyError::TooLarge(limit) => RequestError::TooLarge { limit },
+        BodyError::Broken(error) => RequestError::Transport(describe(&error)),
+    })
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> RequestError {
+    RequestError::Refused { status: status.as_u16(), message: message(body) }
+}
+
+/// What an error's body says, on one line and not too long.
+fn message(body: &[u8]) -> String {
+    let said = decode::json(body).ok().and_then(|json| Some(json["message"].as_str()?.to_owned()));
+    let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    said.trim().chars().take(200).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+/// Whether a 404 is the engine's own word on a container, and not a proxy's on a path.
+///
+/// Docker says `No such container: …`, Podman `no container with name or ID … found: no such container`.
+fn says_no_such_container(body: &[u8]) -> bool {
+    decode::json(body)
+        .is_ok_and(|json| json["message"].as_str().is_some_and(|said| said.to_lowercase().contains("container")))
+}

@@ -1,0 +1,364 @@
+//! What an engine says of containers, made into the few facts that we need.
+//!
+//! Pure and lenient, because engines differ: a field that is null, missing or of an unexpected type
+//! is as if it were not there, an unknown word is a word, and only an answer that does not even say
+//! which container it is about is refused. The shapes are those of the Docker Engine API, from 1.24
+//! to 1.52, and of Podman's imitation of it; `tests/fixtures/engine` has one of each.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::container::{
+    Binding, Container, ContainerId, ContainerPort, Health, NetworkAddress, NetworkMode, Protocol, State, Stop,
+};
+use crate::json::Elements;
+use crate::json::Shape::{self, Each, Members, Whole};
+
+/// The longest identifier that is believed to be one; engines use 64 characters.
+const LONGEST_ID: usize = 128;
+
+/// What is read of an entry of a list.
+const LISTED: Shape = Members(&[
+    ("Id", Whole),
+    ("Names", Whole),
+    ("State", Whole),
+    ("Status", Whole),
+    ("Ports", Whole),
+    ("NetworkSettings", Members(&[("Networks", Whole)])),
+]);
+
+/// What is read of an inspect.
+const INSPECTED: Shape = Members(&[
+    ("Id", Whole),
+    ("Name", Whole),
+    ("Created", Whole),
+    (
+        "State",
+        Members(&[
+            ("Status", Whole),
+            ("Running", Whole),
+            ("Paused", Whole),
+            ("Restarting", Whole),
+            ("Dead", Whole),
+            ("ExitCode", Whole),
+            ("StartedAt", Whole),
+            ("Health", Members(&[("Status", Whole)])),
+            ("Healthcheck", Members(&[("Status", Whole)])),
+        ]),
+    ),
+    (
+        "Config",
+        Members(&[
+            ("Image", Whole),
+            ("Hostname", Whole),
+            ("Env", Whole),
+            ("Labels", Whole),
+            ("ExposedPorts", Each(&Members(&[]))),
+            ("StopSignal", Whole),
+            ("StopTimeout", Whole),
+        ]),
+    ),
+    ("HostConfig", Members(&[("NetworkMode", Whole), ("PortBindings", Whole)])),
+    (
+        "NetworkSettings",
+        Members(&[
+            ("IPAddress", Whole),
+            ("GlobalIPv6Address", Whole),
+            ("Ports", Whole),
+            ("Networks", Each(&Members(&[("IPAddress", Whole), ("GlobalIPv6Address", Whole)]))),
+        ]),
+    ),
+]);
+
+/// The longest stop timeout that is believed, in seconds: a day.
+const LONGEST_STOP: u64 = 86_400;
+
+/// Why an answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// It is no JSON.
+    #[error("the answer is not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// It lacks what makes it an answer.
+    #[error("the answer has no {0}")]
+    Missing(&'static str),
+}
+
+/// One entry of a list of containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which container.
+    pub id: ContainerId,
+    /// Its names, without their slashes.
+    pub names: Vec<String>,
+    /// Whether it runs, or is paused; `None` where the engine does not say.
+    pub running: Option<bool>,
+    /// A digest of what the list says of it that can matter, and of nothing that time alone changes.
+    pub digest: u64,
+}
+
+impl Listed {
+    /// Whether this can be the same container at the same time.
+    #[must_use]
+    pub fn agrees(&self, container: &Container) -> bool {
+        self.running.is_none_or(|running| running == container.state.is_running())
+            && (self.names.is_empty() || self.names.contains(&container.name))
+    }
+}
+
+/// Reads JSON, whatever its bytes: those that are no UTF-8 become U+FFFD.
+pub(super) fn json(bytes: &[u8]) -> Result<Value, Malformed> {
+    shaped(bytes, &Whole)
+}
+
+/// The same, in this shape.
+fn shaped(bytes: &[u8], shape: &Shape) -> Result<Value, Malformed> {
+    Ok(crate::json::read(&String::from_utf8_lossy(bytes), shape)?)
+}
+
+/// Reads an identifier, which later becomes a part of a URL: nothing else may pass for one.
+pub(super) fn container_id(text: &str) -> Option<ContainerId> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let good = !text.is_empty() && text.len() <= LONGEST_ID && !text.starts_with('.') && text.bytes().all(plain);
+    good.then(|| ContainerId::from(text))
+}
+
+/// Reads the answer to `GET /containers/json`; entries without an identifier are left out.
+///
+/// # Errors
+/// When it is no array at all.
+pub fn list(bytes: &[u8]) -> Result<Vec<Listed>, Malformed> {
+    let text = String::from_utf8_lossy(bytes);
+    if text.trim_start().starts_with('{') {
+        return Err(Malformed::Missing("list of containers"));
+    }
+    let mut entries = Vec::new();
+    crate::json::read(&text, Elements { shape: &LISTED, take: |_: &str, entry| entries.extend(listed(&entry)) })?;
+    Ok(entries)
+}
+
+fn listed(entry: &Value) -> Option<Listed> {
+    let id = container_id(entry["Id"].as_str()?)?;
+    let mut hasher = DefaultHasher::new();
+    id.as_str().hash(&mut hasher);
+    text(&entry["State"]).hash(&mut hasher);
+    // Engines make these lists from maps, in no order.
+    sorted(&entry["Names"]).hash(&mut hasher);
+    sorted(&entry["Ports"]).hash(&mut hasher);
+    entry["NetworkSettings"]["Networks"].to_string().hash(&mut hasher);
+    // `Up 5 minutes (healthy)`, `Exited (137) 2 days ago`: all but the time stands in parentheses.
+    for part in text(&entry["Status"]).split('(').skip(1) {
+        part.split(')').next().hash(&mut hasher);
+    }
+    Some(Listed {
+        id,
+        names: names(&entry["Names"]),
+        running: entry["State"].as_str().map(|state| matches!(state, "running" | "paused")),
+        digest: hasher.finish(),
+    })
+}
+
+fn names(array: &Value) -> Vec<String> {
+    array.as_array().into_iter().flatten().map(text).map(without_slash).collect()
+}
+
+fn without_slash(name: &str) -> String {
+    name.trim_start_matches('/').to_owned()
+}
+
+fn sorted(array: &Value) -> Vec<String> {
+    let mut items: Vec<_> = array.as_array().into_iter().flatten().map(Value::to_string).collect();
+    items.sort_unstable();
+    items
+}
+
+/// Reads the answer to `GET /containers/{id}/json`; `None` for one that is being removed, or that
+/// the engine failed to remove.
+///
+/// With `keep`, the whole answer is kept with the container.
+///
+/// # Errors
+/// When it is not about a container, or does not say what the container is doing.
+pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed> {
+    let said = shaped(bytes, if keep { &Whole } else { &INSPECTED })?;
+    let id = container_id(text(&said["Id"])).ok_or(Malformed::Missing("Id"))?;
+    let Some(state) = state(&said["State"])? else { return Ok(None) };
+    let config = &said["Config"];
+    let mut container = Container {
+        id,
+        name: without_slash(text(&said["Name"])),
+        image: text(&config["Image"]).to_owned(),
+        hostname: text(&config["Hostname"]).to_owned(),
+        env: config["Env"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        labels: object(&config["Labels"])
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        network_mode: network_mode(text(&said["HostConfig"]["NetworkMode"])),
+        networks: networks(&said["NetworkSettings"]),
+        ports: ports(&said, state),
+        state,
+        created: text(&said["Created"]).to_owned(),
+        started: text(&said["State"]["StartedAt"]).to_owned(),
+        stop: stop(config),
+        inspect: None,
+    };
+    if keep {
+        container.inspect = Some(Arc::new(said));
+    }
+    Ok(Some(container))
+}
+
+fn stop(config: &Value) -> Stop {
+    let unless_said = Stop::default();
+    // -1 is to wait for ever, which no longer than the longest of these makes a difference.
+    let timeout = config["StopTimeout"].as_i64().map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
+    Stop {
+        signal: signal(text(&config["StopSignal"])).unwrap_or(unless_said.signal),
+        timeout: timeout.map_or(unless_said.timeout, |seconds| Duration::from_secs(seconds.min(LONGEST_STOP))),
+    }
+}
+
+/// The number of a signal, as `15`, `SIGTERM`, `term` or `SIGRTMIN+3`.
+pub(super) fn signal(text: &str) -> Option<u32> {
+    if let Ok(number) = text.parse::<u32>() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    // Those of the kernel, from 1 on (signal(7)).
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    if let Some(index) = NAMES.iter().position(|known| *known == name) {
+        return u32::try_from(index + 1).ok();
+    }
+    let offset =
+        |text: &str, sign| if text.is_empty() { Some(0) } else { text.strip_prefix(sign)?.parse::<u32>().ok() };
+    let number = if let Some(rest) = name.strip_prefix("RTMIN") {
+        // As engines number them, which leave the first two to the C library.
+        34_u32.checked_add(offset(rest, '+')?)?
+    } else {
+        64_u32.checked_sub(offset(name.strip_prefix("RTMAX")?, '-')?)?
+    };
+    (34..=64).contains(&number).then_some(number)
+}
+
+/// What it is doing; `None` when it is on its way out.
+fn state(said: &Value) -> Result<Option<State>, Malformed> {
+    let status = text(&said["Status"]);
+    if said["Running"].is_null() && status.is_empty() {
+        return Err(Malformed::Missing("State"));
+    }
+    let flag = |name: &str| said[name].as_bool();
+    let restarting = flag("Restarting").unwrap_or(status == "restarting");
+    // A restarting container counts as running between two lives of its process.
+    if flag("Running").unwrap_or(matches!(status, "running" | "paused")) && !restarting {
+        let paused = flag("Paused").unwrap_or(status == "paused");
+        return Ok(Some(State::Running { paused, health: health(said) }));
+    }
+    Ok(match status {
+        "removing" | "dead" => None,
+        _ if flag("Dead") == Some(true) => None,
+        // The last two are Podman's.
+        "created" | "configured" | "initialized" => Some(State::Created),
+        _ => Some(State::Exited { code: said["ExitCode"].as_i64().unwrap_or_default() }),
+    })
+}
+
+fn health(state: &Value) -> Health {
+    // `Healthcheck` is how Podman before 4 spelled it.
+    let said = [&state["Health"]["Status"], &state["Healthcheck"]["Status"]].into_iter().find_map(Value::as_str);
+    match said.unwrap_or_default() {
+        "starting" => Health::Starting,
+        "healthy" => Health::Healthy,
+        "unhealthy" => Health::Unhealthy,
+        _ => Health::None,
+    }
+}
+
+fn network_mode(text: &str) -> NetworkMode {
+    match (text, text.strip_prefix("container:")) {
+        ("host", _) => NetworkMode::Host,
+        ("none", _) => NetworkMode::None,
+        ("", _) => NetworkMode::Network("default".to_owned()),
+        (_, Some(other)) => NetworkMode::Container(other.to_owned()),
+        (name, None) => NetworkMode::Network(name.to_owned()),
+    }
+}
+
+fn networks(settings: &Value) -> BTreeMap<String, NetworkAddress> {
+    let networks: BTreeMap<_, _> =
+        object(&settings["Networks"]).map(|(name, network)| (name.clone(), addresses(network))).collect();
+    let bridge = addresses(settings);
+    // Engines before 1.9, and Podman before 3.1, have no map of networks.
+    if networks.is_empty() && bridge.preferred().is_some() {
+        return BTreeMap::from([("bridge".to_owned(), bridge)]);
+    }
+    networks
+}
+
+fn addresses(network: &Value) -> NetworkAddress {
+    NetworkAddress {
+        ipv4: text(&network["IPAddress"]).parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        ipv6: text(&network["GlobalIPv6Address"]).parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+    }
+}
+
+fn ports(said: &Value, state: State) -> Vec<ContainerPort> {
+    let mut published = &said["NetworkSettings"]["Ports"];
+    if !state.is_running() && object(published).next().is_none() {
+        published = &said["HostConfig"]["PortBindings"];
+    }
+    let mut ports = BTreeMap::new();
+    for (key, _) in object(&said["Config"]["ExposedPorts"]) {
+        if let Some(port) = entry(&mut ports, key) {
+            port.exposed = true;
+        }
+    }
+    for (key, bindings) in object(published) {
+        if let Some(port) = entry(&mut ports, key) {
+            port.bindings.extend(bindings.as_array().into_iter().flatten().filter_map(binding));
+        }
+    }
+    ports.into_values().collect()
+}
+
+/// The port of a key as `80/tcp`, or `80`, which is tcp.
+fn entry<'a>(ports: &'a mut BTreeMap<(u16, Protocol), ContainerPort>, key: &str) -> Option<&'a mut ContainerPort> {
+    let (number, protocol) = key.split_once('/').unwrap_or((key, "tcp"));
+    let number = number.parse().ok().filter(|number| *number != 0)?;
+    let protocol = Protocol::parse(protocol)?;
+    let port = ContainerPort { number, protocol, exposed: false, bindings: Vec::new() };
+    Some(ports.entry((number, protocol)).or_insert(port))
+}
+
+fn binding(said: &Value) -> Option<Binding> {
+    let port = match &said["HostPort"] {
+        Value::String(text) if text.is_empty() => 0,
+        // One of a range, which the engine will choose.
+        Value::String(text) if text.contains('-') => 0,
+        Value::String(text) => text.parse().ok()?,
+        Value::Number(number) => number.as_u64()?.try_into().ok()?,
+        Value::Null if said.is_object() => 0,
+        _ => return None,
+    };
+    Some(Binding { ip: text(&said["HostIp"]).trim_matches(['[', ']']).parse().ok(), port })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests;

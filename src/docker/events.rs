@@ -1,0 +1,283 @@
+//! The event stream, made into hints of which container may have changed.
+//!
+//! Pure: bytes in, identifiers out. An event is never believed, only followed up: engines lose
+//! events, repeat them, and have changed their shape (1.52 no longer has the top-level `status`,
+//! `id` and `from`), so nothing but the identifier is read from one.
+
+use serde_json::Value;
+
+use super::decode::{self, Malformed};
+use crate::container::ContainerId;
+
+/// The longest line that is read; engines send about 1 KiB, more with many labels.
+pub const LONGEST_LINE: usize = 1 << 20;
+
+/// What some bytes of the stream said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Containers that may have changed, in the stream's order.
+    pub hints: Vec<ContainerId>,
+    /// Containers that were sent a signal, with its number, in the stream's order; they are among the hints as well.
+    pub signals: Vec<(ContainerId, u32)>,
+    /// Lines that were too long or made no sense.
+    pub skipped: u64,
+}
+
+/// Splits the stream at its newlines and reads each line, however the bytes arrive.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    line: Vec<u8>,
+    /// The rest of the line is skipped.
+    overlong: bool,
+}
+
+impl Decoder {
+    /// Takes the next bytes of the stream. A line without its newline waits for the rest.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Heard {
+        let mut heard = Heard::default();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.append(&bytes[..end]);
+            self.finish(&mut heard);
+            bytes = &bytes[end + 1..];
+        }
+        self.append(bytes);
+        heard
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.overlong |= self.line.len() + bytes.len() > LONGEST_LINE;
+        if self.overlong {
+            self.line = Vec::new();
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn finish(&mut self, heard: &mut Heard) {
+        match said(&self.line) {
+            _ if self.overlong => heard.skipped += 1,
+            Ok(Some((id, signal))) => {
+                heard.signals.extend(signal.map(|signal| (id.clone(), signal)));
+                heard.hints.push(id);
+            }
+            Ok(None) => {}
+            Err(_) => heard.skipped += 1,
+        }
+        self.line.clear();
+        self.overlong = false;
+    }
+}
+
+/// The container that a line of the stream is about, if it is about one and can have changed it.
+///
+/// # Errors
+/// When the line is no JSON object, or is about a container without saying which.
+pub fn hint(line: &[u8]) -> Result<Option<ContainerId>, Malformed> {
+    Ok(said(line)?.map(|(id, _)| id))
+}
+
+/// The same, with the signal that the container was sent, if the line is about one.
+fn said(line: &[u8]) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
+    // RFC 7464 puts a record separator before each text.
+    let line = line.strip_prefix(b"\x1e").unwrap_or(line).trim_ascii();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let event = decode::json(line)?;
+    if !event.is_object() {
+        return Err(Malformed::Missing("event"));
+    }
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    let first = |values: [&Value; 2]| values.into_iter().map(text).find(|text| !text.is_empty()).unwrap_or_default();
+    let actor = &event["Actor"];
+    let action = first([&event["Action"], &event["status"]]);
+    let id = match event["Type"].as_str() {
+        Some("container") | None if is_idle(&action) => return Ok(None),
+        Some("container") | None => first([&actor["ID"], &event["id"]]),
+        // Podman names the container itself as the actor.
+        Some("network") if matches!(action.as_str(), "connect" | "disconnect") => {
+            first([&actor["Attributes"]["container"], &actor["ID"]])
+        }
+        Some(_) => return Ok(None),
+    };
+    // `prune` is an event of all containers at once; each that it removed has its own.
+    if id.is_empty() && action == "prune" {
+        return Ok(None);
+    }
+    let signal = (action == "kill").then(|| decode::signal(&text(&actor["Attributes"]["signal"]))).flatten();
+    decode::container_id(&id).map(|id| Some((id, signal))).ok_or(Malformed::Missing("container in an event"))
+}
+
+/// Actions that never change what a service is made of. What is not known here may change anything.
+fn is_idle(action: &str) -> bool {
+    // `exec_create: sh -c true`.
+    let verb = action.split(':').next().unwrap_or_default().trim_end();
+    verb.starts_with("exec_")
+        || matches!(
+            verb,
+            "exec"
+                | "top"
+                | "attach"
+                | "detach"
+                | "resize"
+                | "copy"
+                | "export"
+                | "commit"
+                | "archive-path"
+                | "extract-to-dir"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hinted(line: &str) -> Option<String> {
+        hint(line.as_bytes()).unwrap().map(|id| id.to_string())
+    }
+
+    #[test]
+    fn every_shape_of_an_event_names_its_container() {
+        for (line, id) in [
+            // Engine 20.10, 29 (API 1.52), Podman, and one that has only the old fields.
+            (
+                r#"{"status":"start","id":"aa","from":"web","Type":"container","Action":"start","Actor":{"ID":"aa"}}"#,
+                Some("aa"),
+            ),
+            (
+                r#"{"Type":"container","Action":"die","Actor":{"ID":"aa","Attributes":{"exitCode":"0"}},"scope":"local"}"#,
+                Some("aa"),
+            ),
+            (
+                r#"{"status":"health_status","id":"aa","Type":"container","Action":"health_status","Actor":{"ID":"aa"},"HealthStatus":"healthy"}"#,
+                Some("aa"),
+            ),
+            (r#"{"status":"start","id":"aa","from":"web","time":1}"#, Some("aa")),
+            // Its words may be new.
+            (r#"{"Type":"container","Action":"teleport","Actor":{"ID":"aa"}}"#, Some("aa")),
+            // Networks: by attribute; Podman's by actor.
+            (
+                r#"{"Type":"network","Action":"connect","Actor":{"ID":"net","Attributes":{"container":"aa"}}}"#,
+                Some("aa"),
+            ),
+            (
+                r#"{"Type":"network","Action":"disconnect","Actor":{"ID":"aa","Attributes":{"network":"n"}}}"#,
+                Some("aa"),
+            ),
+            (r#"{"Type":"network","Action":"create","Actor":{"ID":"net"}}"#, None),
+            (r#"{"Type":"image","Action":"pull","Actor":{"ID":"busybox"}}"#, None),
+            (r#"{"Type":"container","Action":"prune","Actor":{"ID":"","Attributes":{"reclaimed":"0"}}}"#, None),
+            // An engine that separates records as RFC 7464 does.
+            ("\u{1e}{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}", Some("aa")),
+            ("", None),
+            ("\r", None),
+        ] {
+            assert_eq!(hinted(line).as_deref(), id, "{line}");
+        }
+    }
+
+    #[test]
+    fn actions_that_change_nothing_are_no_hints() {
+        for action in ["exec_create: sh -c true", "exec_die", "exec", "top", "attach", "copy", "commit", "archive-path"]
+        {
+            let line = format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"aa"}}}}"#);
+            assert_eq!(hinted(&line), None, "{action}");
+        }
+        for action in ["health_status: healthy", "topple", "rename", "update", "oom", "kill"] {
+            let line = format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"aa"}}}}"#);
+            assert_eq!(hinted(&line).as_deref(), Some("aa"), "{action}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_that_could_leave_its_place_in_a_url_is_refused() {
+        for id in ["../../images/json", "a?b", "a/b", "", ".", "a b", "é", "a\\nb"] {
+            let line = format!(r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{id}"}}}}"#);
+            assert!(hint(line.as_bytes()).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_skipped_and_the_next_one_read() {
+        let good = r#"{"Type":"container","Action":"start","Actor":{"ID":"aa"}}"#;
+        let mut decoder = Decoder::default();
+        let mut stream = b"garbage\n\xff\xfe\x00\n[1]\n{\"Type\":\n".to_vec();
+        stream.extend_from_slice(good.as_bytes());
+        stream.push(b'\n');
+        let heard = decoder.push(&stream);
+        assert_eq!((heard.hints, heard.skipped), (vec![ContainerId::from("aa")], 4));
+    }
+
+    #[test]
+    fn a_signal_is_told_with_its_container() {
+        let mut decoder = Decoder::default();
+        for (attributes, signal) in [
+            (r#"{"signal":"15"}"#, Some(15)),
+            (r#"{"signal":"SIGQUIT"}"#, Some(3)),
+            (r#"{"signal":"0"}"#, None),
+            (r#"{"signal":""}"#, None),
+            (r#"{"signal":15}"#, None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            let actor = format!(r#"{{"ID":"aa","Attributes":{attributes}}}"#);
+            let line = format!("{{\"Type\":\"container\",\"Action\":\"kill\",\"Actor\":{actor}}}\n");
+            let heard = decoder.push(line.as_bytes());
+            let expected: Vec<_> = signal.map(|signal| (ContainerId::from("aa"), signal)).into_iter().collect();
+            assert_eq!((heard.signals, heard.hints.len()), (expected, 1), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn a_line_too_long_is_skipped_whole_and_never_held_in_memory() {
+        let mut decoder = Decoder::default();
+        for _ in 0..20 {
+            assert_eq!(decoder.push(&vec![b'x'; LONGEST_LINE / 8]), Heard::default());
+            assert!(decoder.line.capacity() <= 2 * LONGEST_LINE);
+        }
+        let heard = decoder.push(b"\n{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}\n");
+        assert_eq!((heard.hints.len(), heard.skipped), (1, 1));
+    }
+
+    #[test]
+    fn a_line_of_bytes_that_are_no_text_still_names_its_container() {
+        let line =
+            b"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\",\"Attributes\":{\"l\":\"\xff\"}}}";
+        assert_eq!(hint(line).unwrap(), Some(ContainerId::from("aa")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = hint(&bytes);
+        }
+
+        #[test]
+        fn it_does_not_matter_how_the_bytes_arrive(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    "[a-f0-9]{1,8}".prop_map(|id| format!(r#"{{"Type":"container","Action":"die","Actor":{{"ID":"{id}"}}}}"#)),
+                    "\\PC{0,20}",
+                ],
+                0..12,
+            ),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let stream = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+            let whole = Decoder::default().push(&stream);
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let mut decoder = Decoder::default();
+            let mut parts = Heard::default();
+            for pair in cuts.windows(2) {
+                let heard = decoder.push(&stream[pair[0]..pair[1]]);
+                parts.hints.extend(heard.hints);
+                parts.signals.extend(heard.signals);
+                parts.skipped += heard.skipped;
+            }
+            prop_assert_eq!(parts, whole);
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What is known of each container, what must be asked, and what is still to be told.
+//!
+//! The part of the watch that decides; pure but for the clock that it is handed. [`super::watch()`]
+//! carries out what it says and brings back the answers. Nothing is lost because everything is
+//! state, not a message: a hint marks a container as dirty until an inspect that began after the
+//! hint has been answered, and a change stays queued until it is taken.
+//!
+//! A *pass* inspects everything once and ends in a [`Snapshot`]; a *check* compares a list with the
+//! one before, and inspects what differs, is new or is missing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::decode::Listed;
+use super::{Change, Snapshot};
+use crate::container::{Container, ContainerId};
+
+/// How many inspects may be in flight.
+const SLOTS: usize = 8;
+/// How many of them may be for hints, and how many for passes and retries: neither starves the other,
+/// even when inspects hang.
+const SHARE: usize = 6;
+/// How long a pass waits for the next answer before it ends without those that are missing.
+const STALL: Duration = Duration::from_secs(3);
+/// While so many changes wait to be taken, nothing more is inspected: dirty containers take no room.
+const BACKLOG: usize = 64;
+
+/// The state of one watch.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    /// Whether containers that do not run are known as well.
+    list_all: bool,
+    /// By id, so that snapshots are in order.
+    entries: BTreeMap<ContainerId, Entry>,
+    /// To be inspected, because of hints; those no longer [`Work::Queued`] are passed over.
+    hot: VecDeque<ContainerId>,
+    /// To be inspected, because of a pass or a failure before.
+    cold: VecDeque<ContainerId>,
+    /// When those in [`Work::Waiting`] are due.
+    retries: BTreeSet<(Instant, ContainerId)>,
+    hot_in_flight: usize,
+    cold_in_flight: usize,
+    pass: Option<Pass>,
+    passes: u64,
+    /// Whether a snapshot was told, so that changes make sense.
+    synced: bool,
+    /// What the last list said, but for those that have changed since it was asked for.
+    listed: HashMap<ContainerId, Listed>,
+    /// Those that have changed since the list in flight was asked for.
+    moved: HashSet<ContainerId>,
+    changes: VecDeque<Change>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// As it was last inspected, if it counts.
+    known: Option<Arc<Container>>,
+    told: Told,
+    work: Work,
+    /// Where its last inspect failed.
+    failing: Option<Backoff>,
+    /// Whether an event was heard that no answer has followed up yet.
+    heard: bool,
+    /// Whether it was told that this container was told to stop, since the last answer.
+    stopping: bool,
+}
+
+/// What the other side was last told of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That it is there, but not how.
+    Unknown,
+    /// [`Entry::known`].
+    Known,
+    /// That it no longer runs, where only those that run are known. It may yet be removed.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    Hot,
+    Cold,
+}
+
+/// What is being done about a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Work {
+    #[default]
+    None,
+    Queued(Urgency),
+    /// `again`: it got dirty meanwhile. `passes`: how many passes had begun.
+    InFlight {
+        urgency: Urgency,
+        again: Option<Urgency>,
+        passes: u64,
+    },
+    /// Until it is tried again.
+    Waiting(Instant),
+}
+
+#[derive(Debug)]
+struct Pass {
+    remaining: BTreeSet<ContainerId>,
+    last_answer: Instant,
+}
+
+/// What an inspect said of a container.
+#[derive(Debug)]
+pub(super) enum Inspected {
+    Is(Arc<Container>),
+    Gone,
+    Failed,
+}
+
+impl Tracker {
+    pub(super) fn new(list_all: bool) -> Self {
+        Self { list_all, ..Self::default() }
+    }
+
+    /// An event says that this container may have changed.
+    pub(super) fn hint(&mut self, id: ContainerId) {
+        self.distrust(&id);
+        self.request(id.clone(), Urgency::Hot);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.heard = true;
+        }
+    }
+
+    /// An event says that this container was sent a signal; worth telling where it is the one that stops it.
+    pub(super) fn signalled(&mut self, id: &ContainerId, signal: u32) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && entry.told == Told::Known
+            && entry.known.as_ref().is_some_and(|known| known.state.is_running() && known.stop.signal == signal)
+            && !std::mem::replace(&mut entry.stopping, true)
+        {
+            self.changes.push_back(Change::Stopping(id.clone()));
+        }
+    }
+
+    /// What the last list said of it is older than what we know: the next one must not be taken for
+    /// "as before" when it happens to say the same.
+    fn distrust(&mut self, id: &ContainerId) {
+        self.listed.remove(id);
+        self.moved.insert(id.clone());
+    }
+
+    /// A list is asked for.
+    pub(super) fn listing(&mut self) {
+        self.moved.clear();
+    }
+
+    /// The list for a pass: everything on it, and everything known, is inspected.
+    pub(super) fn begin_pass(&mut self, list: &[Listed], now: Instant) {
+        self.remember(list);
+        let listed = list.iter().map(|entry| entry.id.clone());
+        let remaining: BTreeSet<_> = self.entries.keys().cloned().chain(listed).collect();
+        self.cold.clear();
+        for id in &remaining {
+            if self.entries.get(id).is_some_and(|entry| entry.work == Work::Queued(Urgency::Cold)) {
+                self.cold.push_back(id.clone());
+            }
+            self.request(id.clone(), Urgency::Cold);
+        }
+        self.passes += 1;
+        self.pass = Some(Pass { remaining, last_answer: now });
+        self.end_pass_if_done();
+    }
+
+    /// A list between passes: what differs from the one before is inspected.
+    pub(super) fn check(&mut self, list: &[Listed]) {
+        let before = self.remember(list);
+        let now: HashSet<_> = list.iter().map(|entry| &entry.id).collect();
+        let same = |entry: &Listed| before.get(&entry.id).is_some_and(|before| before.digest == entry.digest);
+        let differing = list.iter().filter(|entry| !same(entry)).map(|entry| &entry.id);
+        let known = self.entries.iter().filter(|(_, entry)| entry.known.is_some()).map(|(id, _)| id);
+        let missing = before.keys().chain(known).filter(|id| !now.contains(id));
+        let dirty: BTreeSet<_> = differing.chain(missing).cloned().collect();
+        for id in dirty {
+            self.request(id, Urgency::Hot);
+        }
+    }
+
+    /// Takes over the list, and returns the one before.
+    fn remember(&mut self, list: &[Listed]) -> HashMap<ContainerId, Listed> {
+        let fresh = list.iter().filter(|entry| !self.moved.contains(&entry.id));
+        let listed = fresh.map(|entry| (entry.id.clone(), entry.clone())).collect();
+        self.moved.clear();
+        std::mem::replace(&mut self.listed, listed)
+    }
+
+    /// The engine is lost: what was begun will be begun again.
+    pub(super) fn abandon_pass(&mut self) {
+        self.pass = None;
+    }
+
+    /// Whether a pass is under way.
+    pub(super) fn in_pass(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    fn request(&mut self, id: ContainerId, urgency: Urgency) {
+        let entry = self.entries.entry(id.clone()).or_default();
+        match (&mut entry.work, urgency) {
+            (Work::Queued(Urgency::Hot), _) | (Work::Queued(Urgency::Cold), Urgency::Cold) => return,
+            (Work::InFlight { again, .. }, _) => {
+                if *again != Some(Urgency::Hot) {
+                    *again = Some(urgency);
+                }
+                return;
+            }
+            (Work::Waiting(due), _) => {
+                self.retries.remove(&(*due, id.clone()));
+            }
+            (Work::None | Work::Queued(Urgency::Cold), _) => {}
+        }
+        entry.work = Work::Queued(urgency);
+        match urgency {
+            Urgency::Hot => self.hot.push_back(id),
+            Urgency::Cold => self.cold.push_back(id),
+        }
+    }
+
+    /// The next container to inspect, if one must be and may be now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<ContainerId> {
+        while let Some((due, _)) = self.retries.first()
+            && *due <= now
+            && let Some((_, id)) = self.retries.pop_first()
+            && let Some(entry) = self.entries.get_mut(&id)
+        {
+            entry.work = Work::Queued(Urgency::Cold);
+            self.cold.push_back(id);
+        }
+        if self.changes.len() >= BACKLOG || self.hot_in_flight + self.cold_in_flight >= SLOTS {
+            return None;
+        }
+        if self.hot_in_flight < SHARE
+            && let Some(id) = self.start(Urgency::Hot)
+        {
+            self.hot_in_flight += 1;
+            return Some(id);
+        }
+        if self.cold_in_flight < SHARE
+            && let Some(id) = self.start(Urgency::Cold)
+        {
+            self.cold_in_flight += 1;
+            return Some(id);
+        }
+        None
+    }
+
+    fn start(&mut self, urgency: Urgency) -> Option<ContainerId> {
+        loop {
+            let id = match urgency {
+                Urgency::Hot => self.hot.pop_front()?,
+                Urgency::Cold => self.cold.pop_front()?,
+            };
+            if let Some(entry) = self.entries.get_mut(&id)
+                && entry.work == Work::Queued(urgency)
+            {
+                entry.work = Work::InFlight { urgency, again: None, passes: self.passes };
+                return Some(id);
+            }
+        }
+    }
+
+    /// Takes in the answer to an inspect that [`Tracker::next`] asked for, and says whether it is the
+    /// first of a row of failures.
+    pub(super) fn inspected(&mut self, id: &ContainerId, said: Inspected, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        let Work::InFlight { urgency, again, passes } = entry.work else { return false };
+        match urgency {
+            Urgency::Hot => self.hot_in_flight -= 1,
+            Urgency::Cold => self.cold_in_flight -= 1,
+        }
+        entry.work = Work::None;
+        let first_failure = matches!(said, Inspected::Failed) && entry.failing.is_none();
+        if let Inspected::Failed = said {
+            // Also where it got dirty meanwhile: the retry comes after.
+            let due = now + entry.failing.get_or_insert_with(Backoff::new).pause();
+            entry.work = Work::Waiting(due);
+            self.retries.insert((due, id.clone()));
+        } else {
+            entry.failing = None;
+            let confirmed = entry.confirms(self.listed.get(id), &said);
+            entry.stopping = false;
+            let is_there = matches!(said, Inspected::Is(_));
+            let change = entry.learn(id, said, self.list_all, self.synced);
+            entry.heard &= !is_there || again.is_some();
+            self.changes.extend(change);
+            if entry.is_over() && again.is_none() {
+                self.entries.remove(id);
+            }
+            if let Some(urgency) = again {
+                self.request(id.clone(), urgency);
+            }
+            if !confirmed {
+                // It changed after it was listed, perhaps without an event.
+                self.distrust(id);
+            }
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.last_answer = now;
+            if passes == self.passes {
+                pass.remaining.remove(id);
+            }
+            self.end_pass_if_done();
+        }
+        first_failure
+    }
+
+    fn end_pass_if_done(&mut self) {
+        if self.pass.as_ref().is_some_and(|pass| pass.remaining.is_empty()) {
+            self.end_pass();
+        }
+    }
+
+    fn end_pass(&mut self) {
+        let Some(pass) = self.pass.take() else { return };
+        let mut snapshot = Snapshot::default();
+        for (id, entry) in &mut self.entries {
+            match &entry.known {
+                Some(container) if entry.failing.is_none() && !pass.remaining.contains(id) => {
+                    entry.told = Told::Known;
+                    snapshot.containers.push(Arc::clone(container));
+                }
+                None if entry.work == Work::None => {}
+                _ => {
+                    entry.told = Told::Unknown;
+                    snapshot.unknown.push(id.clone());
+                }
+            }
+        }
+        self.synced = true;
+        self.changes.push_back(Change::Snapshot(snapshot));
+    }
+
+    /// When [`Tracker::next`] or [`Tracker::tick`] will have something to do, if nothing else happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let retry = self.retries.first().map(|(due, _)| *due).filter(|_| self.cold_in_flight < SHARE);
+        let stall = self.pass.as_ref().filter(|_| self.is_asking()).map(|pass| pass.last_answer + STALL);
+        retry.into_iter().chain(stall).min()
+    }
+
+    /// Time has passed: a pass without answers ends.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.is_asking() && self.pass.as_ref().is_some_and(|pass| now >= pass.last_answer + STALL) {
+            self.end_pass();
+        }
+    }
+
+    fn is_asking(&self) -> bool {
+        self.hot_in_flight + self.cold_in_flight > 0
+    }
+
+    /// Whether a change waits to be taken.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// The oldest change that was not yet taken.
+    pub(super) fn take_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+}
+
+impl Entry {
+    /// Takes in what an inspect said, and returns what must be told of it.
+    fn learn(&mut self, id: &ContainerId, said: Inspected, list_all: bool, synced: bool) -> Option<Change> {
+        match said {
+            Inspected::Is(container) => {
+                let counts = list_all || container.state.is_running();
+                let is_news = match self.told {
+                    Told::Known => self.known.as_ref() != Some(&container),
+                    Told::Unknown => true,
+                    Told::Nothing | Told::Ended => counts,
+                };
+                self.known = counts.then(|| Arc::clone(&container));
+                if !synced || !is_news {
+                    return None;
+                }
+                self.told = if counts { Told::Known } else { Told::Ended };
+                Some(Change::Changed(container))
+            }
+            Inspected::Gone => {
+                self.known = None;
+                let told = std::mem::take(&mut self.told);
+                let change = if self.heard { Change::Gone } else { Change::Missing };
+                (told != Told::Nothing).then(|| change(id.clone()))
+            }
+            Inspected::Failed => None,
+        }
+    }
+
+    /// Whether what an inspect said is what was known and listed already.
+    fn confirms(&self, listed: Option<&Listed>, said: &Inspected) -> bool {
+        let Inspected::Is(container) = said else { return false };
+        self.known.as_ref().is_none_or(|known| known == container)
+            && listed.is_some_and(|listed| listed.agrees(container))
+    }
+
+    /// Whether there is nothing to remember.
+    fn is_over(&self) -> bool {
+        self.known.is_none() && self.told == Told::Nothing && self.work == Work::None
+    }
+}
+
+#[cfg(test)]
+mod tests;

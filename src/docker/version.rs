@@ -1,0 +1,161 @@
+//! Which version of the Engine API to speak, and with whom.
+//!
+//! An engine serves every version between its `MinAPIVersion` and its `ApiVersion`
+//! (Docker Engine API, "Versioning"): 20.10 serves 1.12 to 1.41, 29 serves 1.44 and later. So the
+//! version is negotiated, always: the newest that both sides know.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::decode::{self, Malformed};
+
+/// The newest version whose answers were read when this was written.
+pub const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 52 };
+/// The oldest version that has all we need (Docker 1.12).
+pub const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 24 };
+
+/// A version of the Engine API: `1.41`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion {
+    major: u16,
+    minor: u16,
+}
+
+impl ApiVersion {
+    /// Reads `1.41` or `v1.41`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.trim().trim_start_matches('v').split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Who answered, and the version that is spoken with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// `Docker` or `Podman`.
+    pub name: &'static str,
+    /// The engine's own version: `20.10.24`.
+    pub version: String,
+    /// The version of the API that is spoken with it.
+    pub api: ApiVersion,
+}
+
+/// The most characters of a version that are repeated.
+const LONGEST_VERSION: usize = 64;
+
+/// What an engine says of itself (`GET /version`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    name: &'static str,
+    version: String,
+    newest: ApiVersion,
+    oldest: ApiVersion,
+}
+
+impl Greeting {
+    /// Reads the answer to `GET /version`.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let said = decode::json(bytes)?;
+        let newest = said["ApiVersion"].as_str().and_then(ApiVersion::parse).ok_or(Malformed::Missing("ApiVersion"))?;
+        let podman = |component: &Value| component["Name"].as_str().is_some_and(|name| name.contains("Podman"));
+        Ok(Self {
+            name: if said["Components"].as_array().is_some_and(|all| all.iter().any(podman)) {
+                "Podman"
+            } else {
+                "Docker"
+            },
+            version: said["Version"].as_str().unwrap_or_default().escape_debug().take(LONGEST_VERSION).collect(),
+            newest,
+            oldest: said["MinAPIVersion"].as_str().and_then(ApiVersion::parse).unwrap_or(OLDEST),
+        })
+    }
+
+    /// The engine, and the newest version that both sides know; or `forced`, whatever the engine says.
+    pub(super) fn agree(self, forced: Option<ApiVersion>) -> Result<EngineInfo, NoCommonVersion> {
+        let api = match forced {
+            Some(forced) => forced,
+            None if self.oldest > NEWEST => return Err(NoCommonVersion::EngineTooNew(self.oldest)),
+            None if self.newest < OLDEST => return Err(NoCommonVersion::EngineTooOld(self.newest)),
+            None => self.newest.min(NEWEST),
+        };
+        Ok(EngineInfo { name: self.name, version: self.version, api })
+    }
+}
+
+/// Why there is no version that both sides know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCommonVersion {
+    /// The engine has given up every version that we know.
+    #[error("the engine speaks API {0} and later, this program up to {NEWEST}: update this program")]
+    EngineTooNew(ApiVersion),
+    /// The engine does not yet know what we need.
+    #[error("the engine speaks API up to {0}, this program {OLDEST} and later: update the engine")]
+    EngineTooOld(ApiVersion),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agree(newest: &str, oldest: &str, forced: Option<&str>) -> Result<String, NoCommonVersion> {
+        let said = format!(r#"{{"Version":"1","ApiVersion":"{newest}","MinAPIVersion":"{oldest}"}}"#);
+        let forced = forced.map(|text| ApiVersion::parse(text).unwrap());
+        Greeting::decode(said.as_bytes()).unwrap().agree(forced).map(|info| info.api.to_string())
+    }
+
+    #[test]
+    fn the_newest_version_that_both_sides_know_is_spoken() {
+        for (newest, oldest, spoken) in
+            [("1.41", "1.12", "1.41"), ("1.52", "1.44", "1.52"), ("1.60", "1.44", "1.52"), ("1.24", "1.12", "1.24")]
+        {
+            assert_eq!(agree(newest, oldest, None), Ok(spoken.to_owned()), "{newest} {oldest}");
+        }
+    }
+
+    #[test]
+    fn an_engine_too_new_or_too_old_is_refused_with_what_to_do() {
+        let new = agree("1.70", "1.53", None).unwrap_err();
+        assert_eq!(
+            new.to_string(),
+            "the engine speaks API 1.53 and later, this program up to 1.52: update this program"
+        );
+        let old = agree("1.23", "1.12", None).unwrap_err();
+        assert_eq!(old.to_string(), "the engine speaks API up to 1.23, this program 1.24 and later: update the engine");
+    }
+
+    #[test]
+    fn a_forced_version_is_spoken_whatever_the_engine_says() {
+        assert_eq!(agree("1.52", "1.44", Some("v1.30")), Ok("1.30".to_owned()));
+    }
+
+    #[test]
+    fn podman_is_known_by_its_component() {
+        let said =
+            br#"{"Components":[{"Name":"Podman Engine","Version":"4.3.1"}],"Version":"4.3.1","ApiVersion":"1.41"}"#;
+        let info = Greeting::decode(said).unwrap().agree(None).unwrap();
+        assert_eq!((info.name, info.version.as_str()), ("Podman", "4.3.1"));
+    }
+
+    #[test]
+    fn what_has_no_api_version_is_no_engine() {
+        for said in ["", "null", "[]", "<html>", r#"{"Version":"1.8.7"}"#, r#"{"ApiVersion":141}"#] {
+            assert!(Greeting::decode(said.as_bytes()).is_err(), "{said}");
+        }
+    }
+
+    #[test]
+    fn versions_are_ordered_as_numbers() {
+        assert!(ApiVersion::parse("1.9") < ApiVersion::parse("1.41"));
+        for bad in ["", "1", "1.", ".1", "1.x", "one", "1.2.3"] {
+            assert_eq!(ApiVersion::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The watch: one task that follows an engine, through everything that engines do.
+//!
+//! It opens the event stream first and lists second, so that there is no gap between them; then an
+//! inspect answers every hint. Whenever the stream or a list fails, it reconnects and inspects
+//! everything again. Streams can lose events without failing (dockerd drops them for slow readers,
+//! and forgets them when it restarts), so a cheap list is compared with the one before, every
+//! [`CHECK`]. What all that means for each container is decided in [`super::tracker`].
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::client::{Docker, EventStream};
+use super::decode::Listed;
+use super::errors::RequestError;
+use super::events::Heard;
+use super::tracker::{Inspected, Tracker};
+use super::{Change, ConnectError};
+use crate::config::DockerConfig;
+use crate::container::{Container, ContainerId};
+
+/// How many changes wait in the channel.
+const CHANNEL: usize = 64;
+/// How often a list is compared with the one before.
+const CHECK: Duration = Duration::from_secs(30);
+/// How soon this is done when something may just have been missed: a new stream sends its headers
+/// before the engine subscribes it, and a line that makes no sense may have been an event.
+const CHECK_SOON: Duration = Duration::from_secs(1);
+/// A stream that lasted so long was a good one: the next pause is short again.
+const GOOD: Duration = Duration::from_secs(10);
+/// After failing for so long, a hint at what may be wrong.
+const HINT: Duration = Duration::from_secs(60);
+
+/// Follows the engine in a task of its own, until `stop` or until nobody receives any more.
+///
+/// A notified `resync`, and every [`DockerConfig::resync`], has everything inspected again. A slow
+/// receiver loses nothing: what changes meanwhile is told as it is when it is told.
+#[must_use]
+pub fn watch(
+    docker: Docker,
+    config: &DockerConfig,
+    resync: Arc<Notify>,
+    stop: CancellationToken,
+) -> mpsc::Receiver<Change> {
+    let (changes, receiver) = mpsc::channel(CHANNEL);
+    let watch = Watch {
+        docker,
+        tracker: Tracker::new(config.list_all),
+        link: Link::Down { until: Instant::now() },
+        work: FuturesUnordered::new(),
+        connections: 0,
+        listing: None,
+        pass_wanted: false,
+        next_check: Instant::now() + CHECK,
+        resync: config.resync.map(|every| (every, Instant::now() + every)),
+        backoff: Backoff::new(),
+        lost: None,
+        has_listened: false,
+        has_skipped: false,
+    };
+    tokio::spawn(watch.run(changes, resync, stop));
+    receiver
+}
+
+struct Watch {
+    docker: Docker,
+    tracker: Tracker,
+    link: Link,
+    /// Requests in flight.
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many were begun: an answer to an earlier one is of no use.
+    connections: u64,
+    /// The list in flight.
+    listing: Option<Purpose>,
+    /// A pass is to begin as soon as it can.
+    pass_wanted: bool,
+    next_check: Instant,
+    /// How often, and when next.
+    resync: Option<(Duration, Instant)>,
+    backoff: Backoff,
+    lost: Option<Lost>,
+    has_listened: bool,
+    has_skipped: bool,
+}
+
+/// The connection to the engine.
+enum Link {
+    Down { until: Instant },
+    Opening,
+    Up { stream: EventStream, since: Instant },
+}
+
+/// Since when the engine fails, and whether the hint was given.
+struct Lost {
+    since: Instant,
+    hinted: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Pass,
+    Check,
+}
+
+/// An answer, or that there is none.
+enum Done {
+    Opened(u64, Result<(Docker, EventStream), OpenError>),
+    Listed(u64, Result<Vec<Listed>, RequestError>),
+    Inspected(ContainerId, Result<Option<Container>, RequestError>),
+}
+
+/// Why the event stream could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Events(#[from] RequestError),
+}
+
+impl Watch {
+    async fn run(mut self, changes: mpsc::Sender<Change>, resync: Arc<Notify>, stop: CancellationToken) {
+        loop {
+            let wake = self.begin_what_is_due();
+            let Self { tracker, link, work, .. } = &mut self;
+            // In this order, so that chance has no part in it; what is due by the clock is begun above.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = changes.closed() => return,
+                () = resync.notified() => self.pass_wanted = true,
+                Ok(place) = changes.reserve(), if tracker.has_changes() => {
+                    if let Some(change) = self.tracker.take_change() {
+                        place.send(change);
+                    }
+                }
+                Some(done) = work.next(), if !work.is_empty() => self.finish(done),
+                heard = hear(link) => self.hear(heard),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Begins every request whose time has come, and returns when to look again at the latest.
+    fn begin_what_is_due(&mut self) -> Instant {
+        let now = Instant::now();
+        if let Some((every, next)) = &mut self.resync
+            && now >= *next
+        {
+            *next = now + *every;
+            self.pass_wanted = true;
+        }
+        self.hint_at_stale_socket(now);
+        match self.link {
+            Link::Down { until } if now >= until => self.open(),
+            Link::Down { .. } | Link::Opening => {}
+            Link::Up { .. } => {
+                self.list_if_due(now);
+                while let Some(id) = self.tracker.next(now) {
+                    let docker = self.docker.clone();
+                    self.work.push(Box::pin(async move {
+                        let said = docker.inspect(&id).await;
+                        Done::Inspected(id, said)
+                    }));
+                }
+                self.tracker.tick(now);
+            }
+        }
+        self.wake(now)
+    }
+
+    fn wake(&self, now: Instant) -> Instant {
+        let link = match self.link {
+            Link::Down { until } => Some(until),
+            Link::Opening => None,
+            Link::Up { .. } => {
+                self.tracker.due().into_iter().chain(self.listing.is_none().then_some(self.next_check)).min()
+            }
+        };
+        let resync = self.resync.map(|(_, next)| next);
+        let hint = self.lost.as_ref().filter(|lost| !lost.hinted).map(|lost| lost.since + HINT);
+        [link, resync, hint].into_iter().flatten().min().unwrap_or(now + CHECK)
+    }
+
+    fn open(&mut self) {
+        self.link = Link::Opening;
+        self.connections += 1;
+        let (connection, docker) = (self.connections, self.docker.clone());
+        self.work.push(Box::pin(async move {
+            Done::Opened(
+                connection,
+                async {
+                    // The engine may have been replaced by another version of itself.
+                    let docker = docker.reconnect().await?;
+                    let stream = docker.events().await?;
+                    Ok((docker, stream))
+                }
+                .await,
+            )
+        }));
+    }
+
+    fn list_if_due(&mut self, now: Instant) {
+        // One pass at a time, or a resync that is asked for again and again would never end in a snapshot.
+        let purpose = if self.listing.is_some() {
+            return;
+        } else if self.pass_wanted && !self.tracker.in_pass() {
+            Purpose::Pass
+        } else if now >= self.next_check {
+            Purpose::Check
+        } else {
+            return;
+        };
+        if let Purpose::Pass = purpose {
+            self.pass_wanted = false;
+        } else {
+            self.next_check = now + CHECK;
+        }
+        self.listing = Some(purpose);
+        self.tracker.listing();
+        let (connection, docker) = (self.connections, self.docker.clone());
+        self.work.push(Box::pin(async move { Done::Listed(connection, docker.list().await) }));
+    }
+
+    fn finish(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Opened(connection, _) | Done::Listed(connection, _) if connection != self.connections => {}
+            Done::Opened(_, Ok((docker, stream))) => {
+                self.docker = docker;
+                self.link = Link::Up { stream, since: now };
+                self.pass_wanted = true;
+                self.next_check = now + CHECK_SOON;
+                if !std::mem::replace(&mut self.has_listened, true) {
+                    info!("Listening for Docker events ...");
+                }
+            }
+            Done::Opened(_, Err(error)) => self.lose(&error.to_string()),
+            Done::Listed(_, Ok(list)) => {
+                if self.lost.take().is_some() {
+                    info!("Docker at {} is back", self.docker.endpoint());
+                }
+                match self.listing.take() {
+                    Some(Purpose::Pass) => self.tracker.begin_pass(&list, now),
+                    Some(Purpose::Check) => self.tracker.check(&list),
+                    None => {}
+                }
+            }
+            Done::Listed(_, Err(error)) => self.lose(&format!("the list of containers: {error}")),
+            Done::Inspected(id, said) => self.inspected(&id, said, now),
+        }
+    }
+
+    fn inspected(&mut self, id: &ContainerId, said: Result<Option<Container>, RequestError>, now: Instant) {
+        let (said, error) = match said {
+            Ok(Some(container)) => (Inspected::Is(Arc::new(container)), None),
+            Ok(None) => (Inspected::Gone, None),
+            Err(error) => (Inspected::Failed, Some(error)),
+        };
+        let first_failure = self.tracker.inspected(id, said, now);
+        let Some(error) = error else { return };
+        // While the engine is away, that is news enough.
+        if first_failure && matches!(self.link, Link::Up { .. }) {
+            warn!("Docker cannot inspect {}: {error}; it stays as it was, and is tried again", id.short());
+        } else {
+            debug!("Docker cannot inspect {}: {error}", id.short());
+        }
+    }
+
+    fn hear(&mut self, heard: Result<Heard, RequestError>) {
+        match heard {
+            Ok(Heard { hints, signals, skipped }) => {
+                // Before the hints, so that what they lead to comes after.
+                for (id, signal) in signals {
+                    self.tracker.signalled(&id, signal);
+                }
+                for id in hints {
+                    self.tracker.hint(id);
+                }
+                if skipped > 0 {
+                    self.next_check = self.next_check.min(Instant::now() + CHECK_SOON);
+                    if !std::mem::replace(&mut self.has_skipped, true) {
+                        warn!(skipped, "Docker sent events that make no sense; the containers are compared instead");
+                    }
+                }
+            }
+            Err(error) => self.lose(&error.to_string()),
+        }
+    }
+
+    /// Something failed that needs a new connection.
+    fn lose(&mut self, why: &str) {
+        let now = Instant::now();
+        if self.lost.is_none() {
+            warn!("Docker at {} is lost: {why}; reconnecting", self.docker.endpoint());
+            self.lost = Some(Lost { since: now, hinted: false });
+        } else {
+            debug!("Docker at {} is still lost: {why}", self.docker.endpoint());
+        }
+        if matches!(self.link, Link::Up { since, .. } if now >= since + GOOD) {
+            self.backoff = Backoff::new();
+        }
+        self.link = Link::Down { until: now + self.backoff.pause() };
+        self.connections += 1;
+        self.listing = None;
+        self.tracker.abandon_pass();
+    }
+
+    fn hint_at_stale_socket(&mut self, now: Instant) {
+        if let Some(lost) = &mut self.lost
+            && !lost.hinted
+            && now >= lost.since + HINT
+        {
+            lost.hinted = true;
+            let endpoint = self.docker.endpoint();
+            if self.docker.is_socket() {
+                warn!(
+                    "Docker at {endpoint} has been lost for a minute: a socket that is mounted into a container goes \
+                     stale when dockerd restarts; mount its directory instead, or restart this container"
+                );
+            } else {
+                warn!("Docker at {endpoint} has been lost for a minute: start the engine, or correct DOCKER_HOST");
+            }
+        }
+    }
+}
+
+/// What the engine says next; nothing where there is no stream.
+async fn hear(link: &mut Link) -> Result<Heard, RequestError> {
+    match link {
+        Link::Up { stream, .. } => stream.next().await,
+        Link::Down { .. } | Link::Opening => pending().await,
+    }
+}

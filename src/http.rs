@@ -1,0 +1,245 @@
+//! The HTTP client that Docker and the HTTP registries share: TCP or a unix socket, with TLS.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+/// How long a connection may take to be made.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What TLS to speak where a URL says https.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM files of our own certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Accept any certificate of the server.
+    pub skip_verify: bool,
+}
+
+/// What keeps a client from being made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A PEM file cannot be used.
+    #[error("{path}: {reason}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The TLS settings do not fit together.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP client refuses its settings.
+    #[error("{}", describe(.0))]
+    Http(#[from] reqwest::Error),
+}
+
+/// A client whose requests all go to `socket`, if given, and otherwise where their URL says.
+///
+/// It follows no redirect and heeds no proxy setting: engines and registries are spoken to directly.
+///
+/// # Errors
+/// When a PEM file is missing or is not one, or the certificate does not fit the key.
+pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("registrator/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_DEADLINE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tls_backend_preconfigured(tls_config(tls)?);
+    if let Some(path) = socket {
+        builder = builder.unix_socket(path);
+    }
+    Ok(builder.build()?)
+}
+
+/// Why the body of an answer could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than any that makes sense; holds the most that is read, in bytes.
+    #[error("the answer is larger than {} KiB", .0 >> 10)]
+    TooLarge(usize),
+    /// The connection broke, or the request's deadline passed.
+    #[error("{}", describe(.0))]
+    Broken(#[from] reqwest::Error),
+}
+
+/// The body of an answer: nobody is listened to for more than `limit` bytes.
+///
+/// # Errors
+/// When it is longer, or breaks off.
+pub async fn body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What went wrong with a request, in one line: the innermost reason, which the error itself hides.
+#[must_use]
+pub fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// How a client speaks this TLS, for protocols other than HTTP/1.
+///
+/// # Errors
+/// As those of [`client`].
+pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let trusting = if tls.skip_verify {
+        versions.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    } else {
+        match &tls.ca {
+            Some(path) => versions.with_root_certificates(authorities(path)?),
+            None => versions.dangerous().with_custom_certificate_verifier(Arc::new(SystemRoots::new(provider))),
+        }
+    };
+    Ok(match &tls.identity {
+        None => trusting.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate)?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| ClientError::Pem { path: key.clone(), reason: error.to_string() })?;
+            trusting.with_client_auth_cert(chain, key)?
+        }
+    })
+}
+
+/// The authorities of a file.
+fn authorities(path: &Path) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let unusable = |reason: String| ClientError::Pem { path: path.to_owned(), reason };
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
+}
+
+/// Trusts whom the system trusts. Its authorities are read when the first server shows a certificate: most
+/// engines and registries never do, and reading them takes longer than all else at a start.
+#[derive(Debug)]
+struct SystemRoots {
+    provider: Arc<CryptoProvider>,
+    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
+}
+
+impl SystemRoots {
+    fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, verifier: OnceLock::new() }
+    }
+
+    fn verifier(&self) -> Result<&WebPkiServerVerifier, rustls::Error> {
+        let verifier = self.verifier.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .build()
+                .map_err(|_| rustls::Error::General("the system has no certificates of authorities".to_owned()))
+        });
+        verifier.as_deref().map_err(Clone::clone)
+    }
+}
+
+impl ServerCertVerifier for SystemRoots {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Trusts whoever answers; only where the user asked for it.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,276 @@
+//! Requests to a Consul agent: where they go, how long they may take, and what their failures mean.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::http::{self, ClientError, client, describe};
+use crate::registry::RegistryError;
+use crate::registry::text::one_line;
+
+use super::settings::Settings;
+use super::token::Token;
+
+/// How long an ordinary request may take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// The most that is read of an answer: ten thousand services with long tags and Meta stay well below.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// The most characters of Consul's own words that are repeated.
+const WORDS_LIMIT: usize = 300;
+
+/// Speaks to one agent.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    /// What people call it: `http://host:port` or `unix:///path`.
+    name: String,
+    token: Token,
+    basic: Option<(String, SecretString)>,
+    scope: Vec<(&'static str, String)>,
+}
+
+/// What the agent answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// `X-Consul-Index`, where there is one that can be waited for.
+    pub(super) index: Option<u64>,
+    /// Its body.
+    pub(super) body: Vec<u8>,
+    /// Where it is no success, the reason in its own words, without any of our secrets.
+    words: String,
+}
+
+impl Answer {
+    /// One that is well.
+    #[cfg(test)]
+    pub(super) fn ok(index: Option<u64>, body: &str) -> Self {
+        Self { status: StatusCode::OK, index, body: body.into(), words: String::new() }
+    }
+
+    /// The body as JSON; null where it is none.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl Client {
+    pub(super) fn new(settings: Settings) -> Result<Self, ClientError> {
+        let http = client(settings.socket.as_deref(), &settings.tls)?;
+        let name = match &settings.socket {
+            Some(path) => format!("unix://{}", path.display()),
+            None => settings.base.as_str().trim_end_matches('/').to_owned(),
+        };
+        Ok(Self {
+            http,
+            base: settings.base,
+            name,
+            token: Token::new(settings.token, settings.token_file),
+            basic: settings.basic,
+            scope: settings.scope,
+        })
+    }
+
+    /// Reads something. A server's own failure is no answer to a question, so that is `Unreachable`.
+    pub(super) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        deadline: Duration,
+        right: &str,
+    ) -> Result<Answer, RegistryError> {
+        self.send(Method::GET, path, query, None, deadline, right).await
+    }
+
+    /// Writes something; `right` is the ACL rule that it takes, for whoever lacks it.
+    pub(super) async fn put(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+        right: &str,
+    ) -> Result<(), RegistryError> {
+        self.send(Method::PUT, path, query, body, DEADLINE, right).await.map(drop)
+    }
+
+    /// A failure that concerns the agent as a whole, with its name.
+    pub(super) fn unreachable(&self, reason: &str) -> RegistryError {
+        RegistryError::Unreachable(format!("Consul at {}: {reason}", self.name))
+    }
+
+    /// The leader of its cluster.
+    pub(super) async fn leader(&self) -> Result<String, RegistryError> {
+        match self.get(&["status", "leader"], &[], DEADLINE, "access to status/leader").await?.json() {
+            serde_json::Value::String(leader) if leader.is_empty() => {
+                Err(self.unreachable("its cluster has no leader yet, and takes nothing until then"))
+            }
+            serde_json::Value::String(leader) => Ok(leader),
+            _ => Err(self.unreachable("it names no leader: is this a Consul agent?")),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+        deadline: Duration,
+        right: &str,
+    ) -> Result<Answer, RegistryError> {
+        let reads = method == Method::GET;
+        let answer = self.ask(method, path, query, body, deadline).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer, reads, right)) }
+    }
+
+    /// What an answer means that is no success, to a request that takes this right.
+    pub(super) fn refusal(&self, answer: &Answer, reads: bool, right: &str) -> RegistryError {
+        let Answer { status, words, .. } = answer;
+        if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
+            self.unreachable(words)
+        } else {
+            RegistryError::Rejected(explained(*status, words, right))
+        }
+    }
+
+    /// Sends a request, and gives the answer, whatever it is.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+        deadline: Duration,
+    ) -> Result<Answer, RegistryError> {
+        let token = self.token.now().await?;
+        let mut request = self.http.request(method, self.url(path, query)).timeout(deadline);
+        if let Some(token) = &token {
+            let mut value = HeaderValue::from_str(token.expose_secret())
+                .map_err(|_| RegistryError::Rejected("the Consul token has characters that no token has".to_owned()))?;
+            value.set_sensitive(true);
+            request = request.header("X-Consul-Token", value);
+        }
+        if let Some((user, password)) = &self.basic {
+            request = request.basic_auth(user, Some(password.expose_secret()));
+        }
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&describe(&error)))?;
+        let status = response.status();
+        let index = index(response.headers());
+        let body = http::body(response, ANSWER_LIMIT).await.map_err(|error| self.unreachable(&error.to_string()))?;
+        let words = if status.is_success() { String::new() } else { self.words(status, &body, token.as_ref()) };
+        Ok(Answer { status, index, body, words })
+    }
+
+    /// The address of a request; each element of the path is encoded on its own.
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        let scope = self.scope.iter().map(|(name, value)| (*name, value.as_str()));
+        let parameters: Vec<_> = query.iter().copied().chain(scope).collect();
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        url
+    }
+
+    /// The server's own words on one line, or the status where it has none; never one of our secrets, should it repeat them.
+    fn words(&self, status: StatusCode, body: &[u8], token: Option<&SecretString>) -> String {
+        let mut words = String::from_utf8_lossy(body).into_owned();
+        for secret in token.into_iter().chain(self.basic.iter().map(|(_, password)| password)) {
+            if !secret.expose_secret().is_empty() {
+                words = words.replace(secret.expose_secret(), "***");
+            }
+        }
+        let words = one_line(&words, WORDS_LIMIT);
+        if words.is_empty() { format!("it answered {status}") } else { words }
+    }
+}
+
+/// The index to wait for the next change with. Zero is none: a query with it does not wait
+/// (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
+fn index(headers: &HeaderMap) -> Option<u64> {
+    headers.get("X-Consul-Index")?.to_str().ok()?.parse().ok().filter(|&index| index > 0)
+}
+
+/// Whether an answer says that nobody is served now, whoever asks for whatever.
+fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
+    const SIGNS: [&str; 4] =
+        ["No cluster leader", "No known Consul servers", "rpc error", "not ready to serve consistent reads"];
+    let refused = status == StatusCode::FORBIDDEN;
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+    ) || (!refused && !words.contains("Permission denied") && SIGNS.iter().any(|sign| words.contains(sign)))
+}
+
+/// A refusal, with what can be done about it.
+fn explained(status: StatusCode, words: &str, right: &str) -> String {
+    match status {
+        StatusCode::FORBIDDEN if words.contains("ACL not found") => {
+            "ACL not found: Consul does not know the token; look at CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE"
+                .to_owned()
+        }
+        StatusCode::FORBIDDEN => format!("Permission denied: the token needs {right}"),
+        StatusCode::UNAUTHORIZED => format!("{words} (401): look at CONSUL_HTTP_AUTH and the token"),
+        _ if status.is_redirection() => format!("it answered {status}: is this a Consul agent?"),
+        _ => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_cannot_be_waited_for_is_none() {
+        for (header, expected) in
+            [(None, None), (Some("0"), None), (Some("x"), None), (Some("-1"), None), (Some("7"), Some(7))]
+        {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert("X-Consul-Index", HeaderValue::from_static(header));
+            }
+            assert_eq!(index(&headers), expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_without_a_leader_serves_nobody_and_a_refusal_is_only_ours() {
+        for (status, words, nobody) in [
+            (500, "No cluster leader", true),
+            (500, "rpc error making call: EOF", true),
+            (500, "rpc error making call: Permission denied", false),
+            (403, "rpc error making call: ACL not found", false),
+            (500, "No known Consul servers", true),
+            (503, "", true),
+            (502, "<html>", true),
+            (429, "", true),
+            (500, "Unknown check \"x\"", false),
+            (400, "Invalid service address", false),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(says_nobody_is_served(status, words), nobody, "{status} {words}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_missing() {
+        let explained = |status, words| {
+            explained(StatusCode::from_u16(status).expect("a status"), words, "service:write on \"web\"")
+        };
+        assert_eq!(explained(403, "Permission denied"), "Permission denied: the token needs service:write on \"web\"");
+        assert!(explained(403, "ACL not found").contains("CONSUL_HTTP_TOKEN"));
+        assert!(explained(401, "no").contains("CONSUL_HTTP_AUTH"));
+        assert_eq!(explained(400, "Invalid service address"), "Invalid service address");
+    }
+}

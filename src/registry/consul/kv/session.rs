@@ -1,0 +1,176 @@
+//! Sessions: what keys go with that are to expire.
+//!
+//! A session lives for its TTL without being renewed, and takes its keys along (behavior `delete`)
+//! (<https://developer.hashicorp.com/consul/docs/dynamic-app-config/sessions>). One is made for each TTL, belongs to
+//! this run, and depends on no health check, so that only our silence ends it. Renewing a key renews the session that
+//! it goes with, whoever made that: so entries that a dead instance left live on without being written.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::registry::RegistryError;
+
+use super::super::client::{Client, DEADLINE};
+use super::txn;
+
+/// What Consul takes as a TTL; a shorter one is made the shortest.
+const SHORTEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// What the names of our sessions begin with; the TTL that was asked for follows.
+const NAME: &str = "registrator ";
+/// What it takes to have sessions, for whoever lacks it.
+const RIGHT: &str = "session:write on the agent's node (or run with -owner-meta=false and without -ttl)";
+/// How many sessions are renewed at once.
+const CONCURRENCY: usize = 8;
+/// How many are remembered that are not ours.
+const OTHERS_LIMIT: usize = 10_000;
+
+/// The sessions that were met with.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// Those of this run, one for each TTL.
+    ours: HashMap<Duration, String>,
+    /// The TTL that each was made for.
+    ttls: HashMap<String, Duration>,
+}
+
+/// A session as Consul tells it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Session {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(default)]
+    name: String,
+}
+
+impl Sessions {
+    /// A session of ours for this TTL, made if there is none yet.
+    pub(super) async fn of(&self, client: &Client, ttl: Duration) -> Result<String, RegistryError> {
+        let known = self.known().ours.get(&ttl).cloned();
+        if let Some(session) = known {
+            return Ok(session);
+        }
+        let body = json!({
+            "Name": format!("{NAME}{}s", ttl.as_secs()),
+            "TTL": format!("{}s", ttl.clamp(SHORTEST, LONGEST).as_secs()),
+            "Behavior": "delete",
+            // Or nobody could write the keys for a while after it ends.
+            "LockDelay": "0s",
+            "Checks": [],
+            "NodeChecks": [],
+        });
+        let body = Some(body.to_string().into_bytes());
+        let answer = client.ask(Method::PUT, &["session", "create"], &[], body, DEADLINE).await?;
+        if !answer.status.is_success() {
+            return Err(client.refusal(&answer, false, RIGHT));
+        }
+        let Some(made) = answer.json()["ID"].as_str().map(str::to_owned) else {
+            return Err(client.unreachable("it made a session without an ID: is this a Consul agent?"));
+        };
+        let mut known = self.known();
+        // Of two that were made at the same time, the second is left to expire.
+        let session = known.ours.entry(ttl).or_insert(made).clone();
+        known.ttls.insert(session.clone(), ttl);
+        Ok(session)
+    }
+
+    /// Ours for these TTLs are no longer alive.
+    pub(super) fn forget(&self, gone: &HashMap<Duration, String>) {
+        self.known().ours.retain(|ttl, session| gone.get(ttl) != Some(session));
+    }
+
+    /// The TTLs that sessions were made for, as far as they are of our kind and alive.
+    pub(super) async fn ttls(
+        &self,
+        client: &Client,
+        sessions: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, Duration>, RegistryError> {
+        let sessions: BTreeSet<_> = sessions.collect();
+        let unknown = {
+            let known = self.known();
+            sessions.iter().any(|session| !known.ttls.contains_key(*session))
+        };
+        if unknown {
+            let answer = client.get(&["session", "list"], &[], DEADLINE, "session:read on all nodes").await?;
+            let all: Vec<Session> = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let mut known = self.known();
+            if known.ttls.len() > OTHERS_LIMIT {
+                let ours: BTreeSet<_> = known.ours.values().cloned().collect();
+                known.ttls.retain(|session, _| ours.contains(session));
+            }
+            known.ttls.extend(all.into_iter().filter_map(|session| Some((session.id, named(&session.name)?))));
+        }
+        let known = self.known();
+        Ok(sessions.iter().filter_map(|&id| Some((id.to_owned(), *known.ttls.get(id)?))).collect())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The TTL that a session of this name was made for.
+fn named(name: &str) -> Option<Duration> {
+    name.strip_prefix(NAME)?.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
+}
+
+/// Renews the sessions that these keys go with, whoever made them. A result for each key.
+pub(super) async fn renew(client: &Client, keys: &[&str]) -> Vec<Result<(), RegistryError>> {
+    let holders: Vec<Result<String, RegistryError>> = txn::get(client, keys)
+        .await
+        .into_iter()
+        .map(|found| match found? {
+            None => Err(RegistryError::Rejected("it is not there".to_owned())),
+            Some(item) => item.session.ok_or_else(|| RegistryError::Rejected("it does not expire".to_owned())),
+        })
+        .collect();
+    let sessions: BTreeSet<_> = holders.iter().flatten().cloned().collect();
+    let renewed: HashMap<_, _> = stream::iter(sessions)
+        .map(async |session| {
+            let renewed = renew_one(client, &session).await;
+            (session, renewed)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let gone = || Err(RegistryError::Rejected("it has expired".to_owned()));
+    holders.into_iter().map(|session| renewed.get(&session?).cloned().unwrap_or_else(gone)).collect()
+}
+
+async fn renew_one(client: &Client, session: &str) -> Result<(), RegistryError> {
+    let answer = client.ask(Method::PUT, &["session", "renew", session], &[], None, DEADLINE).await?;
+    match answer.status {
+        StatusCode::NOT_FOUND => Err(RegistryError::Rejected("it has expired".to_owned())),
+        status if status.is_success() => Ok(()),
+        _ => Err(client.refusal(&answer, false, RIGHT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ttl_that_was_asked_for_is_known_by_the_name() {
+        for (name, seconds) in [
+            ("registrator 5s", Some(5)),
+            ("registrator 30s", Some(30)),
+            ("registrator s", None),
+            ("registrator 5", None),
+            ("lock 5s", None),
+            ("", None),
+        ] {
+            assert_eq!(named(name), seconds.map(Duration::from_secs), "{name}");
+        }
+    }
+}

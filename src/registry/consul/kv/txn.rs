@@ -1,0 +1,337 @@
+//! Reads and writes as transactions (<https://developer.hashicorp.com/consul/api-docs/txn>): many in one while nobody is
+//! in between, each alone where somebody is, or where one is refused.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures_util::{StreamExt, stream};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::registry::RegistryError;
+use crate::registry::kv::{Action, Applied, Condition, Step, Write};
+use crate::registry::text::one_line;
+
+use super::super::client::{Client, DEADLINE};
+use super::session::Sessions;
+use super::{Item, KEY_LIMIT, inside};
+
+/// How many operations one transaction may have on older servers; newer ones take 128.
+const OPERATIONS: usize = 64;
+/// How many bytes; servers take 512 KiB, values as base64.
+const BYTES: usize = 400_000;
+/// How many transactions are on their way at once.
+const CONCURRENCY: usize = 8;
+/// What it takes to write, for whoever lacks it.
+const RIGHT: &str = "key_prefix:write on the prefix, and on _registrator/ or where records= says";
+
+/// What came of a transaction.
+enum Outcome {
+    /// The keys that it wrote or looked at.
+    Done(Vec<Item>),
+    /// It changed nothing, for these reasons: the operation's number, and Consul's words.
+    RolledBack(Vec<(usize, String)>),
+}
+
+/// The answer to a transaction.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body {
+    #[serde(default)]
+    results: Option<Vec<Row>>,
+    #[serde(default)]
+    errors: Option<Vec<Problem>>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "KV")]
+    item: Option<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Problem {
+    op_index: usize,
+    #[serde(default)]
+    what: String,
+}
+
+async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, RegistryError> {
+    let body = serde_json::to_vec(operations).map_err(|error| RegistryError::Rejected(error.to_string()))?;
+    let answer = client.ask(Method::PUT, &["txn"], &[], Some(body), DEADLINE).await?;
+    if !answer.status.is_success() && answer.status != StatusCode::CONFLICT {
+        return Err(client.refusal(&answer, false, RIGHT));
+    }
+    let body: Body = serde_json::from_slice(&answer.body)
+        .map_err(|_| client.unreachable("its answer cannot be read: is this a Consul agent?"))?;
+    let problems: Vec<_> = body.errors.unwrap_or_default();
+    Ok(if problems.is_empty() && answer.status.is_success() {
+        Outcome::Done(body.results.unwrap_or_default().into_iter().filter_map(|row| row.item).collect())
+    } else {
+        Outcome::RolledBack(problems.into_iter().map(|problem| (problem.op_index, problem.what)).collect())
+    })
+}
+
+/// Reads keys, each as it is or not there, with a result for each.
+pub(super) async fn get(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, RegistryError>> {
+    let chunks: Vec<_> = keys.chunks(OPERATIONS).map(|keys| get_some(client, keys)).collect();
+    stream::iter(chunks).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
+}
+
+async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, RegistryError>> {
+    let mut left: BTreeSet<&str> = keys.iter().copied().collect();
+    let mut found = HashMap::new();
+    let failed = |error: RegistryError| keys.iter().map(|_| Err(error.clone())).collect();
+    // A key that is not there fails the reading of all; those are left out then. More may have gone meanwhile.
+    for _ in 0..=3 {
+        let asked: Vec<_> = left.iter().copied().collect();
+        let operations: Vec<_> = asked.iter().map(|key| operation("get", key, [])).collect();
+        if operations.is_empty() {
+            break;
+        }
+        match transact(client, &operations).await {
+            Ok(Outcome::Done(items)) => {
+                found.extend(items.into_iter().map(|item| (format!("/{}", item.key), item)));
+                break;
+            }
+            Ok(Outcome::RolledBack(problems)) => {
+                if let Some((_, what)) = problems.iter().find(|(_, what)| !is_missing(what)) {
+                    return failed(refused(what));
+                }
+                for (index, _) in problems {
+                    asked.get(index).map(|key| left.remove(key));
+                }
+            }
+            Err(error) => return failed(error),
+        }
+    }
+    keys.iter().map(|key| Ok(found.remove(*key))).collect()
+}
+
+/// Makes writes, with a result for each.
+pub(super) async fn apply(
+    client: &Client,
+    sessions: &Sessions,
+    writes: &[Write],
+) -> Vec<Result<Applied, RegistryError>> {
+    let bundles: Vec<_> = bundled(writes).into_iter().map(|bundle| apply_bundle(client, sessions, bundle)).collect();
+    stream::iter(bundles).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
+}
+
+/// As many writes together as fit into a transaction.
+fn bundled(writes: &[Write]) -> Vec<&[Write]> {
+    let mut bundles = Vec::new();
+    let (mut start, mut operations, mut bytes) = (0, 0, 0);
+    for (index, write) in writes.iter().enumerate() {
+        let (more, size) = (write.iter().map(width).sum::<usize>(), write.iter().map(weight).sum::<usize>());
+        if index > start && (operations + more > OPERATIONS || bytes + size > BYTES) {
+            bundles.push(&writes[start..index]);
+            (start, operations, bytes) = (index, 0, 0);
+        }
+        operations += more;
+        bytes += size;
+    }
+    bundles.push(&writes[start..]);
+    bundles
+}
+
+/// How many operations a step takes.
+fn width(step: &Step) -> usize {
+    operations(step, |_| String::new()).len()
+}
+
+/// About how many bytes a step takes.
+fn weight(step: &Step) -> usize {
+    let value = if let Action::Put { value, .. } = &step.action { value.len() } else { 0 };
+    width(step) * (step.key.len() + 120) + value * 4 / 3
+}
+
+async fn apply_bundle(client: &Client, sessions: &Sessions, bundle: &[Write]) -> Vec<Result<Applied, RegistryError>> {
+    match together(client, sessions, bundle).await {
+        Ok(Some(versions)) => bundle.iter().map(|write| Ok(done(write, &versions))).collect(),
+        // One of them was in the way of all.
+        Ok(None) | Err(RegistryError::Rejected(_)) if bundle.len() > 1 => {
+            let alone: Vec<_> =
+                bundle.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
+            let applied: Vec<_> = stream::iter(alone).buffered(CONCURRENCY).collect().await;
+            let each = bundle.iter().zip(applied);
+            each.map(|(write, applied)| Ok(applied?.map_or(Applied::Changed, |versions| done(write, &versions))))
+                .collect()
+        }
+        Ok(None) => vec![Ok(Applied::Changed); bundle.len()],
+        Err(error) => vec![Err(error); bundle.len()],
+    }
+}
+
+fn done(write: &Write, versions: &HashMap<String, u64>) -> Applied {
+    Applied::Done(write.iter().map(|step| versions.get(inside(&step.key)).copied().unwrap_or_default()).collect())
+}
+
+/// Makes writes in one transaction: gives the versions of their keys, or `None` when a condition does not hold.
+async fn together(
+    client: &Client,
+    sessions: &Sessions,
+    writes: &[Write],
+) -> Result<Option<HashMap<String, u64>>, RegistryError> {
+    let ttls: BTreeSet<Duration> = writes
+        .iter()
+        .flatten()
+        .filter_map(|step| if let Action::Put { ttl, .. } = step.action { ttl } else { None })
+        .collect();
+    // A session that has expired meanwhile is made again, once.
+    let mut second = false;
+    loop {
+        let mut held = HashMap::new();
+        for ttl in &ttls {
+            held.insert(*ttl, sessions.of(client, *ttl).await?);
+        }
+        let session = |ttl: Duration| held.get(&ttl).cloned().unwrap_or_default();
+        let all: Vec<_> = writes.iter().flatten().flat_map(|step| operations(step, session)).collect();
+        match transact(client, &all).await? {
+            Outcome::Done(items) => {
+                let mut versions = HashMap::new();
+                // A key comes as often as there are operations on it, and counts as it was last.
+                for item in items {
+                    versions.insert(item.key, item.modify_index);
+                }
+                return Ok(Some(versions));
+            }
+            Outcome::RolledBack(problems) => {
+                if !second && problems.iter().any(|(_, what)| is_sessions(what)) {
+                    sessions.forget(&held);
+                    second = true;
+                    continue;
+                }
+                return match problems.iter().find(|(_, what)| !is_condition(what)) {
+                    Some((_, what)) => Err(refused(what)),
+                    None => Ok(None),
+                };
+            }
+        }
+    }
+}
+
+/// The operations of a step: its condition, then what becomes of the key. A key that goes with a session stays with
+/// it whoever writes it, so what is replaced is removed first; nobody sees it gone.
+fn operations(step: &Step, session: impl Fn(Duration) -> String) -> Vec<Value> {
+    let key = step.key.as_str();
+    let condition = match step.condition {
+        Condition::Absent => operation("check-not-exists", key, []),
+        Condition::At(version) => operation("check-index", key, [("Index", json!(version))]),
+    };
+    let replaced = matches!(step.condition, Condition::At(_)).then(|| operation("delete", key, []));
+    match &step.action {
+        Action::Check => vec![condition],
+        Action::Delete => std::iter::once(condition).chain(replaced).collect(),
+        Action::Put { value, ttl } => {
+            let value = ("Value", json!(BASE64_STANDARD.encode(value)));
+            let put = match ttl {
+                None => operation("set", key, [value]),
+                Some(ttl) => operation("lock", key, [value, ("Session", json!(session(*ttl)))]),
+            };
+            std::iter::once(condition).chain(replaced).chain([put]).collect()
+        }
+    }
+}
+
+fn operation<const N: usize>(verb: &str, key: &str, fields: [(&str, Value); N]) -> Value {
+    let mut operation = json!({"Verb": verb, "Key": inside(key)});
+    for (name, value) in fields {
+        operation[name] = value;
+    }
+    json!({"KV": operation})
+}
+
+/// Consul's words for a key that is not there.
+fn is_missing(what: &str) -> bool {
+    what.contains("doesn't exist")
+}
+
+/// Its words for a condition that does not hold.
+fn is_condition(what: &str) -> bool {
+    is_missing(what) || what.contains("index") || what.contains("exists")
+}
+
+/// Its words for a session that is gone.
+fn is_sessions(what: &str) -> bool {
+    what.contains("invalid session")
+}
+
+/// A refusal of one operation.
+fn refused(what: &str) -> RegistryError {
+    RegistryError::Rejected(if what.contains("Permission denied") {
+        format!("Permission denied: the token needs {RIGHT}")
+    } else {
+        one_line(what, KEY_LIMIT)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(condition: Condition, action: Action) -> Step {
+        Step { key: "/s/web/id".to_owned(), condition, action }
+    }
+
+    fn put(value: &str, ttl: Option<u64>) -> Action {
+        Action::Put { value: value.to_owned(), ttl: ttl.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn a_step_is_its_condition_and_what_becomes_of_the_key() {
+        use Condition::{Absent, At};
+        for (step, verbs) in [
+            (step(Absent, put("x", None)), &["check-not-exists", "set"][..]),
+            (step(At(7), put("x", None)), &["check-index", "delete", "set"]),
+            (step(Absent, put("x", Some(9))), &["check-not-exists", "lock"]),
+            (step(At(7), put("x", Some(9))), &["check-index", "delete", "lock"]),
+            (step(At(7), Action::Delete), &["check-index", "delete"]),
+            (step(Absent, Action::Delete), &["check-not-exists"]),
+            (step(At(7), Action::Check), &["check-index"]),
+            (step(Absent, Action::Check), &["check-not-exists"]),
+        ] {
+            let all = operations(&step, |ttl| format!("session-{}", ttl.as_secs()));
+            let spelt: Vec<_> = all.iter().map(|operation| operation["KV"]["Verb"].as_str().unwrap()).collect();
+            assert_eq!(spelt, verbs);
+            for operation in &all {
+                assert_eq!(operation["KV"]["Key"], "s/web/id");
+            }
+        }
+        let lock = operations(&step(Absent, put("1.2.3.4:5", Some(9))), |_| "s".to_owned()).remove(1);
+        let expected = json!({"Verb": "lock", "Key": "s/web/id", "Value": "MS4yLjMuNDo1", "Session": "s"});
+        assert_eq!(lock["KV"], expected);
+    }
+
+    #[test]
+    fn transactions_stay_below_what_older_servers_take() {
+        let write = |steps, bytes: usize| vec![step(Condition::At(1), put(&"x".repeat(bytes), None)); steps];
+        for (writes, sizes) in [
+            (vec![write(2, 10); 25], vec![10, 10, 5]),
+            (vec![write(1, 200_000); 3], vec![1, 1, 1]),
+            (vec![write(1, 600_000), write(1, 1)], vec![1, 1]),
+            (vec![write(1, 1)], vec![1]),
+        ] {
+            assert_eq!(bundled(&writes).into_iter().map(<[Write]>::len).collect::<Vec<_>>(), sizes);
+        }
+    }
+
+    #[test]
+    fn consuls_words_tell_what_is_in_the_way() {
+        for (what, condition, session) in [
+            ("failed to delete key \"a\", index is stale", true, false),
+            ("failed index check for key \"a\", current modify index 5 != 4", true, false),
+            ("key \"a\" doesn't exist", true, false),
+            ("key \"a\" exists", true, false),
+            ("invalid session \"x\"", false, true),
+            ("Permission denied", false, false),
+            ("failed to lock key \"a\" due to lock delay", false, false),
+        ] {
+            assert_eq!((is_condition(what), is_sessions(what)), (condition, session), "{what}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Hears that another hand was in the store: a blocking query for each prefix
+//! (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), whose answers are compared.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::{join_all, select_all};
+use tokio::time::{Instant, sleep};
+
+use crate::registry::RegistryError;
+use crate::registry::kv::News;
+
+use super::super::client::DEADLINE;
+use super::{ConsulKv, Listing};
+
+/// How long a query may wait for a change.
+const WAIT: Duration = Duration::from_secs(60);
+/// Consul adds up to a sixteenth of the wait, to spread the load.
+const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
+/// The least time from one query to the next, since each reads everything.
+const PACE: Duration = Duration::from_millis(500);
+/// The longest pause where queries do not wait.
+const BLIND_PACE: Duration = Duration::from_secs(60);
+
+/// Tells what happens below the prefixes, until that can no longer be told.
+pub(super) async fn watch(store: &ConsulKv, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+    let first = join_all(prefixes.iter().map(|prefix| store.listing(prefix, None, DEADLINE))).await;
+    let first: Vec<_> = match first.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(first) => first,
+        Err(error) => return error,
+    };
+    tell(News::Begun);
+    let followed = prefixes.iter().zip(first).map(|(prefix, first)| Box::pin(follow(store, prefix, first, tell)));
+    select_all(followed).await.0
+}
+
+async fn follow(store: &ConsulKv, prefix: &str, first: Listing, tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+    let mut seen = versions(&first);
+    let mut index = first.index;
+    let mut pause = PACE;
+    loop {
+        let Some(waiting) = index else {
+            // A proxy has taken the index away: nothing can be waited for.
+            return std::future::pending().await;
+        };
+        let began = Instant::now();
+        let listing = match store.listing(prefix, Some((waiting, WAIT)), WAIT_DEADLINE).await {
+            Ok(listing) => listing,
+            Err(error) => return error,
+        };
+        if listing.index.is_some_and(|now| now < waiting) {
+            return store.client.unreachable("its index went back, as after a restart without data");
+        }
+        let now = versions(&listing);
+        let news = changes(&seen, &now, listing.index.unwrap_or(waiting));
+        // What neither waited nor tells anything is asked less and less often.
+        pause = if news.is_empty() && began.elapsed() < PACE { (pause * 2).min(BLIND_PACE) } else { PACE };
+        news.into_iter().for_each(tell);
+        (seen, index) = (now, listing.index);
+        sleep(pause).await;
+    }
+}
+
+fn versions(listing: &Listing) -> HashMap<String, u64> {
+    listing.items.iter().map(|item| (format!("/{}", item.key), item.modify_index)).collect()
+}
+
+/// What happened between two answers, of which the second has this index.
+fn changes(before: &HashMap<String, u64>, now: &HashMap<String, u64>, index: u64) -> Vec<News> {
+    let written = now.iter().filter(|(key, version)| before.get(*key) != Some(version));
+    let gone = before.keys().filter(|key| !now.contains_key(*key));
+    let written = written.map(|(key, version)| News::Changed { key: key.clone(), version: *version, gone: false });
+    written.chain(gone.map(|key| News::Changed { key: key.clone(), version: index, gone: true })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_and_what_is_gone_is_told_and_nothing_else() {
+        let keys = |keys: &[(&str, u64)]| keys.iter().map(|(key, version)| ((*key).to_owned(), *version)).collect();
+        let (before, now) = (keys(&[("/a", 1), ("/b", 2), ("/c", 3)]), keys(&[("/a", 1), ("/b", 5), ("/d", 4)]));
+        let mut news: Vec<_> = changes(&before, &now, 6)
+            .into_iter()
+            .filter_map(|news| match news {
+                News::Changed { key, version, gone } => Some((key, version, gone)),
+                News::Begun => None,
+            })
+            .collect();
+        news.sort();
+        assert_eq!(news, [("/b".to_owned(), 5, false), ("/c".to_owned(), 6, true), ("/d".to_owned(), 4, false)]);
+        assert_eq!(changes(&now, &now, 7), []);
+    }
+}

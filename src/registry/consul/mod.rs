@@ -1,0 +1,276 @@
+//! Consul's agent: services of the node that it runs on, with their checks.
+//!
+//! The agent is the authority for its node, so everything is read from it and written to it; only
+//! [`watch`] asks the catalog, which alone can be waited on. Stands below the bridge:
+//! [`spelling`] and [`check`] say what a service is to Consul, [`client`] speaks, this file does.
+
+mod check;
+mod client;
+pub(super) mod kv;
+mod settings;
+mod spelling;
+mod token;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::RegistryConfig;
+use crate::json::{self, Elements};
+use crate::service::Service;
+
+use super::text::one_line;
+use super::throttle::Throttle;
+use super::uri::Uri;
+use super::{Canonical, Entry, Mark, Marked, OpenError, Registry, RegistryError};
+
+use client::{Client, DEADLINE};
+use settings::Settings;
+use spelling::Compare;
+use watch::Watch;
+
+/// How long a batch may go on starting writes; with the last one's own deadline, what a batch may take.
+const BATCH_DEADLINE: Duration = Duration::from_secs(60);
+/// The least time between two passes of a TTL check, so that a tiny TTL does not keep the agent busy.
+const LEAST_REFRESH: Duration = Duration::from_millis(200);
+/// The most characters of a name or attribute that a line repeats.
+const NAME_LIMIT: usize = 100;
+
+/// Opens a Consul agent for `consul:`, `consul-tls:` and `consul-unix:`.
+///
+/// # Errors
+/// When the URI or the `CONSUL_*` variables cannot be used.
+pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    if settings::is_tree(uri) {
+        return kv::open(uri, config);
+    }
+    let settings = Settings::new(uri, config)?;
+    let owner = settings.owner.clone();
+    let client = Client::new(settings).map_err(|error| OpenError::Settings(format!("consul: {error}")))?;
+    Ok(Arc::new(Consul {
+        client,
+        owner,
+        types_untold: AtomicBool::new(false),
+        ttl_refresh: config.ttl_refresh,
+        throttle: Throttle::default(),
+        watch: Watch::default(),
+    }))
+}
+
+struct Consul {
+    client: Client,
+    /// The owner to record with each entry, if any.
+    owner: Option<String>,
+    /// Whether the agent has shown that it does not tell the types of checks.
+    types_untold: AtomicBool,
+    /// How often entries with a TTL are refreshed.
+    ttl_refresh: Option<Duration>,
+    throttle: Throttle,
+    watch: Watch,
+}
+
+impl Consul {
+    fn compare(&self) -> Compare {
+        if self.owner.is_some() {
+            Compare::Notes
+        } else if self.types_untold.load(Ordering::Relaxed) {
+            Compare::Presence
+        } else {
+            Compare::Type
+        }
+    }
+
+    /// A whole list of the agent, by ID.
+    async fn list(&self, what: &str) -> Result<Map<String, Value>, RegistryError> {
+        match self.client.get(&["agent", what], &[], DEADLINE, "service:read").await?.json() {
+            Value::Object(list) => Ok(list),
+            _ => Err(self.client.unreachable(&format!("its list of {what} is none: is this a Consul agent?"))),
+        }
+    }
+
+    async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
+        if let Some(reason) = spelling::irremovable(&service.id) {
+            return Err(RegistryError::Rejected(reason.to_owned()));
+        }
+        let left_out = spelling::left_out(service, self.owner.as_deref());
+        if !left_out.is_empty() {
+            let attributes: Vec<_> =
+                left_out.iter().map(|(key, reason)| format!("{} ({reason})", one_line(key, NAME_LIMIT))).collect();
+            warn!(
+                "consul: {}: attributes that Consul does not take are left out: {}",
+                one_line(&service.id, NAME_LIMIT),
+                one_line(&attributes.join(", "), 5 * NAME_LIMIT),
+            );
+        }
+        let body = serde_json::to_vec(&spelling::registration(service, self.owner.as_deref()))
+            .map_err(|error| RegistryError::Rejected(error.to_string()))?;
+        let replace = [("replace-existing-checks", "true")];
+        self.client.put(&["agent", "service", "register"], &replace, Some(body), &write_right(&service.name)).await?;
+        // The agent keeps the state of a check that it knows: one that had lapsed would stay critical.
+        if check::ttl(service).is_some() && !check::has_initial_status(service) {
+            self.pass(service, &spelling::check_id(&service.id)).await?;
+        }
+        if service.ttl.is_some() {
+            self.pass(service, &check::lease_id(&service.id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn deregister_one(&self, entry: &Entry) -> Result<(), RegistryError> {
+        if let Some(reason) = spelling::irremovable(&entry.key) {
+            return Err(RegistryError::Rejected(reason.to_owned()));
+        }
+        let path = ["agent", "service", "deregister", &entry.key];
+        let right = format!("service:write for the service with the ID \"{}\"", one_line(&entry.key, NAME_LIMIT));
+        match self.client.put(&path, &[], None, &right).await {
+            // With ACLs, and in later releases without, the agent minds that there is nothing to remove.
+            Err(RegistryError::Rejected(reason)) if reason.starts_with("Unknown service") => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn pass(&self, service: &Service, check: &str) -> Result<(), RegistryError> {
+        let path = ["agent", "check", "pass", check];
+        self.client.put(&path, &[], None, &write_right(&service.name)).await
+    }
+
+    /// The agent's own maintenance mode of a service: a critical check beside the others, whatever they say.
+    /// It outlives us, and restarts of the agent.
+    async fn mark_one(&self, entry: &Entry, mark: Option<Mark>) -> Result<(), RegistryError> {
+        let path = ["agent", "service", "maintenance", &entry.key];
+        let right = format!("service:write for the service with the ID \"{}\"", one_line(&entry.key, NAME_LIMIT));
+        let reason = mark.map(|mark| spelling::mark_reason(mark.reason()));
+        let query = match &reason {
+            Some(reason) => vec![("enable", "true"), ("reason", reason.as_str())],
+            None => vec![("enable", "false")],
+        };
+        self.client.put(&path, &query, None, &right).await
+    }
+
+    /// Writes each item, several at once, and gives the results in order. When the agent turns out to be away,
+    /// what has not begun by then shares that failure, so that a batch ends in about the time of one request.
+    async fn batch<'a, T, F>(&self, items: &'a [T], write: impl Fn(&'a T) -> F) -> Vec<Result<(), RegistryError>>
+    where
+        F: Future<Output = Result<(), RegistryError>>,
+    {
+        let away = &OnceLock::new();
+        let until = Instant::now() + BATCH_DEADLINE;
+        let writes = items.iter().map(write).map(|write| async move {
+            if let Some(failure) = away.get() {
+                return Err(RegistryError::clone(failure));
+            }
+            if Instant::now() >= until {
+                return Err(RegistryError::Unreachable("Consul is too slow for so many writes at once".to_owned()));
+            }
+            let result = write.await;
+            if let Err(failure @ RegistryError::Unreachable(_)) = &result {
+                // Only the first is kept; the others say the same.
+                let _ = away.set(failure.clone());
+            }
+            result
+        });
+        self.throttle.all(writes.collect()).await
+    }
+
+    async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
+        if check::ttl(service).is_some() {
+            self.pass(service, &spelling::check_id(&service.id)).await?;
+        }
+        if service.ttl.is_some() {
+            self.pass(service, &check::lease_id(&service.id)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Registry for Consul {
+    fn canonical(&self, service: &Service) -> Canonical {
+        Canonical {
+            key: service.id.clone(),
+            fingerprint: spelling::fingerprint(service, self.owner.as_deref(), self.compare()),
+        }
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        let leader = self.client.leader().await?;
+        info!("consul: current leader  {}", one_line(&leader, NAME_LIMIT));
+        Ok(())
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        // Services first: a check that is registered in between belongs to a service that will be read next time.
+        let services = self.client.get(&["agent", "services"], &[], DEADLINE, "service:read").await?;
+        let checks = self.list("checks").await?;
+        let untold = |(id, check): (&String, &Value)| {
+            spelling::is_of_a_service(id) && check["Type"].as_str().is_none_or(str::is_empty)
+        };
+        if checks.iter().any(untold) {
+            self.types_untold.store(true, Ordering::Relaxed);
+        }
+        let compare = self.compare();
+        let mut entries = Vec::new();
+        let take = |id: &str, service| {
+            entries.push(spelling::entry(id, &service, &checks, compare));
+        };
+        // One by one: ten thousand of them take ten times more room than their text.
+        let list = Elements { shape: &spelling::READ, take };
+        let text = str::from_utf8(&services.body).ok().filter(|text| text.trim_start().starts_with('{'));
+        match text.map(|text| json::read(text, list)) {
+            Some(Ok(())) => Ok(entries),
+            _ => Err(self.client.unreachable("its list of services is none: is this a Consul agent?")),
+        }
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.batch(services, |service| self.register_one(service)).await
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        self.batch(entries, |entry| self.deregister_one(entry)).await
+    }
+
+    fn marks(&self) -> bool {
+        true
+    }
+
+    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
+        // Switching it on leaves one alone that is on; switching it off must not take away another's.
+        let checks =
+            if entries.iter().any(|(_, mark)| mark.is_none()) { self.list("checks").await } else { Ok(Map::new()) };
+        let checks = match &checks {
+            Ok(checks) => checks,
+            Err(error) => return vec![Err(error.clone()); entries.len()],
+        };
+        self.batch(entries, async |(entry, mark): &(Entry, Option<Mark>)| match mark {
+            None if spelling::marked(&entry.key, checks) != Marked::Ours => Ok(()),
+            _ => self.mark_one(entry, *mark).await,
+        })
+        .await
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        let lease = service.ttl.map(|ttl| self.ttl_refresh.unwrap_or(ttl / 3));
+        let check = check::ttl(service).map(|ttl| (ttl / 3).max(LEAST_REFRESH));
+        lease.into_iter().chain(check).min()
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.batch(services, |service| self.refresh_one(service)).await
+    }
+
+    async fn changed(&self) {
+        self.watch.changed(&self.client).await;
+    }
+}
+
+/// The ACL rule that registering and passing take.
+fn write_right(name: &str) -> String {
+    format!("service:write on \"{}\"", one_line(name, NAME_LIMIT))
+}

@@ -1,0 +1,276 @@
+//! How Consul spells a service: what is sent to register it, what the agent holds of it, and how
+//! the two are compared. Pure.
+//!
+//! Fields are those of `/v1/agent/service/register` (<https://developer.hashicorp.com/consul/api-docs/agent/service>).
+//! The limits are what Consul 1.8 was seen to refuse.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::json::Shape::{self, Members, Whole};
+use crate::registry::{Entry, Marked};
+use crate::service::Service;
+
+use super::check::{self, Definition};
+
+/// Meta: the owner of an entry.
+pub(super) const OWNER_KEY: &str = "registrator-owner";
+/// Meta: what Consul's own page shows an icon for.
+const SOURCE_KEY: &str = "external-source";
+const SOURCE: &str = "registrator";
+
+/// The most pairs that Meta can have.
+const PAIR_LIMIT: usize = 64;
+/// The most bytes that a key in Meta can have.
+const KEY_LIMIT: usize = 128;
+/// The most bytes that a value in Meta can have.
+pub(super) const VALUE_LIMIT: usize = 512;
+
+/// The body of a registration.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Registration<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    name: &'a str,
+    port: u16,
+    address: &'a str,
+    tags: &'a [String],
+    meta: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Definition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<[Definition; 1]>,
+}
+
+/// What of an entry is compared; equal where nothing need be written.
+#[derive(Hash)]
+struct Held<'a> {
+    name: &'a str,
+    port: u64,
+    address: &'a str,
+    tags: Vec<&'a str>,
+    meta: BTreeMap<&'a str, &'a str>,
+    check: Option<&'a str>,
+    lease: Option<&'a str>,
+}
+
+impl Held<'_> {
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// What of a check is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Compare {
+    /// Its Notes, which hold its definition: where the owner is recorded, so is that.
+    Notes,
+    /// Its type: nothing of ours is added to an entry.
+    Type,
+    /// That there is one: the agent is too old to tell a type (before 1.7).
+    Presence,
+}
+
+impl Compare {
+    fn of<'a>(self, notes: &'a str, kind: &'a str) -> &'a str {
+        match self {
+            Self::Notes => notes,
+            Self::Type => kind,
+            Self::Presence => "",
+        }
+    }
+}
+
+/// The registration of a service. With an owner, entry and check tell of us.
+pub(super) fn registration<'a>(service: &'a Service, owner: Option<&'a str>) -> Registration<'a> {
+    let mut check = check::definition(service);
+    if let Some(check) = &mut check
+        && owner.is_some()
+    {
+        check.notes = Some(check::notes(service));
+    }
+    let mut lease = check::lease(service);
+    if let Some(lease) = lease.as_mut().filter(|_| owner.is_some()) {
+        lease.notes = check::lease_notes(service);
+    }
+    if let Some(check) = &mut check
+        && lease.is_some()
+    {
+        // Where there are several, Consul would number them.
+        check.check_id = Some(check_id(&service.id));
+    }
+    Registration {
+        id: &service.id,
+        name: &service.name,
+        port: service.port,
+        address: &service.address,
+        tags: &service.tags,
+        meta: meta(service, owner).0,
+        check,
+        checks: lease.map(|lease| [lease]),
+    }
+}
+
+/// The fingerprint of a service as the agent would hold it.
+pub(super) fn fingerprint(service: &Service, owner: Option<&str>, compare: Compare) -> u64 {
+    let notes = if compare == Compare::Notes { check::notes(service) } else { String::new() };
+    Held {
+        name: &service.name,
+        port: service.port.into(),
+        address: &service.address,
+        tags: service.tags.iter().map(String::as_str).collect(),
+        meta: meta(service, owner).0,
+        check: check::kind(service).map(|kind| compare.of(&notes, kind)),
+        lease: check::lease_notes(service).as_deref().map(|notes| compare.of(notes, "ttl")),
+    }
+    .fingerprint()
+}
+
+/// The attributes that Consul would not take, each with the reason.
+pub(super) fn left_out<'a>(service: &'a Service, owner: Option<&'a str>) -> Vec<(&'a str, &'static str)> {
+    meta(service, owner).1
+}
+
+/// Meta as Consul takes it, and what it would not take: in the order of their keys, so that the choice is the same each time.
+fn meta<'a>(
+    service: &'a Service,
+    owner: Option<&'a str>,
+) -> (BTreeMap<&'a str, &'a str>, Vec<(&'a str, &'static str)>) {
+    let mut meta = BTreeMap::new();
+    if let Some(owner) = owner {
+        meta.insert(SOURCE_KEY, SOURCE);
+        meta.insert(OWNER_KEY, owner);
+    }
+    let mut left_out = Vec::new();
+    for (key, value) in &service.attributes {
+        match objection(key, value, owner.is_some()) {
+            Some(reason) => left_out.push((key.as_str(), reason)),
+            None if meta.len() == PAIR_LIMIT => left_out.push((key.as_str(), "more than 64 pairs")),
+            None => {
+                meta.insert(key, value);
+            }
+        }
+    }
+    (meta, left_out)
+}
+
+/// Why an attribute cannot stand in Meta.
+fn objection(key: &str, value: &str, owned: bool) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    // Whoever could set the owner could keep us from an entry, or make us remove another's. Even where
+    // we record none, another instance reads it.
+    if key == OWNER_KEY || (owned && key == SOURCE_KEY) {
+        Some("a name that is ours")
+    } else if key.is_empty() {
+        Some("no name")
+    } else if !key.chars().all(allowed) {
+        Some("a name with other characters than A-Z, a-z, 0-9, _ and -")
+    } else if key.len() > KEY_LIMIT {
+        Some("a name of more than 128 characters")
+    } else if key.starts_with("consul-") {
+        Some("a name that is Consul's")
+    } else if value.len() > VALUE_LIMIT {
+        Some("a value of more than 512 bytes")
+    } else {
+        None
+    }
+}
+
+/// Why a service of this ID must not be registered: it stands in the path of the request that removes it
+/// again, where Consul's server takes only what prints, and no path that it would have to tidy.
+pub(super) fn irremovable(id: &str) -> Option<&'static str> {
+    // Go's `unicode.IsPrint` and Rust's escaping agree on what prints; Rust escapes quotes besides, and a
+    // mark that has no letter before it.
+    let letters: String = std::iter::once('a').chain(id.chars().filter(|c| !matches!(c, '"' | '\'' | '\\'))).collect();
+    let prints = letters.escape_debug().eq(letters.chars());
+    let mut segments = id.split('/').rev();
+    let last = segments.next().unwrap_or("");
+    if id.is_empty() {
+        Some("the ID is empty")
+    } else if !prints {
+        Some("the ID has characters that do not print, and Consul could not remove it again")
+    } else if matches!(last, "." | "..") || segments.any(|segment| matches!(segment, "" | "." | "..")) {
+        Some("the ID is like a path with empty or dotted parts, and Consul could not remove it again")
+    } else {
+        None
+    }
+}
+
+/// What is read of an entry of `/v1/agent/services`.
+pub(super) const READ: Shape =
+    Members(&[("Service", Whole), ("Port", Whole), ("Address", Whole), ("Tags", Whole), ("Meta", Whole)]);
+
+/// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
+pub(super) fn entry(id: &str, service: &Value, checks: &Map<String, Value>, compare: Compare) -> Entry {
+    let held = |check: Option<&'_ Value>| -> Option<String> {
+        check.map(|check| compare.of(text(&check["Notes"]), text(&check["Type"])).to_owned())
+    };
+    let (check, lease) = (held(check_of(id, checks)), held(checks.get(&check::lease_id(id))));
+    let meta: BTreeMap<_, _> = service["Meta"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        .collect();
+    let held = Held {
+        name: text(&service["Service"]),
+        port: service["Port"].as_u64().unwrap_or(0),
+        address: text(&service["Address"]),
+        tags: service["Tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+        check: check.as_deref(),
+        lease: lease.as_deref(),
+        meta,
+    };
+    Entry {
+        key: id.to_owned(),
+        service_id: id.to_owned(),
+        owner: held.meta.get(OWNER_KEY).map(|&owner| owner.to_owned()),
+        fingerprint: held.fingerprint(),
+        marked: marked(id, checks),
+    }
+}
+
+/// How the reason of a maintenance mode begins that is ours.
+const MARK: &str = "registrator: ";
+
+/// The reason of a maintenance mode of ours.
+pub(super) fn mark_reason(why: &str) -> String {
+    format!("{MARK}{why}")
+}
+
+/// Whether a service is in maintenance mode, and by whose hand, out of all checks of the agent.
+pub(super) fn marked(id: &str, checks: &Map<String, Value>) -> Marked {
+    match checks.get(&format!("_service_maintenance:{id}")) {
+        None => Marked::No,
+        Some(check) if text(&check["Notes"]).starts_with(MARK) => Marked::Ours,
+        Some(_) => Marked::Theirs,
+    }
+}
+
+/// The check that was registered with a service, out of all checks of the agent.
+pub(super) fn check_of<'a>(id: &str, checks: &'a Map<String, Value>) -> Option<&'a Value> {
+    checks.get(&check_id(id))
+}
+
+/// Whether a check is one that was registered with a service.
+pub(super) fn is_of_a_service(check: &str) -> bool {
+    check.starts_with("service:")
+}
+
+/// The name that Consul gives to the check that is registered with a service.
+pub(super) fn check_id(id: &str) -> String {
+    format!("service:{id}")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Noticing that somebody else changed our services, or that Consul lost them, without asking all the time.
+//!
+//! The agent's own lists cannot be waited on, so a blocking query waits on the catalog's view of the agent's
+//! node (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), which the agent keeps up to date.
+//! The index of an answer also moves with other nodes, so what counts as a change is the answer itself.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::registry::RegistryError;
+use crate::registry::text::one_line;
+
+use super::client::{Answer, Client, DEADLINE};
+
+/// How long a query may wait for a change.
+const WAIT: Duration = Duration::from_secs(60);
+/// Consul adds up to a sixteenth of the wait, to spread the load.
+const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
+/// The least time between two changes that are told, and between two queries of which the first told nothing.
+const PACE: Duration = Duration::from_secs(1);
+/// The least time between two queries, also when each is dropped before its answer.
+const LEAST_GAP: Duration = Duration::from_millis(250);
+/// The longest pause while Consul is away.
+const AWAY_PACE: Duration = Duration::from_secs(10);
+/// The longest pause where queries do not wait, or are refused.
+const BLIND_PACE: Duration = Duration::from_secs(60);
+
+/// What was learned so far; survives a dropped wait.
+#[derive(Default)]
+pub(super) struct Watch(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// The agent's node, once it is known.
+    node: Option<String>,
+    /// What was seen last; `None` at first and after a failure, when anything may have happened.
+    seen: Option<Seen>,
+    /// Something changed, and nobody has been told yet.
+    news: bool,
+    /// When a change was last told.
+    told: Option<Instant>,
+    /// Do nothing before.
+    not_before: Option<Instant>,
+    /// The pause before the next query, doubled as long as queries tell nothing.
+    pause: Duration,
+    /// Whether the log says that changes cannot be noticed.
+    said_blind: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Seen {
+    /// What to wait for the next change with, if the server knows how.
+    index: Option<u64>,
+    digest: u64,
+}
+
+impl Watch {
+    /// Returns when the services of the agent's node may have changed, at most once a second.
+    pub(super) async fn changed(&self, client: &Client) {
+        loop {
+            let not_before = self.state().not_before;
+            if let Some(instant) = not_before {
+                sleep_until(instant).await;
+            }
+            {
+                let mut state = self.state();
+                let now = Instant::now();
+                if std::mem::take(&mut state.news) {
+                    state.told = Some(now);
+                    return;
+                }
+                state.not_before = Some(now + LEAST_GAP);
+            }
+            self.look(client).await;
+        }
+    }
+
+    /// Asks once, and waits for the answer.
+    async fn look(&self, client: &Client) {
+        let (node, seen) = {
+            let state = self.state();
+            (state.node.clone(), state.seen)
+        };
+        let node = match node {
+            Some(node) => node,
+            None => match own_node(client).await {
+                Ok(node) => {
+                    self.state().node = Some(node.clone());
+                    node
+                }
+                Err(error) => return self.state().failed(&error),
+            },
+        };
+        let began = Instant::now();
+        match query(client, &node, seen.and_then(|seen| seen.index)).await {
+            Ok(answer) => self.state().answered(&answer, began.elapsed()),
+            Err(error) => self.state().failed(&error),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answered(&mut self, answer: &Answer, took: Duration) {
+        let now = Instant::now();
+        let mut hasher = DefaultHasher::new();
+        answer.body.hash(&mut hasher);
+        let mut seen = Seen { index: answer.index, digest: hasher.finish() };
+        let before = self.seen;
+        let backwards =
+            matches!((before.and_then(|seen| seen.index), seen.index), (Some(before), Some(now)) if now < before);
+        if backwards {
+            // Another server's state, or one that was restored: start over, as if nothing were known.
+            seen.index = None;
+        }
+        self.seen = Some(seen);
+        if backwards || before.is_none_or(|before| before.digest != seen.digest) {
+            self.news = true;
+            self.pause = Duration::ZERO;
+            self.not_before = self.told.map(|told| told + PACE);
+            return;
+        }
+        if answer.body.trim_ascii() == b"null" {
+            self.say_blind("Consul's catalog does not show us our own node");
+        }
+        if took >= WAIT / 2 {
+            // It waited, as it should.
+            self.pause = Duration::ZERO;
+        } else if seen.index.is_some() && before.is_some_and(|before| before.index != seen.index) {
+            // Another node changed.
+            self.pause = PACE;
+        } else {
+            self.pause = doubled(self.pause, BLIND_PACE);
+        }
+        self.not_before = Some(now + self.pause);
+    }
+
+    fn failed(&mut self, error: &RegistryError) {
+        self.seen = None;
+        self.node = None;
+        self.pause = match error {
+            RegistryError::Unreachable(_) => doubled(self.pause, AWAY_PACE),
+            RegistryError::Rejected(reason) => {
+                self.say_blind(reason);
+                BLIND_PACE
+            }
+        };
+        self.not_before = Some(Instant::now() + self.pause);
+    }
+
+    fn say_blind(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.said_blind, true) {
+            warn!(
+                "consul: what others change is only noticed at a resync: {}; a token with agent:read and node:read helps",
+                one_line(reason, 300)
+            );
+        }
+    }
+}
+
+fn doubled(pause: Duration, limit: Duration) -> Duration {
+    (pause * 2).clamp(PACE, limit)
+}
+
+/// The name of the node that the agent runs on.
+async fn own_node(client: &Client) -> Result<String, RegistryError> {
+    let answer = client.get(&["agent", "self"], &[], DEADLINE, "agent:read").await?.json();
+    match answer["Config"]["NodeName"].as_str() {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(RegistryError::Rejected("the agent does not name its node".to_owned())),
+    }
+}
+
+async fn query(client: &Client, node: &str, index: Option<u64>) -> Result<Answer, RegistryError> {
+    let path = ["catalog", "node", node];
+    match index {
+        None => client.get(&path, &[], DEADLINE, "node:read").await,
+        Some(index) => {
+            let wait = format!("{}s", WAIT.as_secs());
+            client.get(&path, &[("index", &index.to_string()), ("wait", &wait)], WAIT_DEADLINE, "node:read").await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_ONCE: Duration = Duration::from_millis(3);
+
+    fn answer(index: Option<u64>, body: &str) -> Answer {
+        Answer::ok(index, body)
+    }
+
+    /// A state that has told of its first look.
+    fn looked(index: Option<u64>) -> State {
+        let mut state = State::default();
+        state.answered(&answer(index, "a"), AT_ONCE);
+        assert!(std::mem::take(&mut state.news), "nothing is known before the first look");
+        state
+    }
+
+    #[tokio::test]
+    async fn only_another_answer_is_news() {
+        let mut state = looked(Some(5));
+        state.answered(&answer(Some(9), "a"), AT_ONCE);
+        assert!(!state.news, "another node changed");
+        assert_eq!(state.seen.and_then(|seen| seen.index), Some(9));
+        state.answered(&answer(Some(10), "b"), AT_ONCE);
+        assert!(state.news);
+    }
+
+    #[tokio::test]
+    async fn an_index_that_goes_backwards_starts_over() {
+        let mut state = looked(Some(9));
+        state.answered(&answer(Some(5), "a"), AT_ONCE);
+        assert!(state.news);
+        assert_eq!(state.seen.and_then(|seen| seen.index), None);
+    }
+
+    #[tokio::test]
+    async fn answers_that_tell_nothing_are_asked_for_ever_more_slowly() {
+        for index in [None, Some(5)] {
+            let mut state = looked(index);
+            let mut pauses = Vec::new();
+            for _ in 0..8 {
+                state.answered(&answer(index, "a"), AT_ONCE);
+                pauses.push(state.pause.as_secs());
+            }
+            assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+            state.answered(&answer(index, "a"), WAIT);
+            assert_eq!(state.pause, Duration::ZERO, "it waited after all");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_anything_may_have_changed() {
+        let mut state = looked(Some(5));
+        for seconds in [1, 2, 4, 8, 10, 10] {
+            state.failed(&RegistryError::Unreachable(String::new()));
+            assert_eq!(state.pause.as_secs(), seconds);
+        }
+        state.answered(&answer(Some(5), "a"), AT_ONCE);
+        assert!(state.news);
+    }
+}

@@ -1,0 +1,99 @@
+//! `etcd://`: the v2 API where it is served, since that is what readers there expect, else v3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::registry::{Canonical, Entry, Registry, RegistryError};
+use crate::service::Service;
+
+use super::v2::Etcd2;
+
+/// How long finding out may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A registry of which it is not known yet which of two it is. Both spell services alike.
+pub(super) struct Either {
+    pub(super) v2: Arc<dyn Registry>,
+    pub(super) v3: Arc<dyn Registry>,
+    /// Asks which it is.
+    pub(super) probe: Etcd2,
+    /// Whether it is v2, once that is known.
+    pub(super) is_v2: OnceCell<bool>,
+}
+
+impl Either {
+    async fn chosen(&self) -> Result<&dyn Registry, RegistryError> {
+        let ask = async {
+            let served = self.probe.served().await?;
+            info!("etcd: its {} API is used; etcd2:// and etcd3:// choose one", if served { "v2" } else { "v3" });
+            Ok(served)
+        };
+        // One asks at a time, and whoever waits for another's answer waits no longer than for its own.
+        let late = |_| Err(RegistryError::Unreachable("no answer in time".to_owned()));
+        let is_v2 = *timeout(DEADLINE, self.is_v2.get_or_try_init(|| ask)).await.unwrap_or_else(late)?;
+        Ok(if is_v2 { &*self.v2 } else { &*self.v3 })
+    }
+}
+
+#[async_trait]
+impl Registry for Either {
+    fn canonical(&self, service: &Service) -> Canonical {
+        self.v3.canonical(service)
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        self.chosen().await?.ping().await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.chosen().await?.entries().await
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        match self.chosen().await {
+            Ok(chosen) => chosen.register(services).await,
+            Err(error) => vec![Err(error); services.len()],
+        }
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        match self.chosen().await {
+            Ok(chosen) => chosen.deregister(entries).await,
+            Err(error) => vec![Err(error); entries.len()],
+        }
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        self.v3.refresh_interval(service)
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        match self.chosen().await {
+            Ok(chosen) => chosen.refresh(services).await,
+            Err(error) => vec![Err(error); services.len()],
+        }
+    }
+
+    async fn changed(&self) {
+        // Until it was reached once, nothing of it is known that could have changed.
+        while self.is_v2.get().is_none() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if let Ok(chosen) = self.chosen().await {
+            chosen.changed().await;
+        }
+    }
+
+    async fn close(&self) {
+        match self.is_v2.get() {
+            Some(true) => self.v2.close().await,
+            Some(false) => self.v3.close().await,
+            None => {}
+        }
+    }
+}

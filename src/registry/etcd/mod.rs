@@ -1,0 +1,87 @@
+//! etcd: its v3 API, and the v2 API of older servers. Both hold a key for each service.
+//!
+//! Stands below the bridge: [`settings`] says where it is, [`v2`] and [`v3`] what it can do, [`either`] finds out which
+//! of them is served; [`super::kv`] does the rest. Other registries that are kept in etcd are opened by [`registry`].
+
+mod either;
+mod settings;
+mod v2;
+mod v3;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::config::RegistryConfig;
+
+use super::kv::{KvRegistry, Layout, Plain, Records, Store};
+use super::uri::Uri;
+use super::{OpenError, Registry};
+
+use either::Either;
+pub(super) use settings::Settings;
+use v2::Etcd2;
+use v3::Etcd3;
+
+/// Which API is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    V2,
+    V3,
+    /// v2 where it is served, else v3.
+    Either,
+}
+
+/// Opens etcd for `etcd:` and `etcd-tls:`.
+///
+/// # Errors
+/// When the URI, the `ETCD_*` variables or the files that they name cannot be used.
+pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, Api::Either)
+}
+
+/// Opens etcd's v2 API for `etcd2:`, `etcd2-tls:` and `etcd-legacy:`.
+///
+/// # Errors
+/// As those of [`open`].
+pub(super) fn open_v2(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, Api::V2)
+}
+
+/// Opens etcd's v3 API for `etcd3:` and `etcd3-tls:`.
+///
+/// # Errors
+/// As those of [`open`].
+pub(super) fn open_v3(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, Api::V3)
+}
+
+fn open_with(uri: &Uri<'_>, config: &RegistryConfig, api: Api) -> Result<Arc<dyn Registry>, OpenError> {
+    let settings = Settings::new(uri, config)?;
+    let root = settings.root.clone();
+    Ok(registry(&settings, api, config, &move || Box::new(Plain::new(root.clone()))))
+}
+
+/// A registry that is kept in etcd, in whatever layout.
+pub(super) fn registry(
+    settings: &Settings,
+    api: Api,
+    config: &RegistryConfig,
+    layout: &dyn Fn() -> Box<dyn Layout>,
+) -> Arc<dyn Registry> {
+    let root = layout().root().to_owned();
+    let opened = |store: Box<dyn Store>, records: String| -> Arc<dyn Registry> {
+        let records = Records::new(&root, settings.records.as_deref().unwrap_or(&records));
+        Arc::new(KvRegistry::new(store, layout(), records, config))
+    };
+    let store = || Etcd2::new(settings.clone(), config.ttl);
+    // v2 hides what begins with an underscore. v3 hides nothing: records stand where nobody looks who reads what is
+    // below the prefix.
+    let v2 = || opened(Box::new(store()), format!("{root}/_registrator"));
+    let v3 = || opened(Box::new(Etcd3::new(settings.clone())), format!("/_registrator{root}"));
+    match api {
+        Api::V2 => v2(),
+        Api::V3 => v3(),
+        Api::Either => Arc::new(Either { v2: v2(), v3: v3(), probe: store(), is_v2: OnceCell::new() }),
+    }
+}

@@ -1,0 +1,219 @@
+//! Where etcd is and how it is spoken to: the URI, then the `ETCD_*` variables, then the defaults.
+//!
+//! `etcd[-tls]://user:password@a:2379,b:2379/prefix?ca=…&cert=…&key=…&records=…`
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::config::{Environment, RegistryConfig};
+use crate::http::{Tls, tls_config};
+use crate::registry::OpenError;
+use crate::registry::parameters::{Parameters, decoded};
+use crate::registry::servers::{Server, place, servers};
+use crate::registry::uri::{Uri, redacted, root};
+
+/// Where a server listens that was not told otherwise.
+const DEFAULT_PORT: u16 = 2379;
+
+/// The parameters of the URI.
+const PARAMETERS: [&str; 4] = ["ca", "cert", "key", "records"];
+
+/// Everything that a client needs to know.
+#[derive(Clone)]
+pub(in crate::registry) struct Settings {
+    /// Where the servers are; never empty.
+    pub(super) servers: Vec<Server>,
+    /// How to speak TLS, if at all.
+    pub(super) tls: Option<Tls>,
+    /// Who we are, if we say so.
+    pub(super) user: Option<(String, SecretString)>,
+    /// What everything is written below: begins with a slash and does not end with one, empty for the root.
+    pub(in crate::registry) root: String,
+    /// Where the records of whose entries are stand, if not at the usual place; likewise.
+    pub(in crate::registry) records: Option<String>,
+}
+
+impl Settings {
+    /// Makes them out of a URI and what goes with it.
+    ///
+    /// # Errors
+    /// When the URI, the variables, or the files that they name cannot be used.
+    pub(in crate::registry) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
+        let environment = &*config.environment;
+        let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
+        let mut parameters = Parameters::read(uri.query).map_err(bad)?;
+        let user = match uri.userinfo {
+            Some(userinfo) => {
+                let userinfo = decoded(userinfo).ok_or_else(|| bad("the user is not UTF-8".to_owned()))?;
+                Some(user(&userinfo).ok_or_else(|| bad("it has a user without a password".to_owned()))?)
+            }
+            None => match environment.get("ETCD_USER") {
+                None => None,
+                Some(pair) => {
+                    Some(user(pair).ok_or_else(|| OpenError::Settings("ETCD_USER must be user:password".to_owned()))?)
+                }
+            },
+        };
+        let mut either =
+            |parameter, variable| parameters.take(parameter).or_else(|| environment.get(variable).map(str::to_owned));
+        let ca = either("ca", "ETCD_CA_CERT_FILE");
+        let identity = match (either("cert", "ETCD_CERT_FILE"), either("key", "ETCD_KEY_FILE")) {
+            (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), PathBuf::from(key))),
+            (None, None) => None,
+            _ => {
+                return Err(OpenError::Settings(
+                    "etcd: a certificate and its key must be set together or not at all (cert and key in the URI, or \
+                     ETCD_CERT_FILE and ETCD_KEY_FILE)"
+                        .to_owned(),
+                ));
+            }
+        };
+        let records = parameters.take("records").map(|path| root(&path)).transpose().map_err(bad)?;
+        parameters.finish(&PARAMETERS).map_err(bad)?;
+        let (servers, https) = endpoints(uri, environment).map_err(|(from_uri, reason)| {
+            if from_uri { bad(reason) } else { OpenError::Settings(format!("ETCD_ENDPOINTS: {reason}")) }
+        })?;
+        // Files are given for nothing else.
+        let wanted = https || ca.is_some() || identity.is_some() || uri.scheme.to_ascii_lowercase().ends_with("-tls");
+        let tls = wanted.then(|| Tls { ca: ca.map(PathBuf::from), identity, skip_verify: false });
+        if let Some(tls) = &tls {
+            tls_config(tls).map_err(|error| OpenError::Settings(format!("etcd: {error}")))?;
+        }
+        let path = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
+        Ok(Self { servers, tls, user, root: root(&path).map_err(bad)?, records })
+    }
+
+    /// The servers, for a message.
+    pub(super) fn place(&self) -> String {
+        place(&self.servers)
+    }
+}
+
+/// `user:password`.
+fn user(pair: &str) -> Option<(String, SecretString)> {
+    let (user, password) = pair.split_once(':')?;
+    (!user.is_empty()).then(|| (user.to_owned(), SecretString::from(password)))
+}
+
+/// The servers, and whether they want TLS. A mistake, with whether it is in the URI.
+fn endpoints(uri: &Uri<'_>, environment: &Environment) -> Result<(Vec<Server>, bool), (bool, String)> {
+    let Some(endpoints) = environment.get("ETCD_ENDPOINTS").filter(|_| uri.hosts.is_empty()) else {
+        return Ok((servers(uri.hosts, DEFAULT_PORT).map_err(|reason| (true, reason))?, false));
+    };
+    // As etcd's own clients take them, with or without a scheme.
+    let mut https = false;
+    let hosts: Vec<_> = endpoints
+        .split(',')
+        .map(|endpoint| {
+            let endpoint = endpoint.trim().trim_end_matches('/');
+            https |= endpoint.starts_with("https://");
+            endpoint.trim_start_matches("http://").trim_start_matches("https://")
+        })
+        .collect();
+    if https && endpoints.contains("http://") {
+        return Err((false, "either all are https, or none".to_owned()));
+    }
+    Ok((servers(&hosts.join(","), DEFAULT_PORT).map_err(|reason| (false, reason))?, https))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn settings(uri: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let environment = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+        let config = RegistryConfig {
+            uri: uri.to_owned(),
+            owner: "host".to_owned(),
+            record_owner: true,
+            ttl: None,
+            ttl_refresh: None,
+            environment: Arc::new(environment),
+        };
+        let uri = Uri::split(uri).unwrap();
+        Settings::new(&uri, &config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn servers_and_prefix_come_from_the_uri_or_the_environment() {
+        let variable = [("ETCD_ENDPOINTS", "http://a:1, b/,http://[::1]:3/")];
+        for (uri, variables, servers, root) in [
+            ("etcd:", &[][..], "127.0.0.1:2379", ""),
+            ("etcd://h", &[], "h:2379", ""),
+            ("etcd://h/", &[], "h:2379", ""),
+            ("etcd://h:1/a", &[], "h:1", "/a"),
+            ("etcd://u:p@a:1,b,[::1]:3/a/b%20c/", &[], "a:1,b:2379,[::1]:3", "/a/b c"),
+            ("etcd:///a", &variable, "a:1,b:2379,[::1]:3", "/a"),
+            ("etcd://h", &variable, "h:2379", ""),
+        ] {
+            let settings = settings(uri, variables).map_err(|reason| panic!("{uri}: {reason}")).unwrap();
+            assert_eq!((settings.place().as_str(), settings.root.as_str()), (servers, root), "{uri}");
+            assert_eq!(settings.tls, None);
+        }
+    }
+
+    #[test]
+    fn a_user_comes_from_the_uri_or_the_environment() {
+        let of = |uri: &str, variables: &[_]| {
+            let user = settings(uri, variables).unwrap().user;
+            user.map(|(user, password)| format!("{user} {}", password.expose_secret()))
+        };
+        assert_eq!(of("etcd://h", &[]), None);
+        assert_eq!(of("etcd://u:p%3Aw%40@h", &[("ETCD_USER", "e:x")]).as_deref(), Some("u p:w@"));
+        assert_eq!(of("etcd://h", &[("ETCD_USER", "e:x:y")]).as_deref(), Some("e x:y"));
+        assert_eq!(
+            settings("etcd://h", &[("ETCD_USER", "me")]).err().as_deref(),
+            Some("ETCD_USER must be user:password")
+        );
+    }
+
+    #[test]
+    fn tls_is_spoken_where_anything_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = testkit::certificates::Certificates::make(folder.path());
+        let ca = made.ca.display().to_string();
+        let (cert, key) = (made.client.certificate.display().to_string(), made.client.key.display().to_string());
+        for (uri, variables) in [
+            ("etcd-tls://h".to_owned(), vec![]),
+            ("ETCD3-TLS://h".to_owned(), vec![]),
+            (format!("etcd://h?ca={ca}"), vec![]),
+            ("etcd://h".to_owned(), vec![("ETCD_CA_CERT_FILE", ca.as_str())]),
+            ("etcd://h".to_owned(), vec![("ETCD_CERT_FILE", cert.as_str()), ("ETCD_KEY_FILE", key.as_str())]),
+            ("etcd://".to_owned(), vec![("ETCD_ENDPOINTS", "https://a:1,https://b:2")]),
+        ] {
+            assert!(settings(&uri, &variables).unwrap().tls.is_some(), "{uri} {variables:?}");
+        }
+        let both = settings(&format!("etcd://h?ca={ca}&cert={cert}&key={key}"), &[]).unwrap().tls.unwrap();
+        assert_eq!((both.ca, both.identity), (Some(made.ca), Some((made.client.certificate, made.client.key))));
+        assert!(settings("etcd://h?cert=/x", &[]).err().unwrap().contains("set together or not at all"));
+        assert!(settings("etcd://h?ca=/nowhere", &[]).err().unwrap().starts_with("etcd: /nowhere: "));
+        let mixed = settings("etcd:", &[("ETCD_ENDPOINTS", "https://a:1,http://b:2")]).err();
+        assert_eq!(mixed.as_deref(), Some("ETCD_ENDPOINTS: either all are https, or none"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_in_one_line() {
+        let path = |path: &str| format!("{path:?} is no path: it begins with a slash, and has no empty part, . or ..");
+        for (uri, reason) in [
+            ("etcd://h:0", "\"h:0\" is no host:port, an IPv6 address in brackets".to_owned()),
+            ("etcd://u@h", "it has a user without a password".to_owned()),
+            ("etcd://h/a//b", path("/a//b")),
+            ("etcd://h/a/../b", path("/a/../b")),
+            ("etcd://h/a%0A", path("/a\n")),
+            ("etcd://h/a%FF", "its path is not UTF-8".to_owned()),
+            ("etcd://h?records=a", path("a")),
+            (
+                "etcd://h?x=1",
+                "it does not know the parameter \"x\"; it knows ca, cert, key, records, ttl, policy".to_owned(),
+            ),
+        ] {
+            assert_eq!(settings(uri, &[]).err(), Some(format!("bad adapter uri: {}: {reason}", redacted(uri))));
+        }
+    }
+}

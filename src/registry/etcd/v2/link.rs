@@ -1,0 +1,157 @@
+//! Requests: one server at a time, the next one when it fails.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Method};
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::http::{self, Tls, client, describe};
+use crate::registry::RegistryError;
+use crate::registry::etcd::Settings;
+
+use super::answer::{Answer, Failure};
+
+/// Within what a request ends, through all the servers.
+const DEADLINE: Duration = Duration::from_secs(9);
+/// The least and the most that one attempt may take.
+const ATTEMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
+/// How long a change is waited for before asking again, in case the connection is dead.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// The most that is read of an answer: ten thousand entries with long tags stay well below.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// What stands for itself in the path of a URL.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The servers.
+pub(super) struct Link {
+    settings: Settings,
+    /// Counts on with each server that is left.
+    current: watch::Sender<usize>,
+    /// Made when it is first used, since that takes a while.
+    client: OnceLock<Client>,
+}
+
+/// One request, for a key.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'a Method,
+    pub(super) key: &'a str,
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) form: &'a [(&'a str, &'a str)],
+}
+
+/// What was answered, and how far etcd's history is.
+pub(super) type Reply = (Result<Answer, Failure>, Option<u64>);
+
+impl Link {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, current: watch::Sender::new(0), client: OnceLock::new() }
+    }
+
+    /// For the engine.
+    pub(super) fn error(&self, failure: Failure) -> RegistryError {
+        let place = self.settings.place();
+        match failure {
+            Failure::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
+            Failure::Refused(reason) => RegistryError::Rejected(reason),
+            Failure::Missing => RegistryError::Rejected("it is not there".to_owned()),
+            Failure::Changed => RegistryError::Unreachable(format!("etcd at {place}: a condition that was none")),
+            Failure::Forgotten => {
+                RegistryError::Unreachable(format!("etcd at {place}: what has happened since is not known"))
+            }
+            Failure::NotServed => RegistryError::Rejected(format!(
+                "etcd at {place} does not serve the v2 API: give it --enable-v2 (before etcd 3.6), or use etcd3://"
+            )),
+        }
+    }
+
+    /// Asks one server, and when that fails another, until the deadline.
+    pub(super) async fn ask(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        self.ask_from(request).await.and_then(|(answer, _)| answer)
+    }
+
+    /// The same, with how far etcd's history is.
+    pub(super) async fn ask_from(&self, request: Request<'_>) -> Result<Reply, Failure> {
+        let until = Instant::now() + DEADLINE;
+        let servers = self.settings.servers.len();
+        let attempt = (DEADLINE / u32::try_from(servers).unwrap_or(u32::MAX)).clamp(ATTEMPT.0, ATTEMPT.1);
+        let mut failed = Failure::Away("no answer in time".to_owned());
+        for _ in 0..servers.max(2) {
+            let left = until.saturating_duration_since(Instant::now()).min(attempt);
+            if left.is_zero() {
+                break;
+            }
+            let current = *self.current.borrow();
+            match self.once(current, request, left).await {
+                Ok((Err(Failure::Away(reason)), _)) | Err(Failure::Away(reason)) => failed = Failure::Away(reason),
+                done => return done,
+            }
+            self.leave(current);
+        }
+        Err(failed)
+    }
+
+    /// Waits for what happens next below a key, on the server that answered last, until that is left.
+    pub(super) async fn wait(&self, key: &str, index: u64) -> Result<Answer, Failure> {
+        let index = index.to_string();
+        let query = [("wait", "true"), ("recursive", "true"), ("waitIndex", index.as_str())];
+        let mut left = self.current.subscribe();
+        let current = *left.borrow_and_update();
+        let request = Request { method: &Method::GET, key, query: &query, form: &[] };
+        let answer = tokio::select! {
+            answer = self.once(current, request, WAIT) => answer.and_then(|(answer, _)| answer),
+            // One that answers nothing else will not tell of changes.
+            _ = left.changed() => return Err(Failure::Forgotten),
+        };
+        if let Err(Failure::Away(_)) = answer {
+            self.leave(current);
+        }
+        answer
+    }
+
+    async fn once(&self, server: usize, request: Request<'_>, deadline: Duration) -> Result<Reply, Failure> {
+        let Settings { servers, user, tls, .. } = &self.settings;
+        let client = self.client(tls.as_ref())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let server = &servers[server % servers.len()];
+        let url = format!("{scheme}://{server}/v2/keys{}", utf8_percent_encode(request.key, PATH));
+        let mut asked = client.request(request.method.clone(), url).query(request.query).timeout(deadline);
+        if !request.form.is_empty() {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            let form = form.extend_pairs(request.form).finish();
+            asked = asked.header("Content-Type", "application/x-www-form-urlencoded").body(form);
+        }
+        if let Some((user, password)) = user {
+            asked = asked.basic_auth(user, Some(password.expose_secret()));
+        }
+        let away = |error: reqwest::Error| Failure::Away(describe(&error));
+        let reply = asked.send().await.map_err(away)?;
+        let index = reply.headers().get("X-Etcd-Index").and_then(|index| index.to_str().ok()?.parse().ok());
+        let status = reply.status().as_u16();
+        let body = http::body(reply, ANSWER_LIMIT).await.map_err(|error| Failure::Away(error.to_string()))?;
+        Ok((Answer::read(status, &body), index))
+    }
+
+    fn leave(&self, server: usize) {
+        // Whoever leaves first decides; the others have the new one already.
+        self.current.send_if_modified(|current| {
+            let first = *current == server;
+            *current = current.wrapping_add(usize::from(first));
+            first
+        });
+    }
+
+    fn client(&self, tls: Option<&Tls>) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = client(None, &tls.cloned().unwrap_or_default()).map_err(|error| Failure::Away(error.to_string()))?;
+        Ok(self.client.get_or_init(|| made))
+    }
+}

@@ -1,0 +1,190 @@
+//! etcd's v2 API as a key-value store: plain HTTP, one request for each key.
+//!
+//! There are no transactions: a write's steps are taken one by one, each on condition that nobody was in between. A TTL
+//! belongs to a key; renewing it tells no watcher.
+
+mod answer;
+mod link;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+use tokio::time::{Instant, sleep};
+
+use crate::registry::RegistryError;
+use crate::registry::kv::{Action, Applied, Condition, Held, News, Step, Store, Write};
+
+use super::Settings;
+use answer::Failure;
+use link::{Link, Request};
+
+/// How many requests are on their way at once.
+const CONCURRENCY: usize = 32;
+/// An answer to a wait that comes sooner than this without telling anything is no answer.
+const TOO_SOON: Duration = Duration::from_secs(1);
+
+/// An etcd cluster.
+pub(in crate::registry) struct Etcd2 {
+    link: Link,
+    root: String,
+    ttl: Option<Duration>,
+}
+
+impl Etcd2 {
+    /// Entries are meant to live for `ttl`.
+    pub(in crate::registry) fn new(settings: Settings, ttl: Option<Duration>) -> Self {
+        Self { root: settings.root.clone(), link: Link::new(settings), ttl }
+    }
+
+    /// Whether this API is served at all.
+    pub(super) async fn served(&self) -> Result<bool, RegistryError> {
+        match self.get_node("/", &[]).await {
+            Err(Failure::NotServed) => Ok(false),
+            Err(failure @ Failure::Away(_)) => Err(self.link.error(failure)),
+            Ok(_) | Err(_) => Ok(true),
+        }
+    }
+
+    async fn get_node(&self, key: &str, query: &[(&str, &str)]) -> Result<Vec<Held>, Failure> {
+        let query = [&[("quorum", "true")], query].concat();
+        let answer = self.link.ask(Request { method: &Method::GET, key, query: &query, form: &[] }).await?;
+        Ok(answer.node.map(|node| node.held(self.ttl)).unwrap_or_default())
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Held>, Failure> {
+        match self.get_node(key, &[]).await {
+            Err(Failure::Missing) => Ok(None),
+            found => Ok(found?.into_iter().find(|held| held.key == key)),
+        }
+    }
+
+    /// Takes the steps of a write in turn.
+    async fn write(&self, write: &Write) -> Result<Applied, Failure> {
+        let mut versions = Vec::with_capacity(write.len());
+        for step in write {
+            match self.take(step).await {
+                Ok(version) => versions.push(version),
+                Err(Failure::Changed | Failure::Missing) => return Ok(Applied::Changed),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Applied::Done(versions))
+    }
+
+    /// Takes one step: gives the key's version.
+    async fn take(&self, step: &Step) -> Result<u64, Failure> {
+        let key = step.key.as_str();
+        let version;
+        let condition = match step.condition {
+            Condition::Absent => ("prevExist", "false"),
+            Condition::At(at) => {
+                version = at.to_string();
+                ("prevIndex", version.as_str())
+            }
+        };
+        let query = [condition];
+        let answer = match &step.action {
+            Action::Check => {
+                let there = self.find(key).await?.map_or(Condition::Absent, |held| Condition::At(held.version));
+                return if there == step.condition { Ok(0) } else { Err(Failure::Changed) };
+            }
+            Action::Put { value, ttl } => {
+                let seconds = ttl.map(seconds);
+                let mut form = vec![("value", value.as_str())];
+                form.extend(seconds.as_ref().map(|seconds| ("ttl", seconds.as_str())));
+                self.link.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await?
+            }
+            Action::Delete => self.link.ask(Request { method: &Method::DELETE, key, query: &query, form: &[] }).await?,
+        };
+        Ok(answer.node.map_or(0, |node| node.modified_index))
+    }
+
+    async fn renew_one(&self, key: &str, ttl: Duration) -> Result<(), Failure> {
+        let seconds = seconds(ttl);
+        let form = [("ttl", seconds.as_str()), ("refresh", "true")];
+        let query = [("prevExist", "true")];
+        self.link.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await.map(drop)
+    }
+
+    /// Tells what happens below one prefix, until that can no longer be told.
+    async fn watch_one(&self, prefix: &str, tell: &(dyn Fn(News) + Send + Sync)) -> Failure {
+        let key = prefix.trim_end_matches('/');
+        let query = [("quorum", "true")];
+        let asked = self.link.ask_from(Request { method: &Method::GET, key, query: &query, form: &[] }).await;
+        let mut index = match asked {
+            Ok((Err(failure @ Failure::NotServed | failure @ Failure::Refused(_)), _)) | Err(failure) => {
+                return failure;
+            }
+            Ok((_, None)) => return Failure::Away("it does not say how far its history is".to_owned()),
+            Ok((_, Some(index))) => index + 1,
+        };
+        tell(News::Begun);
+        loop {
+            let start = Instant::now();
+            match self.link.wait(key, index).await {
+                Ok(answer) => {
+                    let Some(node) = answer.node else { continue };
+                    index = node.modified_index + 1;
+                    let gone = matches!(answer.action.as_str(), "delete" | "expire" | "compareAndDelete");
+                    if node.dir {
+                        // What was below it went without a word.
+                        tell(News::Begun);
+                    } else {
+                        tell(News::Changed { key: node.key, version: node.modified_index, gone });
+                    }
+                }
+                // Nothing happened, as it seems.
+                Err(Failure::Away(_)) if start.elapsed() > TOO_SOON => sleep(TOO_SOON).await,
+                Err(failure) => return failure,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Etcd2 {
+    async fn ping(&self) -> Result<(), RegistryError> {
+        match self.get_node(&self.root, &[]).await {
+            Ok(_) | Err(Failure::Missing) => Ok(()),
+            Err(failure) => Err(self.link.error(failure)),
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError> {
+        match self.get_node(prefix.trim_end_matches('/'), &[("recursive", "true")]).await {
+            Err(Failure::Missing) => Ok(Vec::new()),
+            Err(failure) => Err(self.link.error(failure)),
+            Ok(held) => Ok(held.into_iter().filter(|held| held.key.starts_with(prefix)).collect()),
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError> {
+        self.find(key).await.map_err(|failure| self.link.error(failure))
+    }
+
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {
+        let writes: Vec<_> = writes.iter().map(|write| self.write(write)).collect();
+        let applied = stream::iter(writes).buffered(CONCURRENCY);
+        applied.map(|applied| applied.map_err(|failure| self.link.error(failure))).collect().await
+    }
+
+    async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>> {
+        let keys: Vec<_> = keys.iter().map(|(key, ttl)| self.renew_one(key, *ttl)).collect();
+        let renewed = stream::iter(keys).buffered(CONCURRENCY);
+        renewed.map(|renewed| renewed.map_err(|failure| self.link.error(failure))).collect().await
+    }
+
+    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+        let mut watches: FuturesUnordered<_> = prefixes.iter().map(|prefix| self.watch_one(prefix, tell)).collect();
+        let failure = watches.next().await.unwrap_or(Failure::Away("nothing to watch".to_owned()));
+        self.link.error(failure)
+    }
+}
+
+/// A TTL as the API takes it.
+fn seconds(ttl: Duration) -> String {
+    ttl.as_secs().max(1).to_string()
+}

@@ -1,0 +1,94 @@
+//! What went wrong with the v3 API, in the words and the kinds that are acted on.
+
+use std::error::Error as _;
+
+use etcd_client::Error;
+
+use crate::registry::RegistryError;
+use crate::registry::text::one_line;
+
+/// The most characters of another program's words that a line repeats.
+const LIMIT: usize = 300;
+
+/// gRPC's numbers of what went wrong (<https://grpc.io/docs/guides/status-codes/>).
+mod code {
+    pub(super) const INVALID_ARGUMENT: i32 = 3;
+    pub(super) const NOT_FOUND: i32 = 5;
+    pub(super) const PERMISSION_DENIED: i32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
+    pub(super) const FAILED_PRECONDITION: i32 = 9;
+    pub(super) const OUT_OF_RANGE: i32 = 11;
+    pub(super) const UNAUTHENTICATED: i32 = 16;
+}
+
+/// What to do about a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Try another server, later.
+    Away(String),
+    /// This will not be done as it is.
+    Refused(String),
+    /// The lease is gone.
+    NoLease,
+    /// The server does not know users.
+    NoUsers,
+}
+
+impl Failure {
+    /// For the engine; `place` is where the servers are.
+    pub(super) fn error(self, place: &str) -> RegistryError {
+        match self {
+            Self::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
+            Self::Refused(reason) => RegistryError::Rejected(reason),
+            Self::NoLease => RegistryError::Rejected("its lease has expired".to_owned()),
+            Self::NoUsers => RegistryError::Unreachable(format!("etcd at {place} has just changed its users")),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match error {
+            Error::GRpcStatus(status) => status,
+            Error::LeaseKeepAliveError(_) => return Self::NoLease,
+            Error::TransportError(error) => return Self::Away(innermost(&error)),
+            other => return Self::Away(one_line(&other.to_string(), LIMIT)),
+        };
+        let said = one_line(status.message().trim_start_matches("etcdserver: "), LIMIT);
+        match i32::from(status.code()) {
+            code::NOT_FOUND if said.contains("lease") => Self::NoLease,
+            code::PERMISSION_DENIED => Self::Refused(
+                "etcd denies it: the user's role needs readwrite on the prefix, and on that of the records \
+                 (/_registrator and the prefix, or ?records=)"
+                    .to_owned(),
+            ),
+            code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => Self::NoUsers,
+            code::INVALID_ARGUMENT if said.contains("authentication failed") => {
+                Self::Refused("etcd refuses the user or the password".to_owned())
+            }
+            code::INVALID_ARGUMENT if said.contains("user name is empty") => {
+                Self::Refused("etcd wants a user: etcd://user:password@host".to_owned())
+            }
+            code::INVALID_ARGUMENT | code::FAILED_PRECONDITION | code::NOT_FOUND => {
+                Self::Refused(format!("etcd does not take it: {said}"))
+            }
+            code::RESOURCE_EXHAUSTED | code::OUT_OF_RANGE if said.contains("larger than max") => {
+                Self::Refused(format!("etcd does not take it: {said}"))
+            }
+            code::UNAUTHENTICATED => Self::Away("the token has expired".to_owned()),
+            _ => match status.source() {
+                Some(source) => Self::Away(innermost(source)),
+                None => Self::Away(said),
+            },
+        }
+    }
+}
+
+/// The innermost reason, which the error itself hides.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    one_line(&innermost.to_string(), LIMIT)
+}

@@ -1,0 +1,129 @@
+//! Leases: what keys hang on that are to expire.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{GetOptions, Txn, TxnOp, TxnOpResponse};
+use futures_util::{StreamExt, stream};
+
+use super::failure::Failure;
+use super::link::Link;
+
+/// How many leases are asked about, or kept alive, at once.
+const CONCURRENCY: usize = 32;
+/// How many keys are asked for their leases at once.
+const KEYS: usize = 120;
+
+/// The leases that were met with.
+#[derive(Default)]
+pub(super) struct Leases(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// Those of this run, one for each TTL.
+    ours: HashMap<Duration, i64>,
+    /// The TTL with which each was granted; of ours the one that was asked for.
+    ttls: HashMap<i64, Duration>,
+}
+
+impl Leases {
+    /// A lease of ours for this TTL, granted if there is none yet.
+    pub(super) async fn lease(&self, link: &Link, ttl: Duration) -> Result<i64, Failure> {
+        let known = self.known().ours.get(&ttl).copied();
+        if let Some(lease) = known {
+            return Ok(lease);
+        }
+        let seconds = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
+        let granted = link.call(|client| async move { client.lease_client().grant(seconds, None).await }).await?;
+        let mut known = self.known();
+        // Of two that were granted at the same time, the second is left to expire.
+        let lease = *known.ours.entry(ttl).or_insert_with(|| granted.id());
+        known.ttls.insert(lease, ttl);
+        Ok(lease)
+    }
+
+    /// This lease of ours is gone.
+    pub(super) fn forget(&self, ttl: Duration, lease: i64) {
+        let mut known = self.known();
+        if known.ours.get(&ttl) == Some(&lease) {
+            known.ours.remove(&ttl);
+        }
+    }
+
+    /// The TTLs of leases.
+    pub(super) async fn ttls(
+        &self,
+        link: &Link,
+        leases: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Duration>, Failure> {
+        let leases: BTreeSet<_> = leases.filter(|lease| *lease != 0).collect();
+        let unknown: Vec<_> = {
+            let known = self.known();
+            leases.iter().copied().filter(|lease| !known.ttls.contains_key(lease)).collect()
+        };
+        let mut answers = stream::iter(unknown)
+            .map(|lease| link.call(move |client| async move { client.lease_client().time_to_live(lease, None).await }))
+            .buffer_unordered(CONCURRENCY);
+        while let Some(answer) = answers.next().await {
+            let answer = answer?;
+            // One that is gone by now has none.
+            let ttl = Duration::from_secs(answer.granted_ttl().unsigned_abs());
+            self.known().ttls.insert(answer.id(), ttl);
+        }
+        let mut known = self.known();
+        let ours: BTreeSet<_> = known.ours.values().copied().collect();
+        let found = leases.iter().filter_map(|lease| Some((*lease, *known.ttls.get(lease)?))).collect();
+        if known.ttls.len() > 10_000 {
+            known.ttls.retain(|lease, _| ours.contains(lease));
+        }
+        Ok(found)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the leases alive that these keys hang on, whoever made them. A result for each key.
+pub(super) async fn renew(link: &Link, keys: &[&str]) -> Vec<Result<(), Failure>> {
+    let mut hangs: Vec<Result<i64, Failure>> = Vec::with_capacity(keys.len());
+    for some in keys.chunks(KEYS) {
+        match leases_of(link, some).await {
+            Ok(leases) => hangs.extend(leases),
+            Err(failure) => hangs.extend(some.iter().map(|_| Err(failure.clone()))),
+        }
+    }
+    let leases: BTreeSet<_> = hangs.iter().flatten().copied().collect();
+    let kept: HashMap<_, _> = stream::iter(leases)
+        .map(async |lease| {
+            let kept = link.call(|client| async move { client.lease_client().keep_alive(lease).await.map(drop) });
+            (lease, kept.await)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    hangs.into_iter().map(|lease| kept.get(&lease?).cloned().unwrap_or(Err(Failure::NoLease))).collect()
+}
+
+/// The lease that each key hangs on, all of them read at one moment.
+async fn leases_of(link: &Link, keys: &[&str]) -> Result<Vec<Result<i64, Failure>>, Failure> {
+    let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(*key, Some(GetOptions::new().with_keys_only()))).collect();
+    let answer = link
+        .call(|client| {
+            let txn = Txn::new().and_then(gets.clone());
+            async move { client.kv_client().txn(txn).await }
+        })
+        .await?;
+    let leases = answer.op_responses().into_iter().map(|response| {
+        let TxnOpResponse::Get(found) = response else { return Err(Failure::NoLease) };
+        match found.kvs().first().map(etcd_client::KeyValue::lease) {
+            None => Err(Failure::Refused("it is not there".to_owned())),
+            Some(0) => Err(Failure::Refused("it does not expire".to_owned())),
+            Some(lease) => Ok(lease),
+        }
+    });
+    let mut leases: Vec<_> = leases.collect();
+    leases.resize(keys.len(), Err(Failure::NoLease));
+    Ok(leases)
+}

@@ -1,0 +1,152 @@
+//! One server at a time, the next one when it fails.
+//!
+//! The client could balance over all of them by itself, but goes on asking those that are dead: so each client is for one
+//! server, and which one is decided here.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use secrecy::ExposeSecret;
+use tokio::time::{Instant, timeout};
+
+use crate::http::Tls;
+use crate::registry::RegistryError;
+
+use super::failure::Failure;
+use crate::registry::etcd::Settings;
+
+/// Within what a call ends, through all the servers.
+const DEADLINE: Duration = Duration::from_secs(9);
+/// The least and the most that one attempt may take.
+const ATTEMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How often an idle connection is asked for a sign of life, and how long that may take.
+const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
+
+/// The servers, and a client for one of them.
+pub(super) struct Link {
+    settings: Settings,
+    current: Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    /// Which server it is.
+    index: usize,
+    /// Counts the clients that were made.
+    generation: u64,
+    client: Option<Client>,
+}
+
+impl Link {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, current: Mutex::default() }
+    }
+
+    /// For the engine.
+    pub(super) fn error(&self, failure: Failure) -> RegistryError {
+        failure.error(&self.settings.place())
+    }
+
+    /// Asks one server, and when that fails another, until the deadline.
+    pub(super) async fn call<T, F>(&self, ask: impl Fn(Client) -> F + Send + Sync) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let until = Instant::now() + DEADLINE;
+        let servers = u32::try_from(self.settings.servers.len()).unwrap_or(u32::MAX);
+        let attempt = (DEADLINE / servers).clamp(ATTEMPT.0, ATTEMPT.1);
+        let mut failed = Failure::Away("no answer in time".to_owned());
+        // A connection that was kept open may turn out to be broken: so a single server is asked twice.
+        for _ in 0..servers.max(2) {
+            let left = until.saturating_duration_since(Instant::now()).min(attempt);
+            if left.is_zero() {
+                break;
+            }
+            let mut used = None;
+            let asked = timeout(left, async {
+                let (client, generation) = self.client().await?;
+                used = Some(generation);
+                ask(client).await.map_err(Failure::from)
+            });
+            match asked.await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failure @ (Failure::Refused(_) | Failure::NoLease))) => return Err(failure),
+                Ok(Err(failure)) => failed = failure,
+                Err(_) => failed = Failure::Away("no answer in time".to_owned()),
+            }
+            self.leave(used);
+        }
+        Err(failed)
+    }
+
+    /// A client of the server that answered last. No request may be waited for with it for ever.
+    pub(super) async fn client(&self) -> Result<(Client, u64), Failure> {
+        let index = {
+            let current = self.current();
+            if let Some(client) = &current.client {
+                return Ok((client.clone(), current.generation));
+            }
+            current.index
+        };
+        let client = self.connect(index).await?;
+        let mut current = self.current();
+        current.generation += 1;
+        current.client = Some(client.clone());
+        Ok((client, current.generation))
+    }
+
+    /// The client of this generation is of no more use, or none could be made: the next server's turn.
+    pub(super) fn leave(&self, generation: Option<u64>) {
+        let mut current = self.current();
+        if generation.is_none_or(|generation| generation == current.generation) {
+            current.client = None;
+            current.index = (current.index + 1) % self.settings.servers.len();
+        }
+    }
+
+    async fn connect(&self, index: usize) -> Result<Client, Failure> {
+        let Settings { servers, tls, user, .. } = &self.settings;
+        let server = &servers[index % servers.len()];
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = [format!("{scheme}://{server}")];
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(CONNECT)
+            .with_keep_alive(PING.0, PING.1)
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if let Some(tls) = tls {
+            options = options.with_tls(tls_options(tls).await?);
+        }
+        if let Some((user, password)) = user {
+            let known = options.clone().with_user(user, password.expose_secret());
+            match Client::connect(&endpoint, Some(known)).await.map_err(Failure::from) {
+                // As its own clients have it: then nobody asks who we are.
+                Err(Failure::NoUsers) => {}
+                outcome => return outcome,
+            }
+        }
+        Client::connect(&endpoint, Some(options)).await.map_err(Failure::from)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// TLS as the client takes it. The files are read for each connection, so they may be renewed.
+async fn tls_options(tls: &Tls) -> Result<TlsOptions, Failure> {
+    let read = async |path: &std::path::Path| {
+        tokio::fs::read(path).await.map_err(|error| Failure::Away(format!("{}: {error}", path.display())))
+    };
+    let mut options = match &tls.ca {
+        Some(path) => TlsOptions::new().ca_certificate(Certificate::from_pem(read(path).await?)),
+        None => TlsOptions::new().with_enabled_roots(),
+    };
+    if let Some((certificate, key)) = &tls.identity {
+        options = options.identity(Identity::from_pem(read(certificate).await?, read(key).await?));
+    }
+    Ok(options)
+}

@@ -1,0 +1,186 @@
+//! etcd's v3 API as a key-value store: ranges, transactions, leases, watches.
+//!
+//! Keys that are to expire hang on a lease, one for each TTL, which belongs to this run; renewing a key keeps the lease that it
+//! hangs on alive, whoever made that: so entries that a dead instance left live on without being written.
+
+mod failure;
+mod lease;
+mod link;
+mod write;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use etcd_client::{EventType, GetOptions, KeyValue, WatchOptions, WatchStream};
+use tokio::time::timeout;
+
+use crate::registry::RegistryError;
+use crate::registry::kv::{Applied, Held, News, Store, Write};
+
+use super::Settings;
+use failure::Failure;
+use lease::Leases;
+use link::Link;
+
+/// How many keys are read at once: an answer may not be larger than 4 MiB.
+const PAGE: i64 = 2000;
+/// How long beginning to watch may take.
+const WATCH: Duration = Duration::from_secs(6);
+
+/// An etcd cluster.
+pub(in crate::registry) struct Etcd3 {
+    link: Link,
+    leases: Leases,
+}
+
+impl Etcd3 {
+    pub(in crate::registry) fn new(settings: Settings) -> Self {
+        Self { link: Link::new(settings), leases: Leases::default() }
+    }
+
+    /// Everything in a range of keys, at one moment.
+    async fn range(&self, prefix: &str) -> Result<Vec<KeyValue>, Failure> {
+        let (mut from, end) = (prefix.as_bytes().to_vec(), end_of(prefix));
+        let mut revision = 0;
+        let mut all = Vec::new();
+        loop {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
+            let mut page = self
+                .link
+                .call(|client| {
+                    let (from, options) = (from.clone(), options.clone());
+                    async move { client.kv_client().get(from, Some(options)).await }
+                })
+                .await?;
+            revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
+            let more = page.more();
+            let keys = page.take_kvs();
+            if let Some(last) = keys.last().filter(|_| more) {
+                from = [last.key(), b"\0"].concat();
+                all.extend(keys);
+            } else {
+                all.extend(keys);
+                return Ok(all);
+            }
+        }
+    }
+
+    /// As the engine takes them; keys that are no text are none of ours.
+    async fn held(&self, keys: Vec<KeyValue>) -> Result<Vec<Held>, Failure> {
+        let ttls = self.leases.ttls(&self.link, keys.iter().map(KeyValue::lease)).await?;
+        Ok(keys.into_iter().filter_map(|key| held(key, &ttls)).collect())
+    }
+
+    /// Begins to watch, on one server.
+    async fn watching(&self, prefixes: &[String]) -> Result<(WatchStream, u64), (Failure, Option<u64>)> {
+        let (client, generation) = self.link.client().await.map_err(|failure| (failure, None))?;
+        let begun = async {
+            let mut stream: Option<WatchStream> = None;
+            for prefix in prefixes {
+                let options = WatchOptions::new().with_range(end_of(prefix));
+                match &mut stream {
+                    None => stream = Some(client.watch_client().watch(prefix.as_str(), Some(options)).await?),
+                    Some(stream) => stream.watch(prefix.as_str(), Some(options)).await?,
+                }
+            }
+            stream.ok_or_else(|| Failure::Refused("nothing to watch".to_owned()))
+        };
+        match timeout(WATCH, begun).await {
+            Ok(Ok(stream)) => Ok((stream, generation)),
+            Ok(Err(failure)) => Err((failure, Some(generation))),
+            Err(_) => Err((Failure::Away("no answer in time".to_owned()), Some(generation))),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Etcd3 {
+    async fn ping(&self) -> Result<(), RegistryError> {
+        // What its own tool asks for to see whether a server is well; who has no right to it is answered, too.
+        let asked = self.link.call(|client| async move { client.kv_client().get("health", None).await }).await;
+        match asked {
+            Err(Failure::Refused(reason)) if !reason.starts_with("etcd denies") => Err(RegistryError::Rejected(reason)),
+            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+            Err(failure) => Err(self.link.error(failure)),
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError> {
+        let list = async { self.held(self.range(prefix).await?).await };
+        list.await.map_err(|failure| self.link.error(failure))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError> {
+        let get = async {
+            let mut answer = self.link.call(|client| async move { client.kv_client().get(key, None).await }).await?;
+            self.held(answer.take_kvs()).await
+        };
+        get.await.map(|held| held.into_iter().next()).map_err(|failure| self.link.error(failure))
+    }
+
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {
+        let applied = write::apply(&self.link, &self.leases, writes).await;
+        applied.into_iter().map(|applied| applied.map_err(|failure| self.link.error(failure))).collect()
+    }
+
+    async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>> {
+        let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
+        let renewed = lease::renew(&self.link, &keys).await;
+        renewed.into_iter().map(|renewed| renewed.map_err(|failure| self.link.error(failure))).collect()
+    }
+
+    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+        let (mut stream, generation) = match self.watching(prefixes).await {
+            Ok(watching) => watching,
+            Err((failure, generation)) => {
+                self.link.leave(generation);
+                return self.link.error(failure);
+            }
+        };
+        let mut created = 0;
+        let failure = loop {
+            match stream.message().await {
+                Ok(Some(answer)) if answer.canceled() => {
+                    return self.link.error(Failure::Away(format!("the watch was ended: {}", answer.cancel_reason())));
+                }
+                Ok(Some(answer)) => {
+                    if answer.created() {
+                        created += 1;
+                        if created == prefixes.len() {
+                            tell(News::Begun);
+                        }
+                    }
+                    for event in answer.events() {
+                        let Some((key, kv)) = event.kv().and_then(|kv| Some((kv.key_str().ok()?.to_owned(), kv)))
+                        else {
+                            continue;
+                        };
+                        let gone = event.event_type() == EventType::Delete;
+                        tell(News::Changed { key, version: kv.mod_revision().unsigned_abs(), gone });
+                    }
+                }
+                Ok(None) => break Failure::Away("the watch has ended".to_owned()),
+                Err(error) => break Failure::from(error),
+            }
+        };
+        self.link.leave(Some(generation));
+        self.link.error(failure)
+    }
+}
+
+fn held(key: KeyValue, ttls: &HashMap<i64, Duration>) -> Option<Held> {
+    let (version, lease) = (key.mod_revision().unsigned_abs(), key.lease());
+    let (key, value) = key.into_key_value();
+    let ttl = (lease != 0).then(|| ttls.get(&lease).copied().unwrap_or_default());
+    Some(Held { key: String::from_utf8(key).ok()?, value, version, ttl })
+}
+
+/// The first key behind all that begin with this, which ends with a slash.
+fn end_of(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}

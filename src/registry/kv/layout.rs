@@ -1,0 +1,118 @@
+//! How a service is spelt as a key and a value.
+
+use crate::service::Service;
+
+use super::encode;
+
+/// How a service is spelt, for whoever reads the store.
+///
+/// The contract, which property tests prove: whatever the service, its key is below [`Layout::root`]; services of different
+/// names or IDs have different keys; and what is documented is spelt byte for byte.
+pub(in crate::registry) trait Layout: Send + Sync + 'static {
+    /// What every key begins with, without a slash at its end; may be empty.
+    fn root(&self) -> &str;
+
+    /// The whole key of a service.
+    fn key(&self, service: &Service) -> String;
+
+    /// What it holds.
+    fn value(&self, service: &Service) -> String;
+
+    /// The ID of the service whose key this is, as far as the key tells; `None` for a key that is none of this layout.
+    fn service_id(&self, key: &str) -> Option<String>;
+}
+
+/// `<root>/<name>/<id>` = `ip:port`, an IPv6 address in brackets.
+#[derive(Clone, Debug)]
+pub(in crate::registry) struct Plain {
+    root: String,
+}
+
+impl Plain {
+    /// Below this key, which has no slash at its end.
+    pub(in crate::registry) fn new(root: String) -> Self {
+        Self { root }
+    }
+}
+
+impl Layout for Plain {
+    fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn key(&self, service: &Service) -> String {
+        format!("{}/{}/{}", self.root, encode::part(&service.name), encode::part(&service.id))
+    }
+
+    fn value(&self, service: &Service) -> String {
+        service.authority()
+    }
+
+    fn service_id(&self, key: &str) -> Option<String> {
+        let (name, id) = key.strip_prefix(&self.root)?.strip_prefix('/')?.split_once('/')?;
+        let whole = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('_');
+        (whole(name) && whole(id)).then(|| encode::text(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registry::kv::testing::service;
+
+    #[test]
+    fn the_documented_examples_are_spelt_byte_for_byte() {
+        for (root, name, id, address, port, key, value) in [
+            ("", "nginx", "nginx", "10.100.194.202", 1234, "/nginx/nginx", "10.100.194.202:1234"),
+            ("/services", "redis", "host:redis.0:6379", "1.2.3.4", 1, "/services/redis/host:redis.0:6379", "1.2.3.4:1"),
+            ("services", "dns", "h:d:53:udp", "2001:db8::1", 53, "services/dns/h:d:53:udp", "[2001:db8::1]:53"),
+        ] {
+            let layout = Plain::new(root.to_owned());
+            let service = Service { name: name.into(), id: id.into(), address: address.into(), port, ..service("x") };
+            assert_eq!((layout.key(&service).as_str(), layout.value(&service).as_str()), (key, value));
+            assert_eq!(layout.service_id(key).as_deref(), Some(id));
+        }
+    }
+
+    #[test]
+    fn a_key_of_somebody_else_is_no_entry() {
+        let layout = Plain::new("/s".to_owned());
+        for key in
+            ["/s", "/s/", "/s/a", "/s/a/", "/s//b", "/s/a/b/c", "/sa/b", "/t/a/b", "/s/_registrator/x", "/s/a/_b", ""]
+        {
+            assert_eq!(layout.service_id(key), None, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_key_others_write_is_read_without_harm(key in "(/root)?/(?s).{0,12}(/(?s).{0,12})?") {
+            let layout = Plain::new("/root".to_owned());
+            if let Some(id) = layout.service_id(&key) {
+                prop_assert!(!key.contains("//"), "{key:?} is {id:?}");
+            }
+        }
+
+        #[test]
+        fn no_name_or_id_escapes_the_root_or_collides(
+            one in ("(?s)[%2F/._a\n]{0,4}|(?s).{0,8}|x{255}", "(?s)[%2F/._a\n]{0,4}|(?s).{0,8}|x{255}"),
+            two in ("(?s)[%2F/._a\n]{0,4}|(?s).{0,8}", "(?s)[%2F/._a\n]{0,4}|(?s).{0,8}"),
+        ) {
+            let layout = Plain::new("/root".to_owned());
+            let key = |(name, id): &(String, String)| {
+                layout.key(&Service { name: name.clone(), id: id.clone(), ..service("x") })
+            };
+            for each in [&one, &two] {
+                let key = key(each);
+                let parts: Vec<_> = key.split('/').collect();
+                prop_assert_eq!(parts.len(), 4, "{}", key);
+                prop_assert_eq!((parts[0], parts[1]), ("", "root"));
+                prop_assert!(parts[2..].iter().all(|part| !matches!(*part, "" | "." | "..")), "{}", key);
+                prop_assert_eq!(layout.service_id(&key), Some(each.1.clone()));
+            }
+            prop_assert_eq!(key(&one) == key(&two), one == two);
+        }
+    }
+}

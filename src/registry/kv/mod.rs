@@ -1,0 +1,517 @@
+//! Registries that are key-value stores: one engine over what a store can do ([`Store`]) and how a service is
+//! spelt in it ([`Layout`]).
+//!
+//! Stands below the bridge: [`slot`] decides what to write for one key, [`records`] says what stands beside entries,
+//! [`seats`] keeps the signs of life, [`watch`] hears of other hands, this file reads and writes. A new store
+//! implements [`Store`], a new spelling [`Layout`]; neither knows of owners.
+//!
+//! # Whose an entry is
+//!
+//! Keys and values are documented, so who wrote an entry is recorded beside it: a claim names the owner, and the
+//! *seat* that an instance of that owner holds as long as it lives. What an owner's dead instance left is taken over
+//! by taking its seat, which writes one record, and no entry. docs/ownership.md has the whole story.
+
+mod encode;
+mod layout;
+mod records;
+mod seats;
+mod slot;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::RegistryConfig;
+use crate::service::Service;
+
+use super::text::one_line;
+use super::{Canonical, Entry, Marked, Registry, RegistryError};
+
+pub(in crate::registry) use layout::{Layout, Plain};
+pub(in crate::registry) use records::Records;
+pub(in crate::registry) use store::{Action, Applied, Condition, Held, News, Step, Store, Write};
+
+use records::{Alive, Claim, read};
+use slot::{Company, Next, Seen, Slot, Standing, Wish, digest, fingerprint};
+
+/// Within what any method ends, whatever the store does.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// How often a write is begun again when another hand was in between.
+const TRIES: usize = 5;
+/// How many keys are read at once.
+const CONCURRENCY: usize = 32;
+
+/// A registry that is a key-value store.
+pub(in crate::registry) struct KvRegistry {
+    engine: Arc<Engine>,
+    heart: OnceLock<AbortOnDropHandle<()>>,
+    ears: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// What its tasks share.
+struct Engine {
+    store: Box<dyn Store>,
+    layout: Box<dyn Layout>,
+    /// Where claims are made, if they are.
+    records: Option<Records>,
+    /// What this run is called.
+    run: String,
+    /// How often TTLs are refreshed, where the settings say.
+    ttl_refresh: Option<Duration>,
+    state: Mutex<State>,
+    /// Something may have changed by another hand.
+    bell: Notify,
+}
+
+/// What is known of the store.
+#[derive(Default)]
+struct State {
+    /// Everything was read once.
+    read: bool,
+    slots: HashMap<String, Slot>,
+    company: Company,
+    /// Writes that are on their way, and those that were ever begun.
+    writing: usize,
+    begun: u64,
+    pace: watch::Pace,
+}
+
+impl KvRegistry {
+    /// A registry that speaks to the store when it is first asked something.
+    pub(in crate::registry) fn new(
+        store: Box<dyn Store>,
+        layout: Box<dyn Layout>,
+        records: Records,
+        config: &RegistryConfig,
+    ) -> Self {
+        let company = Company { owner: config.owner.clone(), ..Company::default() };
+        let engine = Engine {
+            store,
+            layout,
+            records: config.record_owner.then_some(records),
+            run: seats::token(),
+            ttl_refresh: config.ttl_refresh,
+            state: Mutex::new(State { company, ..State::default() }),
+            bell: Notify::new(),
+        };
+        Self { engine: Arc::new(engine), heart: OnceLock::new(), ears: OnceLock::new() }
+    }
+
+    /// Begins to show signs of life, if there is anything to show them for.
+    fn live(&self) {
+        if self.engine.records.is_some() {
+            let engine = &self.engine;
+            self.heart.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(seats::beat(Arc::clone(engine)))));
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for KvRegistry {
+    fn canonical(&self, service: &Service) -> Canonical {
+        let Engine { layout, records, .. } = &*self.engine;
+        let content = digest(layout.value(service).as_bytes());
+        Canonical { key: layout.key(service), fingerprint: fingerprint(content, service.ttl, records.is_some()) }
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        in_time(self.engine.store.ping()).await?
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.live();
+        in_time(self.engine.entries()).await?
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.live();
+        let written = in_time(self.engine.register(services)).await;
+        written.unwrap_or_else(|error| vec![Err(error); services.len()])
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        let gone: Vec<_> = entries.iter().map(|entry| (entry.key.clone(), Wish::Gone)).collect();
+        let written = in_time(self.engine.write(&gone)).await;
+        let written = written.unwrap_or_else(|error| vec![Err(error); entries.len()]);
+        // One that has become another's is no longer ours to remove: that is what was asked.
+        written.into_iter().map(|result| result.map(drop)).collect()
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        service.ttl.map(|ttl| self.engine.ttl_refresh.filter(|refresh| *refresh < ttl).unwrap_or(ttl / 3))
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let refreshed = in_time(self.engine.refresh(services)).await;
+        refreshed.unwrap_or_else(|error| vec![Err(error); services.len()])
+    }
+
+    async fn changed(&self) {
+        let engine = &self.engine;
+        self.ears.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(watch::listen(Arc::clone(engine)))));
+        watch::changed(engine).await;
+    }
+
+    async fn close(&self) {
+        if let Some(heart) = self.heart.get() {
+            heart.abort();
+        }
+        self.engine.rise().await;
+    }
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Granted {
+    Done,
+    /// The key belongs to this other.
+    Refused(String),
+}
+
+/// A wish that is still to be granted.
+#[derive(Clone, Copy)]
+struct Pending {
+    index: usize,
+    /// Its key was read since it was wished for.
+    fresh: bool,
+}
+
+impl Engine {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // === reading ===
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        let start = Instant::now();
+        let begun = {
+            let state = self.state();
+            (state.writing == 0).then_some(state.begun)
+        };
+        let (entries, claims) = self.look().await?;
+        self.inherit().await?;
+        let (entries, left) = {
+            let mut state = self.state();
+            state.pace.reading = start.elapsed();
+            let entries = entries.iter().filter_map(|held| self.entry(&state, held)).collect();
+            // A claim of ours without an entry, while nothing was being written, is what a crash has left.
+            let quiet = begun == Some(state.begun);
+            let left: Vec<_> = claims
+                .into_iter()
+                .filter(|key| quiet && state.slots.get(key).is_some_and(|slot| state.company.left_behind(slot)))
+                .map(|key| (key, Wish::Gone))
+                .collect();
+            (entries, left)
+        };
+        if !left.is_empty() {
+            self.write(&left).await;
+        }
+        Ok(entries)
+    }
+
+    /// Reads everything, and remembers it. Gives the entries, and the keys of those that have a claim.
+    ///
+    /// Claims are written before entries and removed after them, and signs of life come before both: read in
+    /// the other order, no entry seems to be nobody's, and no seat empty, that is not.
+    async fn look(&self) -> Result<(Vec<Held>, Vec<String>), RegistryError> {
+        let entries = self.store.list(&format!("{}/", self.layout.root())).await?;
+        let (claims, alive) = match &self.records {
+            None => (Vec::new(), Vec::new()),
+            Some(records) => {
+                let claims = self.store.list(&records.all_claims()).await?;
+                (claims, self.store.list(&records.all_alive()).await?)
+            }
+        };
+        let mut slots: HashMap<String, Slot> = HashMap::new();
+        for held in &entries {
+            if self.layout.service_id(&held.key).is_some() {
+                slots.entry(held.key.clone()).or_default().entry = Some(Seen::entry(held));
+            }
+        }
+        let mut claimed = Vec::new();
+        if let Some(records) = &self.records {
+            for held in &claims {
+                let key = records.entry(&held.key).filter(|key| self.layout.service_id(key).is_some());
+                if let Some(key) = key {
+                    slots.entry(key.clone()).or_default().claim = Some(Seen::claim(held));
+                    claimed.push(key);
+                }
+            }
+        }
+        let mut state = self.state();
+        for (key, slot) in &mut slots {
+            slot.written = state.slots.get(key).is_some_and(|before| before.written);
+        }
+        state.slots = slots;
+        state.read = true;
+        if let Some(records) = &self.records {
+            let signs = alive.iter().filter_map(|held| Some((records.seat(&held.key)?, read(&held.value)?)));
+            let signs = signs.map(|(seat, sign): (&str, Alive)| (seat.to_owned(), sign)).collect();
+            state.company.alive = signs;
+        }
+        Ok((entries, claimed))
+    }
+
+    /// Takes the seats that dead instances of ours have left.
+    async fn inherit(&self) -> Result<(), RegistryError> {
+        let seats: BTreeSet<_> = {
+            let State { slots, company, .. } = &*self.state();
+            slots
+                .values()
+                .filter_map(|slot| match company.standing(slot) {
+                    Standing::Inherited(seat) => Some(seat),
+                    _ => None,
+                })
+                .collect()
+        };
+        for seat in seats {
+            self.take(&seat).await?;
+        }
+        Ok(())
+    }
+
+    /// What the bridge is told of an entry.
+    fn entry(&self, state: &State, held: &Held) -> Option<Entry> {
+        let by_key = self.layout.service_id(&held.key)?;
+        let slot = state.slots.get(&held.key)?;
+        let claim = slot.claim.as_ref().and_then(|seen| seen.content.as_ref());
+        let owner = match state.company.standing(slot) {
+            Standing::Free => None,
+            Standing::Ours | Standing::Inherited(_) => Some(state.company.owner.clone()),
+            Standing::Foreign(owner) => Some(owner),
+        };
+        Some(Entry {
+            key: held.key.clone(),
+            service_id: claim.map_or(by_key, |claim| claim.id.clone()),
+            owner,
+            fingerprint: fingerprint(digest(&held.value), held.ttl, claim.is_some()),
+            marked: Marked::No,
+        })
+    }
+
+    /// Reads one key again, and what says whose it is.
+    async fn look_at(&self, key: &str) -> Result<(), RegistryError> {
+        let entry = self.store.get(key).await?;
+        let claim = match &self.records {
+            None => None,
+            Some(records) => self.store.get(&records.claim(key)).await?,
+        };
+        let mut slot =
+            Slot { entry: entry.as_ref().map(Seen::entry), claim: claim.as_ref().map(Seen::claim), written: false };
+        let seat = slot.claim.as_ref().and_then(|seen| Some(seen.content.as_ref()?.seat.clone()));
+        let sign = match (&self.records, &seat) {
+            (Some(records), Some(seat)) => self.store.get(&records.alive(seat)).await?,
+            _ => None,
+        };
+        let mut state = self.state();
+        slot.written = state.slots.get(key).is_some_and(|before| before.written);
+        state.slots.insert(key.to_owned(), slot);
+        if let Some(seat) = seat {
+            match sign.and_then(|held| read(&held.value)) {
+                Some(sign) => state.company.alive.insert(seat, sign),
+                None => state.company.alive.remove(&seat),
+            };
+        }
+        Ok(())
+    }
+
+    // === writing ===
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let seat = match &self.records {
+            Some(_) if !services.is_empty() => match self.seat().await {
+                Ok(seat) => Some(seat),
+                Err(error) => return vec![Err(whole(error)); services.len()],
+            },
+            _ => None,
+        };
+        let owner = self.state().company.owner.clone();
+        let wishes: Vec<_> = services
+            .iter()
+            .filter(|service| named(service))
+            .map(|service| {
+                let claim = seat.as_ref().map(|seat| Claim {
+                    owner: owner.clone(),
+                    seat: seat.clone(),
+                    id: service.id.clone(),
+                });
+                (self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim })
+            })
+            .collect();
+        let mut granted = self.write(&wishes).await.into_iter();
+        services
+            .iter()
+            .map(|service| {
+                if !named(service) {
+                    return Err(RegistryError::Rejected("it has no name, or no ID".to_owned()));
+                }
+                match granted.next().unwrap_or_else(|| Err(busy(&service.id)))? {
+                    Granted::Done => Ok(()),
+                    Granted::Refused(owner) => {
+                        let (key, owner) = (one_line(&self.layout.key(service), 300), one_line(&owner, 300));
+                        Err(RegistryError::Rejected(format!("{key} belongs to the owner {owner}")))
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// Grants wishes, each for another key, with a result for each.
+    async fn write(&self, wishes: &[(String, Wish)]) -> Vec<Result<Granted, RegistryError>> {
+        if wishes.is_empty() {
+            return Vec::new();
+        }
+        if !self.state().read
+            && let Err(error) = self.look().await
+        {
+            return vec![Err(whole(error)); wishes.len()];
+        }
+        let _writing = Writing::begin(self);
+        let mut results: Vec<_> = wishes.iter().map(|(key, _)| Err(busy(key))).collect();
+        let mut pending: Vec<_> = (0..wishes.len()).map(|index| Pending { index, fresh: false }).collect();
+        for _ in 0..TRIES {
+            pending = self.round(wishes, &pending, &mut results).await;
+            if pending.is_empty() {
+                break;
+            }
+        }
+        results
+    }
+
+    /// One round of writes: gives those that have to be tried again.
+    async fn round(
+        &self,
+        wishes: &[(String, Wish)],
+        pending: &[Pending],
+        results: &mut [Result<Granted, RegistryError>],
+    ) -> Vec<Pending> {
+        let mut again = Vec::new();
+        let mut stale = Vec::new();
+        let mut writes = Vec::new();
+        let mut seats = BTreeSet::new();
+        {
+            let state = self.state();
+            let unknown = Slot::default();
+            for &Pending { index, fresh } in pending {
+                let (key, wish) = &wishes[index];
+                let claim_key = self.records.as_ref().map(|records| records.claim(key));
+                let slot = state.slots.get(key).unwrap_or(&unknown);
+                match slot::next(key, claim_key.as_deref(), slot, &state.company, wish) {
+                    // That nothing need be done is not said from memory.
+                    Next::Nothing | Next::Refused(_) if !fresh => stale.push(index),
+                    Next::Nothing => results[index] = Ok(Granted::Done),
+                    Next::Refused(owner) => results[index] = Ok(Granted::Refused(owner)),
+                    Next::Write(write) => writes.push((index, write)),
+                    Next::Take(seat) => {
+                        seats.insert(seat);
+                        again.push(Pending { index, fresh });
+                    }
+                }
+            }
+        }
+        for seat in seats {
+            if let Err(error) = self.take(&seat).await {
+                again.drain(..).for_each(|Pending { index, .. }| results[index] = Err(error.clone()));
+            }
+        }
+        let (indices, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+        let applied = if writes.is_empty() { Vec::new() } else { self.store.apply(&writes).await };
+        for ((index, write), applied) in indices.into_iter().zip(&writes).zip(applied) {
+            let key = &wishes[index].0;
+            match applied {
+                Ok(Applied::Done(versions)) => {
+                    self.state().slots.entry(key.clone()).or_default().wrote(key, write, &versions);
+                    results[index] = Ok(Granted::Done);
+                }
+                Ok(Applied::Changed) => stale.push(index),
+                Err(error) => results[index] = Err(error),
+            }
+        }
+        let looked: Vec<_> = stream::iter(stale)
+            .map(async |index: usize| (index, self.look_at(&wishes[index].0).await))
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        for (index, looked) in looked {
+            match looked {
+                Ok(()) => again.push(Pending { index, fresh: true }),
+                Err(error) => results[index] = Err(error),
+            }
+        }
+        again
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let keys: Vec<_> =
+            services.iter().filter_map(|service| Some((self.layout.key(service), service.ttl?))).collect();
+        let claims: Vec<_> =
+            self.records.iter().flat_map(|records| keys.iter().map(|(key, ttl)| (records.claim(key), *ttl))).collect();
+        // The claims after the entries, which they should outlive.
+        let mut renewed = self.store.renew(&keys).await.into_iter();
+        let claims = if claims.is_empty() { Vec::new() } else { self.store.renew(&claims).await };
+        let mut claims = claims.into_iter();
+        services
+            .iter()
+            .map(|service| match service.ttl {
+                None => Ok(()),
+                Some(_) => {
+                    let claim = claims.next().unwrap_or(Ok(()));
+                    renewed.next().unwrap_or_else(|| Err(busy(&service.id))).and(claim)
+                }
+            })
+            .collect()
+    }
+}
+
+/// Counts a batch of writes for as long as it is on its way, also when it is given up.
+struct Writing<'a>(&'a Engine);
+
+impl<'a> Writing<'a> {
+    fn begin(engine: &'a Engine) -> Self {
+        let mut state = engine.state();
+        state.writing += 1;
+        state.begun += 1;
+        Self(engine)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.state().writing -= 1;
+    }
+}
+
+/// No store takes a service without them.
+fn named(service: &Service) -> bool {
+    !service.name.is_empty() && !service.id.is_empty()
+}
+
+/// That we are refused altogether is no reason to give up a single service.
+fn whole(error: RegistryError) -> RegistryError {
+    match error {
+        RegistryError::Rejected(reason) => RegistryError::Unreachable(reason),
+        RegistryError::Unreachable(_) => error,
+    }
+}
+
+fn busy(key: &str) -> RegistryError {
+    RegistryError::Unreachable(format!("{} is being changed by others all the time", one_line(key, 300)))
+}
+
+async fn in_time<F: Future>(future: F) -> Result<F::Output, RegistryError> {
+    let late = || RegistryError::Unreachable(format!("no answer within {} s", DEADLINE.as_secs()));
+    timeout(DEADLINE, future).await.map_err(|_| late())
+}

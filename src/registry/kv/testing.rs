@@ -1,0 +1,28 @@
+//! What the tests of this folder share.
+
+use std::collections::BTreeMap;
+
+use crate::container::{ContainerId, Health, Protocol};
+use crate::service::{Origin, Service};
+
+/// A plain service of this ID.
+pub(super) fn service(id: &str) -> Service {
+    Service {
+        id: id.to_owned(),
+        name: "web".to_owned(),
+        address: "10.1.2.3".to_owned(),
+        port: 8000,
+        protocol: Protocol::Tcp,
+        tags: Vec::new(),
+        attributes: BTreeMap::new(),
+        ttl: None,
+        check: None,
+        health: Health::None,
+        origin: Origin {
+            container: ContainerId::from("0123"),
+            created: String::new(),
+            hostname: "inside".to_owned(),
+            exposed_port: 80,
+        },
+    }
+}

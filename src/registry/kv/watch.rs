@@ -1,0 +1,140 @@
+//! Hears that another hand was in the store, tells what concerns us at once and the rest in passing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::debug;
+
+use super::slot::Standing;
+use super::store::News;
+use super::{Engine, State};
+
+/// The least time between two reports.
+const PACE: Duration = Duration::from_secs(1);
+/// The least time between two reports of what concerns others: something that we wait for may have become free.
+const OTHERS_PACE: Duration = Duration::from_secs(30);
+/// Reading everything again may take up a part of our time that is no greater than one in so many.
+const LEISURE: u32 = 20;
+/// How long it takes until the store is watched again after that could not be done.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long news are gathered before they are judged: by then our own writes are known to be ours.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// When a change may be reported next.
+#[derive(Default)]
+pub(super) struct Pace {
+    told: Option<Instant>,
+    /// How long reading everything took last.
+    pub(super) reading: Duration,
+}
+
+/// Returns when something may have changed by another hand.
+pub(super) async fn changed(engine: &Engine) {
+    let not_before = {
+        let state = engine.state();
+        let pace = PACE.max(state.pace.reading * LEISURE);
+        state.pace.told.map(|told| told + pace)
+    };
+    if let Some(not_before) = not_before {
+        sleep_until(not_before).await;
+    }
+    engine.bell.notified().await;
+    engine.state().pace.told = Some(Instant::now());
+}
+
+/// Watches, and rings the bell. Never returns.
+pub(super) async fn listen(engine: Arc<Engine>) {
+    let mut prefixes = vec![format!("{}/", engine.layout.root())];
+    if let Some(records) = &engine.records {
+        prefixes.extend([records.all_claims(), records.all_alive()]);
+    }
+    let (tell, news) = mpsc::unbounded_channel();
+    let watching = async {
+        loop {
+            let reason = engine.store.watch(&prefixes, &|news| drop(tell.send(news))).await;
+            debug!("changes by others are not heard of: {reason}");
+            sleep(PAUSE).await;
+        }
+    };
+    tokio::join!(watching, judge(&engine, news));
+}
+
+async fn judge(engine: &Engine, mut news: mpsc::UnboundedReceiver<News>) {
+    let mut others: Option<Instant> = None;
+    loop {
+        let first = match others {
+            None => news.recv().await,
+            Some(due) => timeout_at(due, news.recv()).await.unwrap_or(None),
+        };
+        if others.is_some_and(|due| due <= Instant::now()) {
+            others = None;
+            engine.bell.notify_one();
+        }
+        let Some(first) = first else { if news.is_closed() { return } else { continue } };
+        sleep(GATHER).await;
+        // Of each key the last is what counts.
+        let mut latest = HashMap::new();
+        let mut begun = false;
+        let mut note = |news| match news {
+            News::Begun => begun = true,
+            News::Changed { key, version, gone } => drop(latest.insert(key, (version, gone))),
+        };
+        note(first);
+        while let Ok(more) = news.try_recv() {
+            note(more);
+        }
+        let state = engine.state();
+        let concern = latest.iter().map(|(key, (version, gone))| concern(engine, &state, key, *version, *gone)).max();
+        drop(state);
+        if begun || concern == Some(Concern::Ours) {
+            engine.bell.notify_one();
+        } else if concern == Some(Concern::Others) {
+            others.get_or_insert_with(|| Instant::now() + OTHERS_PACE);
+        }
+    }
+}
+
+/// Whom a change concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Concern {
+    Nobody,
+    Others,
+    Ours,
+}
+
+/// Whom it concerns that a key was written in this version, or is gone since.
+fn concern(engine: &Engine, state: &State, key: &str, version: u64, gone: bool) -> Concern {
+    let newer = |seen: Option<u64>| match seen {
+        Some(seen) => version > seen,
+        None => !gone,
+    };
+    if let Some(records) = &engine.records {
+        if let Some(seat) = records.seat(key) {
+            let company = &state.company;
+            let ours = || {
+                let claims = state.slots.values().filter_map(|slot| slot.claim.as_ref()?.content.as_ref());
+                claims.into_iter().any(|claim| claim.seat == seat && claim.owner == company.owner)
+            };
+            return if gone && company.alive.contains_key(seat) && ours() { Concern::Ours } else { Concern::Nobody };
+        }
+        if let Some(entry) = records.entry(key) {
+            let Some(slot) = state.slots.get(&entry) else { return Concern::Nobody };
+            let ours = state.company.standing(slot) == Standing::Ours;
+            let newer = newer(slot.claim.as_ref().map(|seen| seen.version));
+            return if ours && newer { Concern::Ours } else { Concern::Nobody };
+        }
+    }
+    if engine.layout.service_id(key).is_none() {
+        return Concern::Nobody;
+    }
+    let slot = state.slots.get(key);
+    let ours = slot.is_some_and(|slot| slot.written || state.company.standing(slot) == Standing::Ours);
+    match (newer(slot.and_then(|slot| slot.entry.as_ref()).map(|seen| seen.version)), ours) {
+        (false, _) => Concern::Nobody,
+        (true, true) => Concern::Ours,
+        (true, false) => Concern::Others,
+    }
+}

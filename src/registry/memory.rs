@@ -1,0 +1,236 @@
+//! A registry in memory: the reference that the conformance suite and the bridge's own tests are
+//! written against. It can be told to fail in the ways that real ones do.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{Canonical, Entry, Mark, Marked, Registry, RegistryError};
+use crate::service::Service;
+
+/// A registry in memory. Clones are the same registry.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    owner: String,
+    /// Whether it tells of health.
+    marks: bool,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<Held>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    entries: BTreeMap<String, Entry>,
+    requests: Vec<Request>,
+    faults: Faults,
+}
+
+/// What a registry was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Its entries were read.
+    Read,
+    /// This service was written.
+    Register(String),
+    /// The entry of this service was removed.
+    Deregister(String),
+    /// The entry of this service was marked, or its mark taken away.
+    Mark(String, Option<Mark>),
+    /// This service was refreshed.
+    Refresh(String),
+}
+
+/// How it fails.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// It cannot be reached.
+    pub away: bool,
+    /// It never answers.
+    pub hung: bool,
+    /// It does what it is asked, and reports that it could not be reached.
+    pub mute: bool,
+    /// It refuses services whose ID contains this.
+    pub refuses: Option<String>,
+    /// It takes so long to answer.
+    pub delay: Duration,
+}
+
+impl Memory {
+    /// An empty registry that this owner writes to.
+    #[must_use]
+    pub fn new(owner: &str) -> Self {
+        Self { owner: owner.to_owned(), marks: true, inner: Arc::default() }
+    }
+
+    /// The same registry, as another owner sees it.
+    #[must_use]
+    pub fn seen_by(&self, owner: &str) -> Self {
+        Self { owner: owner.to_owned(), ..self.clone() }
+    }
+
+    /// The same registry, as one that has no health.
+    #[must_use]
+    pub fn without_marks(self) -> Self {
+        Self { marks: false, ..self }
+    }
+
+    /// What it holds, by key.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<String, Entry> {
+        self.lock().entries.clone()
+    }
+
+    /// What it was asked since the last call of this.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.lock().requests)
+    }
+
+    /// Fails like this from now on.
+    pub fn fail(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// Another hand writes to it.
+    pub fn put(&self, entry: Entry) {
+        self.lock().entries.insert(entry.key.clone(), entry);
+        self.inner.changed.notify_waiters();
+    }
+
+    /// An entry is lost, and nobody is told.
+    pub fn expire(&self, key: &str) {
+        self.lock().entries.remove(key);
+    }
+
+    /// Another hand removes everything.
+    pub fn wipe(&self) {
+        self.lock().entries.clear();
+        self.inner.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self) -> Result<(), RegistryError> {
+        let faults = self.lock().faults.clone();
+        tokio::time::sleep(faults.delay).await;
+        if faults.hung {
+            std::future::pending::<()>().await;
+        }
+        if faults.away { Err(RegistryError::Unreachable("away".to_owned())) } else { Ok(()) }
+    }
+
+    /// Applies a write, and says what its sender is told.
+    async fn write(&self, request: Request, apply: impl FnOnce(&mut Held)) -> Result<(), RegistryError> {
+        self.answer().await?;
+        let mut held = self.lock();
+        if let Request::Register(id) = &request
+            && held.faults.refuses.as_ref().is_some_and(|part| id.contains(part.as_str()))
+        {
+            held.requests.push(request);
+            return Err(RegistryError::Rejected("refused".to_owned()));
+        }
+        held.requests.push(request);
+        apply(&mut held);
+        if held.faults.mute { Err(RegistryError::Unreachable("mute".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Registry for Memory {
+    fn canonical(&self, service: &Service) -> Canonical {
+        let mut digest = DefaultHasher::new();
+        (&self.owner, &service.name, &service.address, service.port, &service.tags, &service.attributes)
+            .hash(&mut digest);
+        Canonical { key: service.id.clone(), fingerprint: digest.finish() }
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        self.answer().await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.answer().await?;
+        let mut held = self.lock();
+        held.requests.push(Request::Read);
+        Ok(held.entries.values().cloned().collect())
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let mut results = Vec::new();
+        for service in services {
+            if service.id.is_empty() || service.name.is_empty() {
+                results.push(Err(RegistryError::Rejected("it has no ID or no name".to_owned())));
+                continue;
+            }
+            let Canonical { key, fingerprint } = self.canonical(service);
+            let owner = Some(self.owner.clone());
+            let entry =
+                Entry { key: key.clone(), service_id: service.id.clone(), owner, fingerprint, marked: Marked::No };
+            let request = Request::Register(service.id.clone());
+            results.push(self.write(request, |held| drop(held.entries.insert(key, entry))).await);
+        }
+        results
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        let mut results = Vec::new();
+        for entry in entries {
+            let request = Request::Deregister(entry.service_id.clone());
+            results.push(self.write(request, |held| drop(held.entries.remove(&entry.key))).await);
+        }
+        results
+    }
+
+    fn marks(&self) -> bool {
+        self.marks
+    }
+
+    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
+        let mut results = Vec::new();
+        for (entry, mark) in entries {
+            let request = Request::Mark(entry.service_id.clone(), *mark);
+            let apply = |held: &mut Held| {
+                if let Some(entry) = held.entries.get_mut(&entry.key) {
+                    entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
+                }
+            };
+            results.push(self.write(request, apply).await);
+        }
+        results
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        service.ttl.map(|ttl| ttl / 2)
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let mut results = Vec::new();
+        for service in services {
+            let there = self.lock().entries.contains_key(&service.id);
+            let done = self.write(Request::Refresh(service.id.clone()), |_| {}).await;
+            results.push(
+                done.and_then(
+                    |()| {
+                        if there { Ok(()) } else { Err(RegistryError::Rejected("no such entry".to_owned())) }
+                    },
+                ),
+            );
+        }
+        results
+    }
+
+    async fn changed(&self) {
+        self.inner.changed.notified().await;
+    }
+}

@@ -1,0 +1,175 @@
+//! From a URI to a registry: the one table that knows every scheme.
+
+use std::sync::Arc;
+
+use crate::config::RegistryConfig;
+
+use super::common::{Common, Retimed};
+use super::uri::{Uri, redacted};
+use super::{Registry, consul, embedded, etcd, skydns2, zookeeper};
+
+/// What keeps a registry from being opened; each is a mistake in the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// No registry goes by that scheme. Holds the URI, as it may be shown.
+    #[error("unrecognized adapter: {0}")]
+    Unrecognized(String),
+    /// The URI is not written as that registry's are.
+    #[error("bad adapter uri: {uri}: {reason}")]
+    BadUri {
+        /// The URI, as it may be shown.
+        uri: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something else in the settings cannot be used: one line that says what, and what to do.
+    #[error("{0}")]
+    Settings(String),
+}
+
+type Open = fn(&Uri<'_>, &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError>;
+
+/// Every scheme, with what opens it: a new registry is a file of its own and a row here.
+const SCHEMES: &[(&str, Open)] = &[
+    ("consul", consul::open),
+    ("consul-tls", consul::open),
+    ("consul-unix", consul::open),
+    ("consulkv", consul::kv::open),
+    ("consulkv-tls", consul::kv::open),
+    ("consulkv-unix", consul::kv::open),
+    ("embedded", embedded::open),
+    ("etcd", etcd::open),
+    ("etcd-tls", etcd::open),
+    ("etcd2", etcd::open_v2),
+    ("etcd2-tls", etcd::open_v2),
+    ("etcd-legacy", etcd::open_v2),
+    ("etcd3", etcd::open_v3),
+    ("etcd3-tls", etcd::open_v3),
+    ("skydns2", skydns2::open),
+    ("coredns", skydns2::open_coredns),
+    ("zookeeper", zookeeper::open),
+    ("zookeeper-tls", zookeeper::open),
+];
+
+/// Opens the registry that the URI names, without speaking to it.
+///
+/// # Errors
+/// When the URI or the settings that go with it cannot be used.
+pub fn open(config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    let shown = || redacted(&config.uri);
+    if config.uri.contains(char::is_control) {
+        return Err(OpenError::BadUri { uri: shown(), reason: "no URI has control characters".to_owned() });
+    }
+    let Some(uri) = Uri::split(&config.uri) else {
+        return Err(if config.uri.contains(':') {
+            OpenError::BadUri {
+                uri: shown(),
+                reason: "it names no adapter, as consul://127.0.0.1:8500 does".to_owned(),
+            }
+        } else {
+            OpenError::Unrecognized(shown())
+        });
+    };
+    let Some((_, open)) = SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(uri.scheme)) else {
+        return Err(OpenError::Unrecognized(shown()));
+    };
+    // Then the password ends before its end, and what is left of it would be taken for a host or a path.
+    if uri.path.contains('@') || uri.query.is_some_and(|query| query.contains('@')) {
+        let reason = "an @ stands behind its host: in a user or password, write / as %2F, ? as %3F and @ as %40";
+        return Err(OpenError::BadUri { uri: shown(), reason: reason.to_owned() });
+    }
+    let (common, rest) = Common::take(&uri, &config.uri)?;
+    let registry = open(&Uri { query: rest.as_deref(), ..uri }, &common.applied(config))?;
+    Ok(match common.ttl {
+        Some(ttl) => Arc::new(Retimed { registry, ttl }),
+        None => registry,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(uri: &str) -> Result<(), String> {
+        let config = RegistryConfig {
+            uri: uri.to_owned(),
+            owner: "host".to_owned(),
+            record_owner: true,
+            ttl: None,
+            ttl_refresh: None,
+            environment: Arc::default(),
+        };
+        open(&config).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_scheme_of_the_table_opens() {
+        for uri in [
+            "consul:",
+            "CONSUL://h:1",
+            "consul://[::1]:8500/",
+            "consul-tls://h",
+            "consul-unix:///run/consul.sock",
+            "consulkv://h:1/p",
+            "consulkv-unix:///run/consul.sock:/p",
+            "consul://h:1/p",
+            "zookeeper://a:1,b/path",
+            "etcd://a:1,b/path",
+            "etcd-tls://h",
+            "etcd2:",
+            "etcd2-tls://h",
+            "etcd-legacy://h",
+            "etcd3://h",
+            "etcd3-tls://h",
+        ] {
+            assert_eq!(outcome(uri), Ok(()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn every_registry_takes_the_common_parameters_and_names_what_it_knows_when_it_is_given_another() {
+        for (uri, known) in [
+            ("consul://h", "ttl, policy"),
+            ("consul-unix:///run/consul.sock", "ttl, policy"),
+            ("consulkv://h/p", "records, ttl, policy"),
+            ("zookeeper://h/path", "acl, auth, ca, cert, key, ttl, policy"),
+        ] {
+            assert_eq!(outcome(&format!("{uri}?ttl=30&policy=upsert-only")), Ok(()), "{uri}");
+            let odd = format!("{uri}?ttl=30&no-such=1");
+            let said = format!("bad adapter uri: {odd}: it does not know the parameter \"no-such\"; it knows {known}");
+            assert_eq!(outcome(&odd), Err(said));
+        }
+    }
+
+    #[test]
+    fn of_a_secret_that_is_written_wrongly_nothing_is_repeated() {
+        for uri in [
+            "consul://me:hunter/secret@host",
+            "consul://me:hunter?secret@host",
+            "consul://me:hunter@more/secret@host",
+            "consul-tls://me:hunter/secret@host/path",
+            "consul-unix:///run/consul.sock?token=hunter:secret",
+            "zookeeper://me:hunter/secret@host",
+            "zookeeper://me:hunter,secret@host,[::1",
+            "zookeeper://host?auth=digest:me:hunter:secret",
+            "embedded://me:hunter/secret@127.0.0.1:0",
+        ] {
+            let said = outcome(uri).err().unwrap_or_else(|| panic!("{uri} opens"));
+            assert!(!said.contains("hunter") && !said.contains("secret"), "{uri}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_uri_that_is_none_of_ours_is_said_in_one_line_without_its_password() {
+        for (uri, said) in [
+            ("nosuch://me:secret@host", "unrecognized adapter: nosuch://me:***@host"),
+            ("consul", "unrecognized adapter: consul"),
+            ("", "unrecognized adapter: "),
+            ("consul://h\n", "bad adapter uri: consul://h\\n: no URI has control characters"),
+            ("localhost:8500", "unrecognized adapter: localhost:8500"),
+            ("127.0.0.1:8500", "bad adapter uri: 127.0.0.1:8500: it names no adapter, as consul://127.0.0.1:8500 does"),
+        ] {
+            assert_eq!(outcome(uri), Err(said.to_owned()), "{uri}");
+        }
+    }
+}

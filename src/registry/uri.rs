@@ -1,0 +1,141 @@
+//! Registry URIs, as far as every scheme shares them: `scheme://user:password@hosts/path?query`.
+//!
+//! Not every one is a URL (`consul:` has no host, `etcd://a:1,b:2` has several), so they are only
+//! split here; what the parts mean is each registry's affair.
+
+/// A registry URI in its parts, none of them decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Uri<'a> {
+    /// What stands before the first colon.
+    pub(super) scheme: &'a str,
+    /// `user` or `user:password`.
+    pub(super) userinfo: Option<&'a str>,
+    /// `host`, `host:port`, or several of them; may be empty.
+    pub(super) hosts: &'a str,
+    /// With its leading slash, or empty.
+    pub(super) path: &'a str,
+    /// What stands behind the question mark.
+    pub(super) query: Option<&'a str>,
+}
+
+impl<'a> Uri<'a> {
+    /// Splits a URI; the two slashes may be left out. `None` without a scheme in front.
+    pub(super) fn split(uri: &'a str) -> Option<Self> {
+        let (scheme, rest) = uri.split_once(':')?;
+        let starts_well = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+        if !starts_well || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
+            return None;
+        }
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (userinfo, hosts) =
+            authority.rsplit_once('@').map_or((None, authority), |(userinfo, hosts)| (Some(userinfo), hosts));
+        Some(Self { scheme, userinfo, hosts, path, query })
+    }
+}
+
+/// A path that everything is written below: begins with a slash and does not end with one, empty for the root.
+///
+/// # Errors
+/// The reason why it is none.
+pub(super) fn root(path: &str) -> Result<String, String> {
+    let path = path.trim_end_matches('/');
+    let whole =
+        path.split('/').skip(1).all(|part| !matches!(part, "" | "." | "..") && !part.contains(char::is_control));
+    if (path.is_empty() || path.starts_with('/')) && whole {
+        Ok(path.to_owned())
+    } else {
+        Err(format!("{path:?} is no path: it begins with a slash, and has no empty part, . or .."))
+    }
+}
+
+/// What stands before the first colon of a registry URI; empty without one.
+#[must_use]
+pub fn scheme(uri: &str) -> &str {
+    uri.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+/// The URI as it may be shown: with `***` for a password or token, also in a URI that is written wrongly, and on one line.
+#[must_use]
+pub fn redacted(uri: &str) -> String {
+    let shown = without_secrets(uri);
+    if shown.contains(char::is_control) { shown.escape_debug().to_string() } else { shown }
+}
+
+fn without_secrets(uri: &str) -> String {
+    // A password with a slash or question mark in it ends at the last @ all the same.
+    let Some((before, rest)) = uri.rsplit_once('@') else { return without_secret_parameters(uri) };
+    let scheme =
+        before.find(':').map_or(0, |colon| if before[colon..].starts_with("://") { colon + 3 } else { colon + 1 });
+    let (scheme, userinfo) = before.split_at(scheme);
+    let user = userinfo.split_once(':').map_or(String::new(), |(user, _)| format!("{user}:"));
+    format!("{scheme}{user}***@{}", without_secret_parameters(rest))
+}
+
+/// Words in the name of a parameter whose value is nobody's business.
+const SECRET_WORDS: [&str; 5] = ["token", "password", "secret", "auth", "key"];
+
+fn without_secret_parameters(uri: &str) -> String {
+    let Some((rest, query)) = uri.split_once('?') else { return uri.to_owned() };
+    let shown: Vec<String> = query
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word)) => {
+                format!("{name}=***")
+            }
+            _ => parameter.to_owned(),
+        })
+        .collect();
+    format!("{rest}?{}", shown.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_uri_is_split_into_its_parts() {
+        let parts = |uri| Uri::split(uri).map(|uri| (uri.scheme, uri.userinfo, uri.hosts, uri.path, uri.query));
+        assert_eq!(parts("consul:"), Some(("consul", None, "", "", None)));
+        assert_eq!(parts("consul://"), Some(("consul", None, "", "", None)));
+        assert_eq!(parts("consul://[::1]:8500"), Some(("consul", None, "[::1]:8500", "", None)));
+        assert_eq!(parts("consul-unix:///run/x.sock"), Some(("consul-unix", None, "", "/run/x.sock", None)));
+        assert_eq!(parts("etcd://a:1,b:2/p?q=/x"), Some(("etcd", None, "a:1,b:2", "/p", Some("q=/x"))));
+        assert_eq!(parts("x://u:p@ss@h/p"), Some(("x", Some("u:p@ss"), "h", "/p", None)));
+        for none in ["", "consul", "127.0.0.1:8500", ":x", "a b://h"] {
+            assert_eq!(parts(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_secret_in_a_uri_is_not_shown() {
+        for (uri, shown) in [
+            ("consul://host:8500", "consul://host:8500"),
+            ("consul:", "consul:"),
+            ("zookeeper://host/a/b", "zookeeper://host/a/b"),
+            ("consul://me:pass@host:8500/p", "consul://me:***@host:8500/p"),
+            ("consul://token@host", "consul://***@host"),
+            ("consul:me:pass@host", "consul:me:***@host"),
+            ("consul://me:pa/ss@host", "consul://me:***@host"),
+            ("consul://me:p@ss@host", "consul://me:***@host"),
+            ("pass@host", "***@host"),
+            ("consul://ho\nst\u{1b}[31m", "consul://ho\\nst\\u{1b}[31m"),
+            ("consul://me:pa?s&s@host", "consul://me:***@host"),
+            ("etcd://host?token=abc&zone=x", "etcd://host?token=***&zone=x"),
+        ] {
+            assert_eq!(redacted(uri), shown, "{uri}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_password_is_never_shown_whatever_else_the_uri_is(
+            before in "[ -~]{0,5}", password in "hunter[0-9]{4}", odd in "[/?#&=:@]{0,2}", after in "[ -~]{0,20}",
+        ) {
+            let uri = format!("consul://{before}:{odd}{password}{odd}@{after}");
+            prop_assert!(!redacted(&uri).contains(&password), "{}", redacted(&uri));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What went wrong, in the words and the two kinds that the bridge acts on.
+
+use zookeeper_client::Error;
+
+use crate::registry::RegistryError;
+use crate::registry::text::one_line;
+
+/// The most characters of another program's words, or of a path, that a line repeats.
+pub(super) const LIMIT: usize = 200;
+
+/// Why ZooKeeper did not do something with the node at this path.
+pub(super) fn at(path: &str, error: &Error) -> RegistryError {
+    let path = one_line(path, LIMIT);
+    match error {
+        Error::NoAuth => RegistryError::Rejected(format!("the ACL at {path} gives us no right to do that")),
+        Error::InvalidAcl => RegistryError::Rejected(format!(
+            "{path}: ZooKeeper does not take our ACL; without a user that it knows, only acl=open is one"
+        )),
+        Error::QuotaExceeded => RegistryError::Rejected(format!("{path}: the quota set on it is used up")),
+        Error::NotEmpty => RegistryError::Rejected(format!("{path} has nodes below it, and stays")),
+        Error::NoChildrenForEphemerals => {
+            RegistryError::Rejected(format!("the node above {path} is ephemeral, and can have none below it"))
+        }
+        Error::BadArguments(_) | Error::MarshallingError => {
+            RegistryError::Rejected(format!("{path}: ZooKeeper does not take it: {}", words(error)))
+        }
+        _ => unreachable(error),
+    }
+}
+
+/// Why ZooKeeper did not do something, where that has nothing to do with what was asked.
+pub(super) fn unreachable(error: &Error) -> RegistryError {
+    RegistryError::Unreachable(match error {
+        Error::SessionExpired => "the session expired; a new one is being made".to_owned(),
+        // The unexpected: the client ended before it had the answer.
+        Error::ConnectionLoss | Error::ClientClosed | Error::UnexpectedError(_) => "the connection was lost".to_owned(),
+        _ => words(error),
+    })
+}
+
+/// The client's own words, on one line.
+pub(super) fn words(error: &Error) -> String {
+    one_line(&error.to_string(), LIMIT)
+}
+
+/// No answer came in time.
+pub(super) fn too_late() -> RegistryError {
+    RegistryError::Unreachable(format!("no answer within {} s", super::DEADLINE.as_secs()))
+}

@@ -1,0 +1,231 @@
+//! One session with ZooKeeper, kept for as long as the registry lives.
+//!
+//! A task of its own connects, follows the connection, and when that is lost connects again: to the same
+//! session where the servers still know it, so that our nodes stay, else to a new one. The client could
+//! reconnect by itself, but tries ever more seldom; ended with its connection, it leaves that to us.
+//! Callers wait for the outcome of an attempt, never for the servers.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use spawns_core::{Spawn, Task};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch as state};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+use zookeeper_client::{Client, Error, SaslOptions, SessionInfo, SessionState};
+
+use crate::registry::RegistryError;
+
+use super::failure;
+use super::settings::{Scheme, Settings};
+use super::watch;
+
+/// How long a connection may be silent; the client asks for a sign of life three times in that.
+const SILENCE: Duration = Duration::from_secs(4);
+/// How long one attempt may take, through all the servers.
+const ATTEMPT: Duration = Duration::from_secs(8);
+/// How long it takes until another attempt, unless somebody asks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long finding out why a server does not answer may take.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// The session, whatever it is doing now.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    task: OnceLock<AbortOnDropHandle<()>>,
+}
+
+struct Shared {
+    settings: Settings,
+    state: state::Sender<State>,
+    /// Somebody wants the next attempt now.
+    wanted: Notify,
+    /// Something below the path may have changed.
+    changes: Notify,
+}
+
+#[derive(Clone)]
+enum State {
+    /// An attempt is being made.
+    Connecting,
+    /// There is a session, and a connection to it.
+    Up(Client),
+    /// The last attempt failed.
+    Down(RegistryError),
+}
+
+impl Link {
+    /// A link that connects when it is first used.
+    pub(super) fn new(settings: Settings) -> Self {
+        let (state, _) = state::channel(State::Connecting);
+        let shared = Shared { settings, state, wanted: Notify::new(), changes: Notify::new() };
+        Self { shared: Arc::new(shared), task: OnceLock::new() }
+    }
+
+    /// The settings that it was made with.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// A client that was connected when last heard of.
+    pub(super) async fn client(&self) -> Result<Client, RegistryError> {
+        self.start();
+        let mut state = self.shared.state.subscribe();
+        if matches!(*state.borrow_and_update(), State::Down(_)) {
+            self.shared.wanted.notify_one();
+            // The next outcome is news; that of an attempt which is under way will do.
+            let _ = state.changed().await;
+        }
+        loop {
+            let now = state.borrow_and_update().clone();
+            match now {
+                State::Up(client) => return Ok(client),
+                State::Down(error) => return Err(error),
+                State::Connecting => drop(state.changed().await),
+            }
+        }
+    }
+
+    /// Returns when something below the path may have changed since it last did.
+    pub(super) async fn changed(&self) {
+        self.start();
+        self.shared.changes.notified().await;
+    }
+
+    fn start(&self) {
+        self.task.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(keep(Arc::clone(&self.shared)))));
+    }
+}
+
+/// Keeps a session. Never returns.
+async fn keep(shared: Arc<Shared>) {
+    let Shared { settings, state, wanted, changes } = &*shared;
+    let mut last = None;
+    loop {
+        let failure = match timeout(ATTEMPT, session(settings, last.as_ref())).await {
+            Ok(Ok((client, connection))) => {
+                let id = client.session().id();
+                if last.replace(client.session().clone()).is_none_or(|last: SessionInfo| last.id() != id) {
+                    info!("zookeeper: session {id}, which lives on for {:?} without us", client.session_timeout());
+                }
+                state.send_replace(State::Up(client.clone()));
+                // What happened while there was no connection was not heard of.
+                changes.notify_one();
+                let end = watch::follow(&client, &settings.base, changes).await;
+                drop(connection);
+                if end != SessionState::AuthFailed {
+                    state.send_replace(State::Connecting);
+                    continue;
+                }
+                Error::AuthFailed
+            }
+            Ok(Err(error)) => error,
+            Err(_) => Error::Timeout,
+        };
+        state.send_replace(State::Down(explained(settings, &failure).await));
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = wanted.notified() => {}
+        }
+    }
+}
+
+/// A client, and the task that moves its bytes, which ends when dropped.
+type Connected = (Client, Vec<AbortOnDropHandle<()>>);
+
+/// The last session, where it still lives, else a new one.
+async fn session(settings: &Settings, last: Option<&SessionInfo>) -> Result<Connected, Error> {
+    if let Some(last) = last {
+        match connect(settings, Some(last)).await {
+            Err(Error::SessionExpired) => {}
+            outcome => return outcome,
+        }
+    }
+    connect(settings, None).await
+}
+
+async fn connect(settings: &Settings, last: Option<&SessionInfo>) -> Result<Connected, Error> {
+    let silence = SILENCE.min(settings.session_timeout / 2);
+    let mut connector = Client::connector()
+        .with_session_timeout(settings.session_timeout)
+        .with_connection_timeout(silence)
+        .with_fail_eagerly()
+        // When we stop, the session is left to time out.
+        .with_detached();
+    if let Some(credentials) = &settings.credentials {
+        connector = match credentials.scheme {
+            Scheme::Digest => connector.with_auth("digest", credentials.pair().expose_secret().as_bytes()),
+            Scheme::Sasl => connector.with_sasl(SaslOptions::digest_md5(
+                credentials.user.clone(),
+                credentials.password.expose_secret().to_owned(),
+            )),
+        };
+    }
+    if let Some(last) = last {
+        connector = connector.with_session(last.clone());
+    }
+    let (client, tasks) = match &settings.tls {
+        Some(tls) => holding_tasks(connector.with_tls(tls.clone()).secure_connect(&settings.place())).await,
+        None => holding_tasks(connector.connect(&settings.place())).await,
+    };
+    Ok((client?, tasks))
+}
+
+/// Runs a future of the client, and holds on to the tasks that it spawns, which it does by way of `spawns_core`.
+/// The client's own lines in the log, one for each attempt, are left out: what there is to say, we say.
+async fn holding_tasks<F: Future>(future: F) -> (F::Output, Vec<AbortOnDropHandle<()>>) {
+    #[derive(Default)]
+    struct Held(Mutex<Vec<AbortOnDropHandle<()>>>);
+    impl Spawn for Held {
+        fn spawn(&self, task: Task) {
+            let silent = Box::into_pin(task.future).with_subscriber(NoSubscriber::default());
+            let task = AbortOnDropHandle::new(tokio::spawn(silent));
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        }
+    }
+    let held = Held::default();
+    let mut future = pin!(future.with_subscriber(NoSubscriber::default()));
+    let output = poll_fn(|context| {
+        let _scope = spawns_core::enter(&held);
+        future.as_mut().poll(context)
+    })
+    .await;
+    (output, held.0.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Why there is no session, as far as it can be found out: the client tells little.
+async fn explained(settings: &Settings, error: &Error) -> RegistryError {
+    let place = settings.place();
+    match error {
+        Error::AuthFailed => {
+            return RegistryError::Rejected(format!("{place} refuses us: authentication failed"));
+        }
+        Error::NoHosts | Error::Timeout | Error::ConnectionLoss => {}
+        _ => return RegistryError::Unreachable(format!("{place}: {}", failure::words(error))),
+    }
+    let mut reasons = Vec::new();
+    for server in &settings.servers {
+        match timeout(PROBE, TcpStream::connect((server.host.as_str(), server.port))).await {
+            Ok(Ok(_)) => {
+                let tls = if settings.tls.is_some() {
+                    "does it speak TLS, with a certificate that ca= has signed for this name"
+                } else {
+                    "does it want TLS (zookeeper-tls://)"
+                };
+                return RegistryError::Unreachable(format!(
+                    "{server} accepts connections and begins no session: is it ZooKeeper, does it serve, {tls}?"
+                ));
+            }
+            Ok(Err(error)) => reasons.push(format!("{server}: {error}")),
+            Err(_) => reasons.push(format!("{server}: no answer")),
+        }
+    }
+    RegistryError::Unreachable(reasons.join("; "))
+}

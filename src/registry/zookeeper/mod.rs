@@ -1,0 +1,192 @@
+//! ZooKeeper: one ephemeral node for each service, alive as long as our session is.
+//!
+//! Stands below the bridge: [`spelling`] and [`json`] say what a service is to ZooKeeper, [`link`] keeps
+//! the session, [`watch`] hears of other hands, [`read`] and [`write`] speak, this file does.
+//!
+//! # Whose an entry is
+//!
+//! The session that made a node owns it, and ZooKeeper records which that is (`Stat.ephemeralOwner`):
+//! nothing need be added to say so. Our session's nodes are ours. Another session's are another's for as
+//! long as it lives, under whatever host name it writes, and are never touched; when it ends they go, a
+//! watch tells, and what we want there is written. A node of no session is nobody's; one that stands
+//! where a service should is replaced in a single step.
+//!
+//! After a crash, our last run's session lives on until it times out, and its nodes look like
+//! another's, often with the very data that we would write. They are left alone all the same: that
+//! whoever made them is dead, and not another instance with the same host name, nobody can know before
+//! ZooKeeper does, and two that take each other's nodes would do so for ever. Readers lose nothing
+//! meanwhile, since the nodes are there, and for no longer than the session's timeout can one be out
+//! of date.
+//!
+//! # How it ends
+//!
+//! When we stop, the session is left to time out instead of being closed: a restart within the timeout
+//! leaves no gap but the moment between the old nodes' going and the new ones' coming. Whoever wants them
+//! gone at once deregisters them before. Keeping them for longer than the session is not in the nature of
+//! ephemeral nodes.
+
+mod failure;
+mod json;
+mod link;
+mod read;
+mod settings;
+mod spelling;
+mod watch;
+mod write;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use zookeeper_client::Client;
+
+use crate::config::RegistryConfig;
+use crate::service::Service;
+
+use super::uri::Uri;
+use super::{Canonical, Entry, OpenError, Registry, RegistryError};
+
+use link::Link;
+use settings::Settings;
+use write::Node;
+
+/// Within what any method ends, whatever ZooKeeper does.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How many writes of a batch are in flight at once.
+const CONCURRENCY: usize = 128;
+/// The least time between two reports of a change.
+const PACE: Duration = Duration::from_secs(1);
+/// Reading everything again may take up a part of our time that is no greater than one in so many.
+const LEISURE: u32 = 20;
+
+/// Opens ZooKeeper for `zookeeper:` and `zookeeper-tls:`.
+///
+/// # Errors
+/// When the URI, the `ZOOKEEPER_*` variables or the files that they name cannot be used.
+pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    let link = Link::new(Settings::new(uri, config)?);
+    Ok(Arc::new(ZooKeeper { link, owner: config.owner.clone(), pace: Mutex::new(Pace::default()) }))
+}
+
+struct ZooKeeper {
+    link: Link,
+    /// What we call ourselves; ZooKeeper knows us by our session.
+    owner: String,
+    pace: Mutex<Pace>,
+}
+
+/// When a change may be reported next.
+#[derive(Default)]
+struct Pace {
+    not_before: Option<Instant>,
+    /// How long reading everything took last.
+    reading: Duration,
+}
+
+impl ZooKeeper {
+    fn base(&self) -> &str {
+        &self.link.settings().base
+    }
+
+    /// A client, within the deadline.
+    async fn client(&self, until: Instant) -> Result<Client, RegistryError> {
+        timeout_at(until, self.link.client()).await.unwrap_or_else(|_| Err(failure::too_late()))
+    }
+
+    /// A client to write with. That we are refused altogether is no reason to give up a single service.
+    async fn writer(&self, until: Instant) -> Result<Client, RegistryError> {
+        self.client(until).await.map_err(|error| match error {
+            RegistryError::Rejected(reason) => RegistryError::Unreachable(reason),
+            RegistryError::Unreachable(_) => error,
+        })
+    }
+
+    async fn put(&self, client: &Client, service: &Service) -> Result<(), RegistryError> {
+        let data = spelling::data(service).map_err(|error| RegistryError::Rejected(error.to_string()))?;
+        let path = spelling::path(self.base(), service);
+        Node { name: &service.name, path: &path, data: &data, acls: self.link.settings().acl.acls() }.put(client).await
+    }
+}
+
+#[async_trait]
+impl Registry for ZooKeeper {
+    fn canonical(&self, service: &Service) -> Canonical {
+        spelling::canonical(self.base(), service)
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        let until = Instant::now() + DEADLINE;
+        let client = self.client(until).await?;
+        let asked = timeout_at(until, client.check_stat("/")).await.map_err(|_| failure::too_late())?;
+        asked.map(drop).map_err(|error| failure::at("/", &error))
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        let until = Instant::now() + DEADLINE;
+        let client = self.client(until).await?;
+        let start = Instant::now();
+        let entries = timeout_at(until, read::entries(&client, self.base(), &self.owner))
+            .await
+            .unwrap_or_else(|_| Err(failure::too_late()))?;
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).reading = start.elapsed();
+        Ok(entries)
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        let until = Instant::now() + DEADLINE;
+        let client = match self.writer(until).await {
+            Ok(client) => client,
+            Err(error) => return vec![Err(error); services.len()],
+        };
+        batch(until, services.iter().map(|service| self.put(&client, service))).await
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        let until = Instant::now() + DEADLINE;
+        let client = match self.writer(until).await {
+            Ok(client) => client,
+            Err(error) => return vec![Err(error); entries.len()],
+        };
+        let removed = batch(until, entries.iter().map(|entry| write::remove(&client, &entry.key))).await;
+        let emptied: BTreeSet<_> = entries
+            .iter()
+            .zip(&removed)
+            .filter(|(_, removed)| removed.is_ok())
+            .map(|(entry, _)| spelling::parent(&entry.key))
+            .filter(|name| name.len() > self.base().len())
+            .collect();
+        let emptied: Vec<_> = emptied.into_iter().map(|name| write::remove_if_empty(&client, name)).collect();
+        // If time runs out, they stay.
+        let _ = timeout_at(until, stream::iter(emptied).buffer_unordered(CONCURRENCY).collect::<()>()).await;
+        removed
+    }
+
+    async fn changed(&self) {
+        let not_before = self.pace.lock().unwrap_or_else(PoisonError::into_inner).not_before;
+        if let Some(not_before) = not_before {
+            sleep_until(not_before).await;
+        }
+        self.link.changed().await;
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.not_before = Some(Instant::now() + PACE.max(pace.reading * LEISURE));
+    }
+}
+
+/// Does each write, many at once, and gives the results in order; what is not done in time has failed.
+async fn batch<F>(until: Instant, writes: impl Iterator<Item = F>) -> Vec<Result<(), RegistryError>>
+where
+    F: Future<Output = Result<(), RegistryError>>,
+{
+    let writes: Vec<_> = writes
+        .map(|write| async move {
+            if Instant::now() >= until {
+                return Err(failure::too_late());
+            }
+            timeout_at(until, write).await.unwrap_or_else(|_| Err(failure::too_late()))
+        })
+        .collect();
+    stream::iter(writes).buffered(CONCURRENCY).collect().await
+}

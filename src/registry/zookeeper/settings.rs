@@ -1,0 +1,309 @@
+//! Where ZooKeeper is and how it is spoken to: the URI, then the `ZOOKEEPER_*` variables, then the defaults.
+//!
+//! `zookeeper[-tls]://user:password@a:2181,b:2181/path?acl=…&auth=…&ca=…&cert=…&key=…`
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use zookeeper_client::{Acl, Acls, Permission, TlsOptions};
+
+use crate::config::{Environment, RegistryConfig};
+use crate::registry::OpenError;
+use crate::registry::parameters::{Parameters, decoded};
+use crate::registry::servers::{Server, place, servers};
+use crate::registry::uri::{Uri, redacted};
+
+use super::spelling::is_illegal;
+
+/// Where a server listens that was not told otherwise.
+const DEFAULT_PORT: u16 = 2181;
+
+/// How long a session outlives us without `-ttl`: what the program that this one replaces asks for.
+const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The parameters of the URI.
+const PARAMETERS: [&str; 5] = ["acl", "auth", "ca", "cert", "key"];
+
+/// Everything that a session needs to know.
+pub(super) struct Settings {
+    /// Where the servers are; never empty.
+    pub(super) servers: Vec<Server>,
+    /// What everything is written below: absolute, empty for the root.
+    pub(super) base: String,
+    /// How long the servers keep a session that they hear nothing of. They bound it to 2 to 20 of their ticks.
+    pub(super) session_timeout: Duration,
+    /// Who we are, if we say so.
+    pub(super) credentials: Option<Credentials>,
+    /// Who may do what with the nodes that we make.
+    pub(super) acl: NodeAcl,
+    /// How to speak TLS, if at all.
+    pub(super) tls: Option<TlsOptions>,
+}
+
+/// A user and how to prove to be one.
+pub(super) struct Credentials {
+    pub(super) scheme: Scheme,
+    pub(super) user: String,
+    pub(super) password: SecretString,
+}
+
+/// How a user is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// ZooKeeper's own `digest` scheme.
+    Digest,
+    /// SASL with DIGEST-MD5.
+    Sasl,
+}
+
+/// Who may do what with the nodes that we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NodeAcl {
+    /// Anyone anything, as the program that this one replaces has it.
+    Open,
+    /// We anything, others read.
+    Readable,
+    /// We anything, others nothing.
+    Private,
+}
+
+impl NodeAcl {
+    /// As the client takes it.
+    pub(super) fn acls(self) -> Acls<'static> {
+        static READABLE: [Acl; 2] =
+            [Acl::new_const(Permission::ALL, "auth", ""), Acl::new_const(Permission::READ, "world", "anyone")];
+        match self {
+            Self::Open => Acls::anyone_all(),
+            Self::Readable => Acls::new(&READABLE),
+            Self::Private => Acls::creator_all(),
+        }
+    }
+}
+
+impl Settings {
+    /// Makes them out of a URI and what goes with it.
+    pub(super) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
+        let environment = &*config.environment;
+        let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
+        let mut parameters = Parameters::read(uri.query).map_err(bad)?;
+        let scheme = match parameters.take("auth").as_deref() {
+            None | Some("digest") => Scheme::Digest,
+            Some("sasl") => Scheme::Sasl,
+            // Not repeated: some write the user and password here.
+            Some(_) => return Err(bad("auth is neither digest nor sasl".to_owned())),
+        };
+        let credentials = match uri.userinfo {
+            Some(userinfo) => {
+                let userinfo = decoded(userinfo).ok_or_else(|| bad("the user is not UTF-8".to_owned()))?;
+                Some(credentials(&userinfo, scheme).ok_or_else(|| bad("it has a user without a password".to_owned()))?)
+            }
+            None => environment
+                .get("ZOOKEEPER_AUTH")
+                .map(|pair| {
+                    let reason = "ZOOKEEPER_AUTH must be user:password";
+                    credentials(pair, scheme).ok_or_else(|| OpenError::Settings(reason.to_owned()))
+                })
+                .transpose()?,
+        };
+        let files = Files::take(&mut parameters, environment)?;
+        let known = credentials.is_some() || files.identity.is_some();
+        let acl = match parameters.take("acl").as_deref() {
+            None if credentials.is_some() => NodeAcl::Readable,
+            None | Some("open") => NodeAcl::Open,
+            Some("readable") if known => NodeAcl::Readable,
+            Some("private") if known => NodeAcl::Private,
+            Some(acl @ ("readable" | "private")) => {
+                return Err(bad(format!("acl={acl} needs a user, as zookeeper://user:password@host has one")));
+            }
+            Some(other) => return Err(bad(format!("acl={other} is none of open, readable and private"))),
+        };
+        parameters.finish(&PARAMETERS).map_err(bad)?;
+        Ok(Self {
+            servers: servers(uri.hosts, DEFAULT_PORT).map_err(bad)?,
+            base: base(uri.path).map_err(bad)?,
+            session_timeout: config.ttl.unwrap_or(DEFAULT_SESSION_TIMEOUT),
+            credentials,
+            acl,
+            tls: if uri.scheme.eq_ignore_ascii_case("zookeeper-tls") { Some(files.tls()?) } else { None },
+        })
+    }
+
+    /// The servers, for a message.
+    pub(super) fn place(&self) -> String {
+        place(&self.servers)
+    }
+}
+
+/// `user:password`.
+fn credentials(pair: &str, scheme: Scheme) -> Option<Credentials> {
+    let (user, password) = pair.split_once(':')?;
+    (!user.is_empty()).then(|| Credentials { scheme, user: user.to_owned(), password: SecretString::from(password) })
+}
+
+impl Credentials {
+    /// `user:password`, as the digest scheme wants it.
+    pub(super) fn pair(&self) -> SecretString {
+        SecretString::from(format!("{}:{}", self.user, self.password.expose_secret()))
+    }
+}
+
+/// The path that everything is written below: decoded, without a slash at its end.
+fn base(path: &str) -> Result<String, String> {
+    let path = decoded(path).ok_or("its path is not UTF-8")?;
+    let path = path.trim_end_matches('/');
+    for name in path.split('/').skip(1) {
+        if matches!(name, "" | "." | "..") || name.contains(is_illegal) {
+            return Err("its path is none that ZooKeeper could have".to_owned());
+        }
+    }
+    Ok(path.to_owned())
+}
+
+/// The files that TLS needs.
+struct Files {
+    ca: Option<String>,
+    identity: Option<(String, String)>,
+}
+
+impl Files {
+    fn take(parameters: &mut Parameters, environment: &Environment) -> Result<Self, OpenError> {
+        let mut either =
+            |parameter, variable| parameters.take(parameter).or_else(|| environment.get(variable).map(str::to_owned));
+        let ca = either("ca", "ZOOKEEPER_CACERT");
+        let identity = match (either("cert", "ZOOKEEPER_CLIENT_CERT"), either("key", "ZOOKEEPER_CLIENT_KEY")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(OpenError::Settings(
+                    "zookeeper: a certificate and its key must be set together or not at all (cert and key in the \
+                     URI, or ZOOKEEPER_CLIENT_CERT and ZOOKEEPER_CLIENT_KEY)"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok(Self { ca, identity })
+    }
+
+    fn tls(&self) -> Result<TlsOptions, OpenError> {
+        let Some(ca) = &self.ca else {
+            return Err(OpenError::Settings(
+                "zookeeper-tls: name the PEM file of the authority to trust, as ?ca=/path in the URI or in ZOOKEEPER_CACERT"
+                    .to_owned(),
+            ));
+        };
+        let unusable =
+            |path: &str, reason: &dyn fmt::Display| OpenError::Settings(format!("zookeeper-tls: {path}: {reason}"));
+        let read = |path: &str| fs::read_to_string(path).map_err(|error| unusable(path, &error));
+        let tls = TlsOptions::new().with_pem_ca(&read(ca)?).map_err(|error| unusable(ca, &error))?;
+        match &self.identity {
+            None => Ok(tls),
+            Some((certificate, key)) => tls
+                .with_pem_identity(&read(certificate)?, &read(key)?)
+                .map_err(|error| unusable(&format!("{certificate} and {key}"), &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn settings(uri: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let environment = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+        let config = RegistryConfig {
+            uri: uri.to_owned(),
+            owner: "host".to_owned(),
+            record_owner: true,
+            ttl: None,
+            ttl_refresh: None,
+            environment: Arc::new(environment),
+        };
+        let uri = Uri::split(uri).unwrap();
+        Settings::new(&uri, &config).map_err(|error| error.to_string())
+    }
+
+    fn place(uri: &str) -> (String, String) {
+        let settings = settings(uri, &[]).map_err(|reason| panic!("{uri}: {reason}")).unwrap();
+        (settings.place(), settings.base)
+    }
+
+    #[test]
+    fn servers_and_path_come_from_the_uri() {
+        for (uri, servers, base) in [
+            ("zookeeper:", "127.0.0.1:2181", ""),
+            ("zookeeper://h", "h:2181", ""),
+            ("zookeeper://h/", "h:2181", ""),
+            ("zookeeper://h:1/a", "h:1", "/a"),
+            ("zookeeper://h:1/a/b/", "h:1", "/a/b"),
+            ("zookeeper://a:1,b,[::1]:3,[fe80::1]/x", "a:1,b:2181,[::1]:3,[fe80::1]:2181", "/x"),
+            ("zookeeper://u:p@h/a%20b/%C3%BC", "h:2181", "/a b/ü"),
+            ("zookeeper:///only/path", "127.0.0.1:2181", "/only/path"),
+        ] {
+            assert_eq!(place(uri), (servers.to_owned(), base.to_owned()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_in_one_line() {
+        for (uri, reason) in [
+            ("zookeeper://h:0", "\"h:0\" is no host:port, an IPv6 address in brackets"),
+            ("zookeeper://h:x", "\"h:x\" is no host:port, an IPv6 address in brackets"),
+            ("zookeeper://a,,b", "\"\" is no host:port, an IPv6 address in brackets"),
+            ("zookeeper://::1", "\"::1\" is no host:port, an IPv6 address in brackets"),
+            ("zookeeper://[h]:1", "\"[h]:1\" is no host:port, an IPv6 address in brackets"),
+            ("zookeeper://h//a", "its path is none that ZooKeeper could have"),
+            ("zookeeper://h/a/../b", "its path is none that ZooKeeper could have"),
+            ("zookeeper://h/a%00", "its path is none that ZooKeeper could have"),
+            ("zookeeper://h/a%FF", "its path is not UTF-8"),
+            ("zookeeper://u@h", "it has a user without a password"),
+            ("zookeeper://h?acl=all", "acl=all is none of open, readable and private"),
+            ("zookeeper://h?acl=private", "acl=private needs a user, as zookeeper://user:password@host has one"),
+            ("zookeeper://h?auth=gssapi", "auth is neither digest nor sasl"),
+            (
+                "zookeeper://h?chroot=x",
+                "it does not know the parameter \"chroot\"; it knows acl, auth, ca, cert, key, ttl, policy",
+            ),
+        ] {
+            let shown = redacted(uri);
+            assert_eq!(settings(uri, &[]).err(), Some(format!("bad adapter uri: {shown}: {reason}")));
+        }
+    }
+
+    #[test]
+    fn tls_needs_an_authority_and_readable_files() {
+        let reason = |uri: &str, variables: &[_]| settings(uri, variables).err().unwrap();
+        assert!(reason("zookeeper-tls://h", &[]).starts_with("zookeeper-tls: name the PEM file"));
+        assert!(reason("zookeeper-tls://h?ca=/nowhere", &[]).starts_with("zookeeper-tls: /nowhere: No such file"));
+        assert!(reason("zookeeper-tls://h", &[("ZOOKEEPER_CACERT", "/nowhere")]).contains("/nowhere"));
+        assert_eq!(
+            reason("zookeeper-tls://h?ca=/dev/null", &[]),
+            "zookeeper-tls: /dev/null: bad arguments: no valid tls trust anchor in pem"
+        );
+        assert!(reason("zookeeper-tls://h?cert=/x", &[]).contains("set together or not at all"));
+    }
+
+    #[test]
+    fn a_user_comes_from_the_uri_or_the_environment_and_closes_the_nodes_to_others() {
+        let of = |uri: &str, variables: &[_]| {
+            let settings = settings(uri, variables).unwrap();
+            let pair = settings.credentials.map(|known| (known.pair().expose_secret().to_owned(), known.scheme));
+            (pair, settings.acl)
+        };
+        let digest = |pair: &str| Some((pair.to_owned(), Scheme::Digest));
+        assert_eq!(of("zookeeper://h", &[]), (None, NodeAcl::Open));
+        assert_eq!(of("zookeeper://u:p%3Aw%40@h", &[]), (digest("u:p:w@"), NodeAcl::Readable));
+        let variable = [("ZOOKEEPER_AUTH", "e:x:y")];
+        assert_eq!(of("zookeeper://h", &variable), (digest("e:x:y"), NodeAcl::Readable));
+        assert_eq!(of("zookeeper://u:p@h?acl=open", &variable), (digest("u:p"), NodeAcl::Open));
+        assert_eq!(of("zookeeper://u:p@h?acl=private", &[]), (digest("u:p"), NodeAcl::Private));
+        let sasl = Some(("u:p".to_owned(), Scheme::Sasl));
+        assert_eq!(of("zookeeper://u:p@h?auth=sasl", &[]), (sasl, NodeAcl::Readable));
+        let missing = settings("zookeeper://h", &[("ZOOKEEPER_AUTH", "me")]).err();
+        assert_eq!(missing.as_deref(), Some("ZOOKEEPER_AUTH must be user:password"));
+    }
+}

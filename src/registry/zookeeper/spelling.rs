@@ -1,0 +1,248 @@
+//! How ZooKeeper holds a service: the path of its node and the data in it.
+//!
+//! ```text
+//! <path>/<name>/<ip>:<port> = {"Name":"web","IP":"10.0.0.1","PublicPort":8000,"PrivatePort":80,
+//!                              "ContainerID":"3f…","Tags":[],"Attrs":{}}
+//! ```
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Serialize;
+
+use crate::registry::Canonical;
+use crate::service::Service;
+
+use super::json;
+
+/// The data of a node, its fields in the order in which they are written.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    name: &'a str,
+    #[serde(rename = "IP")]
+    ip: &'a str,
+    public_port: u16,
+    private_port: u16,
+    #[serde(rename = "ContainerID")]
+    container_id: &'a str,
+    tags: &'a [String],
+    attrs: &'a BTreeMap<String, String>,
+}
+
+/// The data of a service's node. Without tags it says `[]`, without attributes `{}`.
+pub(super) fn data(service: &Service) -> serde_json::Result<Vec<u8>> {
+    json::marshal(&Body {
+        name: &service.name,
+        ip: &service.address,
+        public_port: service.port,
+        private_port: service.origin.exposed_port,
+        container_id: &service.origin.hostname,
+        tags: &service.tags,
+        attrs: &service.attributes,
+    })
+}
+
+/// The path of a service's node below `base`, which is absolute, and empty for the root.
+pub(super) fn path(base: &str, service: &Service) -> String {
+    format!("{base}/{}/{}", node_name(&service.name), node_name(&service.authority()))
+}
+
+/// How a service's node should be.
+pub(super) fn canonical(base: &str, service: &Service) -> Canonical {
+    // Data that cannot be written is refused when it is; no node looks like that.
+    let data = data(service).unwrap_or_default();
+    Canonical { key: path(base, service), fingerprint: fingerprint(true, &data) }
+}
+
+/// A digest of a node. One that would outlive its session is not as it should be, whatever it holds.
+pub(super) fn fingerprint(ephemeral: bool, data: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (ephemeral, data).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The node that stands above another.
+pub(super) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// A text as the name of one node: what ZooKeeper takes stays as it is, the rest is percent-encoded.
+///
+/// Different texts have different names: a percent sign that could be taken for our own is encoded as
+/// well, and the empty text is `%20`, which nothing else is, since a blank needs no encoding.
+pub(super) fn node_name(text: &str) -> Cow<'_, str> {
+    match text {
+        "" => return Cow::Borrowed("%20"),
+        "." => return Cow::Borrowed("%2E"),
+        ".." => return Cow::Borrowed("%2E%2E"),
+        _ => {}
+    }
+    let must_be_encoded = |at: usize, c: char| match c {
+        '%' => matches!(text.as_bytes().get(at + 1..at + 3), Some([one, two]) if is_hex(*one) && is_hex(*two)),
+        _ => is_illegal(c),
+    };
+    if !text.char_indices().any(|(at, c)| must_be_encoded(at, c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut name = String::with_capacity(text.len() + 8);
+    for (at, c) in text.char_indices() {
+        if must_be_encoded(at, c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a string cannot fail.
+                let _ = write!(name, "%{byte:02X}");
+            }
+        } else {
+            name.push(c);
+        }
+    }
+    Cow::Owned(name)
+}
+
+/// Whether no node's name may hold this character (ZooKeeper's `PathUtils.validatePath`). It looks at
+/// UTF-16 units and refuses surrogates, so everything beyond U+FFFF is among them.
+pub(super) fn is_illegal(c: char) -> bool {
+    matches!(c, '/' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_hexdigit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::container::{ContainerId, Protocol};
+    use crate::service::Origin;
+
+    fn service() -> Service {
+        Service {
+            id: "hostname:redis.0:6379".to_owned(),
+            name: "redis".to_owned(),
+            address: "192.168.1.102".to_owned(),
+            port: 10000,
+            protocol: Protocol::Tcp,
+            tags: vec![],
+            attributes: BTreeMap::new(),
+            ttl: None,
+            check: None,
+            health: crate::container::Health::None,
+            origin: Origin {
+                container: ContainerId::from("0123"),
+                hostname: "3f2a".to_owned(),
+                exposed_port: 6379,
+                created: String::new(),
+            },
+        }
+    }
+
+    fn written(service: &Service) -> String {
+        String::from_utf8(data(service).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_documented_examples_are_written_byte_for_byte() {
+        let mut service = service();
+        assert_eq!(
+            written(&service),
+            r#"{"Name":"redis","IP":"192.168.1.102","PublicPort":10000,"PrivatePort":6379,"ContainerID":"3f2a","Tags":[],"Attrs":{}}"#
+        );
+        assert_eq!(path("/registrator", &service), "/registrator/redis/192.168.1.102:10000");
+        assert_eq!(path("", &service), "/redis/192.168.1.102:10000");
+        service.name = "db".to_owned();
+        service.tags = vec!["master".to_owned(), "backups".to_owned()];
+        service.attributes.insert("region".to_owned(), "us2".to_owned());
+        service.attributes.insert("a".to_owned(), "<b>".to_owned());
+        assert_eq!(
+            written(&service),
+            r#"{"Name":"db","IP":"192.168.1.102","PublicPort":10000,"PrivatePort":6379,"ContainerID":"3f2a","Tags":["master","backups"],"Attrs":{"a":"\u003cb\u003e","region":"us2"}}"#
+        );
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets_in_the_path_and_bare_in_the_data() {
+        let mut service = service();
+        service.address = "2001:db8::1".to_owned();
+        assert_eq!(path("/r", &service), "/r/redis/[2001:db8::1]:10000");
+        assert!(written(&service).contains(r#""IP":"2001:db8::1""#));
+    }
+
+    #[test]
+    fn a_node_that_would_stay_is_not_as_it_should_be() {
+        let canonical = canonical("/r", &service());
+        let data = data(&service()).unwrap();
+        assert_eq!(canonical.fingerprint, fingerprint(true, &data));
+        assert_ne!(canonical.fingerprint, fingerprint(false, &data));
+        assert_ne!(canonical.fingerprint, fingerprint(true, b"{}"));
+    }
+
+    #[test]
+    fn a_legal_name_stays_as_it_is_and_any_other_is_encoded() {
+        for (text, name) in [
+            ("web", "web"),
+            ("we b-1_2.x:y@z", "we b-1_2.x:y@z"),
+            ("...", "..."),
+            ("dienst-ü-服务", "dienst-ü-服务"),
+            ("100%", "100%"),
+            ("5%x", "5%x"),
+            ("", "%20"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("a/b", "a%2Fb"),
+            ("/", "%2F"),
+            ("../..", "..%2F.."),
+            ("a\0b", "a%00b"),
+            ("a\nb", "a%0Ab"),
+            ("\u{85}", "%C2%85"),
+            ("\u{e000}", "%EE%80%80"),
+            ("\u{ffff}", "%EF%BF%BF"),
+            ("😀", "%F0%9F%98%80"),
+            ("%2F", "%252F"),
+            ("%2e", "%252e"),
+            ("%/", "%%2F"),
+        ] {
+            assert_eq!(node_name(text), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_parent_is_what_stands_before_the_last_slash() {
+        for (path, above) in [("/a/b/c", "/a/b"), ("/a", ""), ("", "")] {
+            assert_eq!(parent(path), above);
+        }
+    }
+
+    /// Texts made of what encoding has to do with.
+    fn odd() -> impl Strategy<Value = String> {
+        prop_oneof![
+            proptest::collection::vec(
+                prop::sample::select(vec!["%", "2", "F", "f", "/", ".", "%2F", "\0", "😀", "a", " ", "%20", ""]),
+                0..6
+            )
+            .prop_map(|parts| parts.concat()),
+            "(?s).{0,12}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_becomes_one_legal_name(text in odd()) {
+            let name = node_name(&text);
+            prop_assert!(!matches!(&*name, "" | "." | ".."));
+            prop_assert!(!name.contains(is_illegal), "{name:?}");
+            prop_assert!(!name.contains('/') && name.chars().all(|c| u32::from(c) < 0xfff0), "{name:?}");
+        }
+
+        #[test]
+        fn no_two_texts_share_a_name(texts in proptest::collection::hash_set(odd(), 2..40)) {
+            let names: HashSet<_> = texts.iter().map(|text| node_name(text)).collect();
+            prop_assert_eq!(names.len(), texts.len());
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The check intent: how a container wants its health to be checked (`SERVICE_CHECK_…`).
+
+use std::time::Duration;
+
+use super::duration;
+use super::metadata::{PortMetadata, Setting};
+use super::notes::{Notes, quote};
+
+/// `CHECK_INTERVAL` where none is given.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The statuses that a check can begin with (Consul's agent API, "Register Check").
+const STATUSES: [&str; 3] = ["passing", "warning", "critical"];
+
+/// A check of one service. Which registry can run it is the registry's affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What to do.
+    pub kind: CheckKind,
+    /// How often (`CHECK_INTERVAL`, default 10 s); without meaning for [`CheckKind::Ttl`].
+    pub interval: Duration,
+    /// How long one probe may take (`CHECK_TIMEOUT`); for http, https, tcp and grpc.
+    pub timeout: Option<Duration>,
+    /// The status until the first result (`CHECK_INITIAL_STATUS`): `passing`, `warning` or `critical`.
+    pub initial_status: Option<String>,
+    /// Remove the service when it was critical for so long (`CHECK_DEREGISTER_AFTER`).
+    pub deregister_after: Option<Duration>,
+}
+
+/// The kinds of checks, each named by the metadata key that asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// `CHECK_HTTP`, `CHECK_HTTPS`: a request to the service itself.
+    Http {
+        /// Whether it is https.
+        tls: bool,
+        /// The path, with its leading slash.
+        path: String,
+        /// `CHECK_HTTP_METHOD`, `CHECK_HTTPS_METHOD`; the registry's default (GET) without it.
+        method: Option<String>,
+        /// `CHECK_TLS_SKIP_VERIFY`: accept any certificate.
+        skip_verify: bool,
+    },
+    /// `CHECK_CMD`: the arguments of `check-cmd <12> <exposed port>`.
+    Command(String),
+    /// `CHECK_SCRIPT`: a line for `sh -c`, with `$SERVICE_IP` and `$SERVICE_PORT` already replaced.
+    Script(String),
+    /// `CHECK_TTL`: passing as long as somebody says so in time.
+    Ttl(Duration),
+    /// `CHECK_TCP`: a connection to the service.
+    Tcp,
+    /// `CHECK_GRPC`: gRPC's health protocol.
+    Grpc {
+        /// `CHECK_GRPC_USE_TLS`.
+        tls: bool,
+        /// `CHECK_TLS_SKIP_VERIFY`.
+        skip_verify: bool,
+    },
+}
+
+impl Check {
+    /// The check that is asked for a service at this address and port: the first that is set of http,
+    /// https, cmd, script, ttl, tcp and grpc. What cannot be used is noted and left out.
+    #[must_use]
+    pub fn wanted(metadata: PortMetadata<'_>, address: &str, port: u16, notes: &mut Notes) -> Option<Self> {
+        let mut reader = Reader { metadata, notes };
+        let kind = reader.kind(address, port)?;
+        let probes = matches!(kind, CheckKind::Http { .. } | CheckKind::Tcp | CheckKind::Grpc { .. });
+        let periodic = !matches!(kind, CheckKind::Ttl(_));
+        let interval = if periodic { reader.duration("check_interval", "10s is used") } else { None };
+        let timeout = if probes { reader.duration("check_timeout", "none is set") } else { None };
+        Some(Self {
+            kind,
+            interval: interval.unwrap_or(DEFAULT_INTERVAL),
+            timeout,
+            initial_status: reader.status(),
+            deregister_after: reader.duration("check_deregister_after", "none is set"),
+        })
+    }
+}
+
+/// Reads the settings of one port's check.
+struct Reader<'a, 'n> {
+    metadata: PortMetadata<'a>,
+    notes: &'n mut Notes,
+}
+
+impl Reader<'_, '_> {
+    fn kind(&mut self, address: &str, port: u16) -> Option<CheckKind> {
+        if let Some(path) = self.metadata.value("check_http") {
+            Some(self.http(false, path, "check_http_method"))
+        } else if let Some(path) = self.metadata.value("check_https") {
+            Some(self.http(true, path, "check_https_method"))
+        } else if let Some(command) = self.metadata.value("check_cmd") {
+            Some(CheckKind::Command(command.to_owned()))
+        } else if let Some(script) = self.metadata.value("check_script") {
+            let script = script.replace("$SERVICE_IP", address).replace("$SERVICE_PORT", &port.to_string());
+            Some(CheckKind::Script(script))
+        } else if self.metadata.value("check_ttl").is_some() {
+            self.duration("check_ttl", "there is no check").map(CheckKind::Ttl)
+        } else if self.flag("check_tcp") {
+            Some(CheckKind::Tcp)
+        } else if self.flag("check_grpc") {
+            let tls = self.flag("check_grpc_use_tls");
+            Some(CheckKind::Grpc { tls, skip_verify: tls && self.flag("check_tls_skip_verify") })
+        } else {
+            None
+        }
+    }
+
+    fn http(&mut self, tls: bool, path: &str, method_key: &str) -> CheckKind {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        CheckKind::Http {
+            tls,
+            path: format!("{slash}{path}"),
+            method: self.method(method_key),
+            skip_verify: tls && self.flag("check_tls_skip_verify"),
+        }
+    }
+
+    fn method(&mut self, key: &str) -> Option<String> {
+        let Setting { variable, value, .. } = self.metadata.get(key)?;
+        if value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            return Some(value.to_owned());
+        }
+        self.notes.add(format!("{variable}={} is no HTTP method; GET is used", quote(value)));
+        None
+    }
+
+    fn status(&mut self) -> Option<String> {
+        let Setting { variable, value, .. } = self.metadata.get("check_initial_status")?;
+        if STATUSES.contains(&value) {
+            return Some(value.to_owned());
+        }
+        self.notes.add(format!("{variable}={} is none of passing, warning and critical", quote(value)));
+        None
+    }
+
+    /// A duration longer than nothing.
+    fn duration(&mut self, key: &str, instead: &str) -> Option<Duration> {
+        let Setting { variable, value, .. } = self.metadata.get(key)?;
+        let duration = duration::parse(value).filter(|duration| !duration.is_zero());
+        if duration.is_none() {
+            let value = quote(value);
+            self.notes.add(format!("{variable}={value} is no duration like 10s or 1m30s; {instead}"));
+        }
+        duration
+    }
+
+    /// A boolean in Go's spellings (`strconv.ParseBool`).
+    fn flag(&mut self, key: &str) -> bool {
+        let Some(Setting { variable, value, .. }) = self.metadata.get(key) else { return false };
+        match value {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+            _ => {
+                self.notes.add(format!("{variable}={} is neither true nor false; it is off", quote(value)));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::service::metadata::Metadata;
+
+    /// What lines of environment ask for at 10.0.0.1:8000, exposed as 80, and the notes on it.
+    fn wanted(env: &[&str]) -> (Option<Check>, Vec<String>) {
+        let env: Vec<String> = env.iter().map(|&line| line.to_owned()).collect();
+        let metadata = Metadata::read(&env, &BTreeMap::new());
+        let mut notes = Notes::default();
+        (Check::wanted(metadata.port(80), "10.0.0.1", 8000, &mut notes), notes.into_lines())
+    }
+
+    fn kind(env: &[&str]) -> Option<CheckKind> {
+        let (check, notes) = wanted(env);
+        assert_eq!(notes, [""; 0], "{env:?}");
+        check.map(|check| check.kind)
+    }
+
+    fn http(path: &str) -> CheckKind {
+        CheckKind::Http { tls: false, path: path.to_owned(), method: None, skip_verify: false }
+    }
+
+    fn https(path: &str) -> CheckKind {
+        CheckKind::Http { tls: true, path: path.to_owned(), method: None, skip_verify: false }
+    }
+
+    #[test]
+    fn each_key_asks_for_its_check() {
+        for (env, expected) in [
+            (vec![], None),
+            (vec!["SERVICE_CHECK_INTERVAL=15s"], None),
+            (vec!["SERVICE_CHECK_HTTP=/health"], Some(http("/health"))),
+            (vec!["SERVICE_CHECK_HTTP=health?x=1"], Some(http("/health?x=1"))),
+            (vec!["SERVICE_80_CHECK_HTTP=/health"], Some(http("/health"))),
+            (vec!["SERVICE_81_CHECK_HTTP=/health"], None),
+            (vec!["SERVICE_CHECK_HTTP="], None),
+            (
+                vec!["SERVICE_CHECK_HTTP=/", "SERVICE_CHECK_HTTP_METHOD=HEAD"],
+                Some(CheckKind::Http { tls: false, path: "/".into(), method: Some("HEAD".into()), skip_verify: false }),
+            ),
+            (vec!["SERVICE_CHECK_HTTPS=/"], Some(https("/"))),
+            (
+                vec!["SERVICE_CHECK_HTTPS=/", "SERVICE_CHECK_HTTPS_METHOD=POST", "SERVICE_CHECK_TLS_SKIP_VERIFY=true"],
+                Some(CheckKind::Http { tls: true, path: "/".into(), method: Some("POST".into()), skip_verify: true }),
+            ),
+            (vec!["SERVICE_CHECK_HTTP=/", "SERVICE_CHECK_TLS_SKIP_VERIFY=true"], Some(http("/"))),
+            (vec!["SERVICE_CHECK_CMD=/check.sh $SERVICE_IP"], Some(CheckKind::Command("/check.sh $SERVICE_IP".into()))),
+            (
+                vec!["SERVICE_CHECK_SCRIPT=nc $SERVICE_IP $SERVICE_PORT | grep $SERVICE_PORT"],
+                Some(CheckKind::Script("nc 10.0.0.1 8000 | grep 8000".into())),
+            ),
+            (vec!["SERVICE_CHECK_TTL=30s"], Some(CheckKind::Ttl(Duration::from_secs(30)))),
+            (vec!["SERVICE_CHECK_TCP=true"], Some(CheckKind::Tcp)),
+            (vec!["SERVICE_CHECK_TCP=false"], None),
+            (vec!["SERVICE_CHECK_GRPC=1"], Some(CheckKind::Grpc { tls: false, skip_verify: false })),
+            (
+                vec!["SERVICE_CHECK_GRPC=T", "SERVICE_CHECK_GRPC_USE_TLS=true"],
+                Some(CheckKind::Grpc { tls: true, skip_verify: false }),
+            ),
+            (
+                vec!["SERVICE_CHECK_GRPC=T", "SERVICE_CHECK_GRPC_USE_TLS=1", "SERVICE_CHECK_TLS_SKIP_VERIFY=TRUE"],
+                Some(CheckKind::Grpc { tls: true, skip_verify: true }),
+            ),
+        ] {
+            assert_eq!(kind(&env), expected, "{env:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_check_in_the_documented_order_wins() {
+        let all = [
+            "SERVICE_CHECK_HTTP=/",
+            "SERVICE_CHECK_HTTPS=/",
+            "SERVICE_CHECK_CMD=cmd",
+            "SERVICE_CHECK_SCRIPT=script",
+            "SERVICE_CHECK_TTL=1s",
+            "SERVICE_CHECK_TCP=true",
+            "SERVICE_CHECK_GRPC=true",
+        ];
+        let expected = [
+            http("/"),
+            https("/"),
+            CheckKind::Command("cmd".into()),
+            CheckKind::Script("script".into()),
+            CheckKind::Ttl(Duration::from_secs(1)),
+            CheckKind::Tcp,
+            CheckKind::Grpc { tls: false, skip_verify: false },
+        ];
+        for (first, kind_of_first) in expected.into_iter().enumerate() {
+            let mut env = all[first..].to_vec();
+            env.reverse();
+            assert_eq!(kind(&env), Some(kind_of_first));
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_check_has_defaults() {
+        let (check, notes) = wanted(&["SERVICE_CHECK_TCP=true"]);
+        let expected = Check {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_secs(10),
+            timeout: None,
+            initial_status: None,
+            deregister_after: None,
+        };
+        assert_eq!((check, notes), (Some(expected), vec![]));
+    }
+
+    #[test]
+    fn the_rest_of_a_check_is_taken_from_metadata() {
+        let rest = [
+            "SERVICE_CHECK_INTERVAL=15s",
+            "SERVICE_CHECK_TIMEOUT=500ms",
+            "SERVICE_CHECK_INITIAL_STATUS=passing",
+            "SERVICE_CHECK_DEREGISTER_AFTER=1.5h",
+        ];
+        for (asked, interval, timeout) in [
+            ("SERVICE_CHECK_HTTP=/", 15, true),
+            ("SERVICE_CHECK_HTTPS=/", 15, true),
+            ("SERVICE_CHECK_TCP=true", 15, true),
+            ("SERVICE_CHECK_GRPC=true", 15, true),
+            ("SERVICE_CHECK_CMD=x", 15, false),
+            ("SERVICE_CHECK_SCRIPT=x", 15, false),
+            ("SERVICE_CHECK_TTL=30s", 10, false),
+        ] {
+            let mut env = rest.to_vec();
+            env.push(asked);
+            let (check, notes) = wanted(&env);
+            let check = check.unwrap();
+            assert_eq!(check.interval, Duration::from_secs(interval), "{asked}");
+            assert_eq!(check.timeout, timeout.then_some(Duration::from_millis(500)), "{asked}");
+            assert_eq!(check.initial_status.as_deref(), Some("passing"), "{asked}");
+            assert_eq!(check.deregister_after, Some(Duration::from_secs(5400)), "{asked}");
+            assert_eq!(notes, [""; 0], "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_noted_and_left_out() {
+        let usual = (Duration::from_secs(10), None, None, None);
+        for (line, note) in [
+            (
+                "SERVICE_CHECK_INTERVAL=15",
+                r#"SERVICE_CHECK_INTERVAL="15" is no duration like 10s or 1m30s; 10s is used"#,
+            ),
+            (
+                "SERVICE_80_CHECK_INTERVAL=-1s",
+                r#"SERVICE_80_CHECK_INTERVAL="-1s" is no duration like 10s or 1m30s; 10s is used"#,
+            ),
+            (
+                "SERVICE_CHECK_INTERVAL=0s",
+                r#"SERVICE_CHECK_INTERVAL="0s" is no duration like 10s or 1m30s; 10s is used"#,
+            ),
+            (
+                "SERVICE_CHECK_TIMEOUT=soon",
+                r#"SERVICE_CHECK_TIMEOUT="soon" is no duration like 10s or 1m30s; none is set"#,
+            ),
+            (
+                "SERVICE_CHECK_DEREGISTER_AFTER=1d",
+                r#"SERVICE_CHECK_DEREGISTER_AFTER="1d" is no duration like 10s or 1m30s; none is set"#,
+            ),
+            (
+                "SERVICE_CHECK_INITIAL_STATUS=fine\nno",
+                r#"SERVICE_CHECK_INITIAL_STATUS="fine\nno" is none of passing, warning and critical"#,
+            ),
+            ("SERVICE_CHECK_HTTP_METHOD=GET /", r#"SERVICE_CHECK_HTTP_METHOD="GET /" is no HTTP method; GET is used"#),
+        ] {
+            let (check, notes) = wanted(&["SERVICE_CHECK_HTTP=/", line]);
+            let check = check.unwrap();
+            assert_eq!(check.kind, http("/"), "{line}");
+            let rest = (check.interval, check.timeout, check.initial_status, check.deregister_after);
+            assert_eq!(rest, usual, "{line}");
+            assert_eq!(notes, [note]);
+        }
+    }
+
+    #[test]
+    fn a_bad_ttl_is_no_check_and_is_noted() {
+        let (check, notes) = wanted(&["SERVICE_CHECK_TTL=30", "SERVICE_CHECK_TCP=true"]);
+        assert_eq!(check, None);
+        assert_eq!(notes, [r#"SERVICE_CHECK_TTL="30" is no duration like 10s or 1m30s; there is no check"#]);
+    }
+
+    #[test]
+    fn a_switch_takes_gos_spellings_and_nothing_else() {
+        for on in ["1", "t", "T", "true", "TRUE", "True"] {
+            assert_eq!(kind(&[&format!("SERVICE_CHECK_TCP={on}")]), Some(CheckKind::Tcp));
+        }
+        for off in ["0", "f", "F", "false", "FALSE", "False", ""] {
+            assert_eq!(kind(&[&format!("SERVICE_CHECK_TCP={off}")]), None);
+        }
+        let (check, notes) = wanted(&["SERVICE_CHECK_TCP=yes"]);
+        assert_eq!(check, None);
+        assert_eq!(notes, [r#"SERVICE_CHECK_TCP="yes" is neither true nor false; it is off"#]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_the_notes_stay_short_single_lines(
+            settings in prop::collection::vec((0_usize..14, "(?s).{0,200}"), 0..6)
+        ) {
+            const KEYS: [&str; 14] = [
+                "HTTP", "HTTPS", "CMD", "SCRIPT", "TTL", "TCP", "GRPC", "INTERVAL", "TIMEOUT", "INITIAL_STATUS",
+                "DEREGISTER_AFTER", "HTTP_METHOD", "TLS_SKIP_VERIFY", "GRPC_USE_TLS",
+            ];
+            let env: Vec<String> =
+                settings.iter().map(|(key, value)| format!("SERVICE_CHECK_{}={value}", KEYS[*key])).collect();
+            let (_, notes) = wanted(&env.iter().map(String::as_str).collect::<Vec<_>>());
+            for note in notes {
+                prop_assert!(!note.contains(char::is_control) && note.len() < 1000, "{note:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `Service`: what a container offers, as every registry is told it.
+//!
+//! Pure: [`describe`] turns a [`crate::container::Container`] and a policy into services and
+//! reasons; nothing here reads a file, a clock or a socket. A `Service` is all that
+//! [`crate::bridge`] and [`crate::registry`] exchange.
+
+pub mod address;
+pub mod check;
+pub mod describe;
+pub mod duration;
+pub mod metadata;
+pub mod notes;
+pub mod ports;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub use check::{Check, CheckKind};
+
+use crate::container::{ContainerId, Health, Protocol};
+
+/// One port of one container, as other programs find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// `<hostname>:<container name>:<exposed port>[:udp|:sctp]`, or `SERVICE_ID`.
+    pub id: String,
+    /// `SERVICE_NAME` or the base of the image, with the port where there are several.
+    pub name: String,
+    /// Where it is reached: an address, or whatever `SERVICE_IP` or `-ip` say.
+    pub address: String,
+    /// The port to reach it at; never 0.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// `SERVICE_TAGS`, then `-tags`, then `udp` or `sctp`.
+    pub tags: Vec<String>,
+    /// Every other `SERVICE_` key, lower case.
+    pub attributes: BTreeMap<String, String>,
+    /// How long its entry may live without a refresh (`-ttl`).
+    pub ttl: Option<Duration>,
+    /// How its health is to be checked.
+    pub check: Option<Check>,
+    /// What Docker's HEALTHCHECK says of its container; only registries that tell health use it.
+    pub health: Health,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Service {
+    /// What it stands for, whatever it is called.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        let Origin { container, exposed_port, .. } = &self.origin;
+        Source { container: container.clone(), port: *exposed_port, protocol: self.protocol }
+    }
+
+    /// `address:port`, an IPv6 address in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        authority(&self.address, self.port)
+    }
+}
+
+/// `address:port`, an IPv6 address in brackets.
+#[must_use]
+pub fn authority(address: &str, port: u16) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        _ => format!("{address}:{port}"),
+    }
+}
+
+/// One port of one container: what a service stands for, and the only thing of it that never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// The container.
+    pub container: ContainerId,
+    /// The port inside the container.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// What a service was described from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The container.
+    pub container: ContainerId,
+    /// When that was created: RFC 3339. Of two that claim one place, the older has it.
+    pub created: String,
+    /// The host name inside the container.
+    pub hostname: String,
+    /// The port inside the container.
+    pub exposed_port: u16,
+}

@@ -1,0 +1,28 @@
+//! What tests and benches stand on: real servers on private ports, containers from scratch images,
+//! and doubles that break on command.
+
+// A test that cannot be set up has failed: saying so at once is the point.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// A program's log belongs into the output of the test that failed.
+#![allow(clippy::print_stderr)]
+
+pub mod agent;
+pub mod certificates;
+pub mod consul;
+pub mod dns_load;
+pub mod docker;
+pub mod endless;
+pub mod engine;
+pub mod etcd;
+pub mod guard;
+pub mod http;
+pub mod island;
+pub mod net;
+pub mod podman;
+pub mod private_engine;
+pub mod program;
+pub mod proxy;
+pub mod servers;
+pub mod tls_front;
+pub mod wait;
+pub mod zookeeper;

@@ -1,0 +1,268 @@
+//! Programs that people use with Consul work with the embedded registry as they are: Consul's own
+//! command line, Debian's Prometheus, a Python client.
+
+// A test that cannot be set up has failed: saying so at once is the point.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use registrator::config::RegistryConfig;
+use registrator::container::{Health, Protocol};
+use registrator::registry::Registry;
+use registrator::registry::embedded::Embedded;
+use registrator::service::{Origin, Service};
+use serde_json::Value;
+use testkit::http::{Request, send};
+use testkit::net::Place;
+use testkit::servers::binary;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a client may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn embedded() -> Embedded {
+    let config = RegistryConfig {
+        uri: "embedded://127.0.0.1:0?dns=off&node=n1&address=127.0.0.1".to_owned(),
+        owner: "owner".to_owned(),
+        record_owner: true,
+        ttl: None,
+        ttl_refresh: None,
+        environment: Arc::default(),
+    };
+    Embedded::start(&config).unwrap()
+}
+
+async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
+    let service = Service {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        address: "127.0.0.1".to_owned(),
+        port,
+        protocol: Protocol::Tcp,
+        tags: vec!["blue".to_owned()],
+        attributes: [("team".to_owned(), "a".to_owned())].into(),
+        ttl: None,
+        check: None,
+        health: Health::None,
+        origin: Origin {
+            container: "0123456789abcdef".into(),
+            created: String::new(),
+            hostname: "inside".to_owned(),
+            exposed_port: 80,
+        },
+    };
+    assert_eq!(registry.register(&[Arc::new(service)]).await, [Ok(())]);
+}
+
+/// What a program prints; it must succeed.
+async fn output(program: &str, arguments: &[&str]) -> String {
+    let running = Command::new(binary(program)).args(arguments).kill_on_drop(true).output();
+    let output = timeout(DEADLINE, running).await.expect("it ends").unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {out}{err}");
+    out.into_owned()
+}
+
+#[tokio::test]
+async fn consuls_own_command_line_lists_what_runs() {
+    let registry = embedded();
+    register(&registry, "web:80", "web", 8000).await;
+    register(&registry, "db:1", "db", 8001).await;
+    let address = format!("-http-addr={}", registry.http_address().unwrap());
+    let consul = async |arguments: &[&str]| output("consul", &[arguments, &[&address]].concat()).await;
+    assert_eq!(consul(&["catalog", "services"]).await, "db\nweb\n");
+    let tags = consul(&["catalog", "services", "-tags"]).await;
+    assert_eq!(tags.split_whitespace().collect::<Vec<_>>(), ["db", "blue", "web", "blue"]);
+    assert!(consul(&["catalog", "nodes"]).await.contains("n1"));
+    assert!(consul(&["catalog", "nodes", "-service=web", "-detailed"]).await.contains("127.0.0.1"));
+    assert_eq!(consul(&["catalog", "datacenters"]).await, "dc1\n");
+    assert!(consul(&["members"]).await.contains("alive"));
+    let watched = consul(&["watch", "-type=service", "-service=web"]).await;
+    let watched: Value = serde_json::from_str(&watched).unwrap();
+    assert_eq!(watched[0]["Service"]["Port"], 8000);
+}
+
+#[tokio::test]
+async fn consul_watch_hears_of_every_change() {
+    let registry = embedded();
+    register(&registry, "web:80", "web", 8000).await;
+    let mut watch = Command::new(binary("consul"))
+        .args(["watch", "-type=service", "-service=web", "-passingonly=true"])
+        .arg(format!("-http-addr={}", registry.http_address().unwrap()))
+        .args(["sh", "-c", "cat; echo"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut heard = async |wanted: usize| {
+        timeout(DEADLINE, async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it goes on");
+                if serde_json::from_str::<Value>(&line).is_ok_and(|it| it.as_array().map(Vec::len) == Some(wanted)) {
+                    return;
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("it does not hear of {wanted} instances"));
+    };
+    heard(1).await;
+    register(&registry, "web2:80", "web", 8001).await;
+    heard(2).await;
+    let entries = registry.entries().await.unwrap();
+    registry.deregister(&entries).await;
+    heard(0).await;
+}
+
+#[tokio::test]
+async fn a_python_client_reads_and_waits() {
+    const PROGRAM: &str = r#"
+import sys, consul
+c = consul.Consul(host="127.0.0.1", port=int(sys.argv[1]))
+index, services = c.catalog.services()
+assert services == {"web": ["blue"]}, services
+index, nodes = c.health.service("web", passing=True, tag="blue")
+assert nodes[0]["Service"]["Port"] == 8000, nodes
+assert c.catalog.nodes()[1][0]["Node"] == "n1"
+assert c.catalog.service("web")[1][0]["ServiceMeta"] == {"team": "a"}
+assert c.catalog.datacenters() == ["dc1"]
+assert c.status.leader() == "127.0.0.1:8300"
+assert list(c.agent.services()) == ["web:80"]
+assert c.agent.checks() == {}
+assert c.agent.members()[0]["Name"] == "n1"
+assert c.agent.self()["Config"]["Datacenter"] == "dc1"
+assert c.health.node("n1")[1][0]["CheckID"] == "serfHealth"
+assert c.health.state("passing")[1][0]["Status"] == "passing"
+print("waiting", flush=True)
+later, nodes = c.health.service("web", index=index, wait="50s")
+assert int(later) > int(index) and len(nodes) == 2, nodes
+try:
+    c.agent.service.register("x")
+except consul.ConsulException as error:
+    assert "read-only" in str(error), error
+else:
+    sys.exit("a write was taken")
+print("well")
+"#;
+    let registry = embedded();
+    register(&registry, "web:80", "web", 8000).await;
+    let mut python = Command::new(binary("python-client"))
+        .args(["-c", PROGRAM, &registry.http_address().unwrap().port().to_string()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(python.stdout.take().unwrap()).lines();
+    let said = timeout(DEADLINE, lines.next_line()).await.expect("it goes on").unwrap();
+    assert_eq!(said.as_deref(), Some("waiting"));
+    sleep(Duration::from_millis(300)).await;
+    register(&registry, "web2:80", "web", 8001).await;
+    let said = timeout(DEADLINE, lines.next_line()).await.expect("it ends").unwrap();
+    assert_eq!(said.as_deref(), Some("well"));
+}
+
+/// A Prometheus on a port of its own, gone when dropped.
+struct Prometheus {
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+    _child: tokio::process::Child,
+}
+
+impl Prometheus {
+    /// Starts the program of this name with one job, `sd`, that discovers its targets so.
+    fn start(program: &str, discovery: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        let job = "scrape_configs:\n- job_name: sd\n  scrape_interval: 1h\n  scrape_timeout: 1s\n";
+        std::fs::write(&config, format!("{job}{discovery}")).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new(binary(program))
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { address, _folder: folder, _child: child }
+    }
+
+    /// The discovered labels of the targets, by address, as soon as these addresses are what it knows.
+    async fn until(&self, wanted: &[&str]) -> BTreeMap<String, Value> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let known = targets(self.address).await;
+            if known.keys().map(String::as_str).eq(wanted.iter().copied()) {
+                return known;
+            }
+            assert!(Instant::now() < deadline, "{known:#?}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The discovered labels of every target that Prometheus knows, by address.
+async fn targets(prometheus: SocketAddr) -> BTreeMap<String, Value> {
+    let path = "/api/v1/targets?state=active".to_owned();
+    let request = Request { method: "GET".to_owned(), path, ..Request::default() };
+    let Ok(reply) = send(&Place::Tcp(prometheus), &request).await else { return BTreeMap::new() };
+    let told: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let active = told["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
+    let labels = active.into_iter().map(|target| target["discoveredLabels"].clone());
+    labels.map(|labels| (labels["__address__"].as_str().unwrap_or_default().to_owned(), labels)).collect()
+}
+
+/// Registers, deregisters, and sees that Prometheus follows; returns the first target's labels.
+async fn follows(registry: &Embedded, prometheus: &Prometheus) -> Value {
+    register(registry, "web:80", "web", 1).await;
+    let labels = prometheus.until(&["127.0.0.1:1"]).await["127.0.0.1:1"].clone();
+    register(registry, "db:1", "db", 2).await;
+    prometheus.until(&["127.0.0.1:1", "127.0.0.1:2"]).await;
+    let web: Vec<_> = registry.entries().await.unwrap().into_iter().filter(|entry| entry.key == "web:80").collect();
+    registry.deregister(&web).await;
+    prometheus.until(&["127.0.0.1:2"]).await;
+    labels
+}
+
+#[tokio::test]
+async fn prometheus_discovers_as_from_consul() {
+    let registry = embedded();
+    let server = registry.http_address().unwrap();
+    let discovery = format!("  consul_sd_configs:\n  - server: {server}\n    refresh_interval: 1s\n");
+    let labels = follows(&registry, &Prometheus::start("prometheus-consul", &discovery)).await;
+    for (label, value) in [
+        ("__meta_consul_service", "web"),
+        ("__meta_consul_service_id", "web:80"),
+        ("__meta_consul_tags", ",blue,"),
+        ("__meta_consul_service_metadata_team", "a"),
+        ("__meta_consul_node", "n1"),
+        ("__meta_consul_dc", "dc1"),
+    ] {
+        assert_eq!(labels[label], value, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn prometheus_discovers_over_http() {
+    let registry = embedded();
+    let server = registry.http_address().unwrap();
+    let url = format!("http://{server}/sd/prometheus");
+    let discovery = format!("  http_sd_configs:\n  - url: {url}\n    refresh_interval: 1s\n");
+    let labels = follows(&registry, &Prometheus::start("prometheus", &discovery)).await;
+    for (label, value) in [
+        ("__meta_registrator_service", "web"),
+        ("__meta_registrator_tags", ",blue,"),
+        ("__meta_registrator_attribute_team", "a"),
+        ("__meta_registrator_health", "passing"),
+    ] {
+        assert_eq!(labels[label], value, "{label}");
+    }
+}

@@ -1,0 +1,133 @@
+//! No secret is printed: whatever kind it is, wherever it was given, whatever goes wrong with it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use registrator::cli;
+use support::{SOON, id, ids, set};
+use testkit::consul::{Consul, Options};
+use testkit::docker::{Spec, unique};
+use testkit::program::Program;
+use testkit::proxy::{HttpRecorder, Mode};
+use testkit::wait::becomes;
+use testkit::zookeeper::ZooKeeper;
+
+type Variables<'a> = Vec<(&'a str, &'a str)>;
+
+/// Part of every secret in here.
+const SECRET: &str = "hunter2";
+
+/// Starts the program at its most talkative.
+fn talkative(format: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Program {
+    let binary = Path::new(env!("CARGO_BIN_EXE_registrator"));
+    let options = ["-log-level", "debug", "-log-format", format, "-hostname", support::HOST, "-ip", support::IP];
+    let usual = [("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")];
+    Program::start(
+        binary,
+        options.into_iter().chain(arguments.iter().copied()),
+        usual.into_iter().chain(environment.iter().copied()),
+    )
+}
+
+fn assert_silent(program: &Program) {
+    let log = program.log();
+    assert!(!log.is_empty(), "nothing was logged at all");
+    for line in log {
+        assert!(!line.contains(SECRET), "a secret in the log: {line}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_that_are_used_are_in_no_line_of_the_log_however_much_of_it_there_is() {
+    let consul = Consul::with(Options { acl: true, ..Options::default() }).await;
+    let recorder = HttpRecorder::start(consul.address()).await;
+    let zookeeper = ZooKeeper::start().await;
+    let rules = r#"service_prefix "" { policy = "write" } node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }"#;
+    let token = consul.token(rules).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, &token).unwrap();
+    let name = unique("secret");
+    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=15s").start();
+    let uri = format!("consul://me:{SECRET}@{}", recorder.address());
+    let other = format!("zookeeper://user:{SECRET}@{}/base", zookeeper.address());
+    for format in ["text", "json"] {
+        let environment = [("CONSUL_HTTP_TOKEN_FILE", file.to_str().unwrap()), ("CONSUL_HTTP_AUTH", SECRET)];
+        let program = talkative(format, &["-resync", "1", &uri, &other], &environment);
+        program.wait_for("Syncing services").await;
+        becomes(set([id(&container, "80")]), SOON, || ids(&consul, &name)).await;
+        // Another token, which the agent does not know, and a server that repeats what it was sent.
+        std::fs::write(&file, format!("{SECRET}-00000000-0000-4000-8000-000000000000")).unwrap();
+        recorder.set(Mode::Answer(403, format!("{SECRET}: ACL not found: {SECRET}-00000000")));
+        program.wait_for("ACL not found").await;
+        recorder.set(Mode::Hang);
+        std::fs::remove_file(&file).unwrap();
+        recorder.set(Mode::Pass);
+        program.wait_for("token file").await;
+        std::fs::write(&file, &token).unwrap();
+        let line = program.log().join("\n");
+        assert!(!line.contains(&token), "the token in the log: {line}");
+        assert_silent(&program);
+    }
+}
+
+#[tokio::test]
+async fn secrets_that_keep_us_from_starting_are_not_repeated() {
+    let nobody = "127.0.0.1:1";
+    let uris = [
+        format!("consul://me:{SECRET}@{nobody}"),
+        format!("consul-tls://me:{SECRET}@{nobody}"),
+        format!("consul://me:a/{SECRET}@{nobody}"),
+        format!("consul://me:{SECRET}@[::1"),
+        format!("consul:me:{SECRET}@{nobody}"),
+        format!("consul://{nobody}?token={SECRET}"),
+        format!("consul-unix://me:{SECRET}@/nonexistent"),
+        format!("zookeeper://me:{SECRET}@{nobody}/base"),
+        format!("zookeeper://me:a/{SECRET}@{nobody}"),
+        format!("zookeeper://{nobody}?auth=digest:me:{SECRET}"),
+        format!("zookeeper-tls://me:{SECRET}@{nobody}?ca=/nonexistent"),
+        format!("embedded://me:{SECRET}@{nobody}"),
+        format!("etcd://me:{SECRET}@{nobody}"),
+        format!("consulkv://me:{SECRET}@{nobody}/base?token={SECRET}"),
+        format!("nosuch://me:{SECRET}@{nobody}?password={SECRET}"),
+        format!("me:{SECRET}@{nobody}"),
+    ];
+    let engine = format!("tcp://me:{SECRET}@{nobody}");
+    let mut runs: Vec<(Vec<&str>, Variables<'_>)> = uris.iter().map(|uri| (vec![uri.as_str()], vec![])).collect();
+    let uri = uris[0].as_str();
+    runs.push((vec![uri], vec![("DOCKER_HOST", &engine)]));
+    runs.push((vec![], vec![("REGISTRATOR_URI", uri)]));
+    runs.push((vec![uri, "-nosuch"], vec![]));
+    runs.push((vec!["-ttl=5", uri], vec![]));
+    for variable in ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "ZOOKEEPER_AUTH", "CONSUL_HTTP_SSL"] {
+        runs.push((vec!["consul://127.0.0.1:1"], vec![(variable, "hunter2\n:hunter2")]));
+        runs.push((vec!["zookeeper://127.0.0.1:1"], vec![(variable, "hunter2")]));
+    }
+    let formats = ["text", "json"].into_iter().cycle();
+    for ((arguments, environment), format) in runs.iter().zip(formats) {
+        let mut program = talkative(format, arguments, environment);
+        let status = program.ended(SOON).await;
+        assert!(!status.success(), "{arguments:?} {environment:?} ran");
+        becomes(true, SOON, async || !program.log().is_empty()).await;
+        assert_silent(&program);
+    }
+}
+
+#[test]
+fn settings_that_are_printed_for_debugging_show_no_secret() {
+    let variables = [
+        ("CONSUL_HTTP_TOKEN", SECRET),
+        ("ZOOKEEPER_AUTH", "me:hunter2"),
+        ("REGISTRATOR_URI", "consul://me:hunter2@127.0.0.1:1"),
+        ("DOCKER_HOST", "tcp://me:hunter2@127.0.0.1:1"),
+    ];
+    let environment = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let config = cli::parse([], &Arc::new(environment), "machine").unwrap();
+    assert_eq!(config.registries.len(), 1);
+    let shown = format!("{config:?} {config:#?}");
+    assert!(!shown.contains(SECRET), "{shown}");
+}

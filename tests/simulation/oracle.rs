@@ -1,0 +1,164 @@
+//! The oracle: what a registry should hold, worked out from containers in the plainest way.
+//!
+//! Written from the documentation and not from the program: nothing here uses it.
+
+use std::collections::BTreeMap;
+
+use crate::container::{Container, Network, Port, State};
+use crate::store::{Content, Shape};
+
+/// What a host's settings say of its services.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) hostname: String,
+    /// `-ip`.
+    pub(crate) ip: Option<String>,
+    /// `-internal`.
+    pub(crate) internal: bool,
+    /// `-deregister`.
+    pub(crate) deregister: &'static str,
+    /// `-tags`.
+    pub(crate) tags: Vec<&'static str>,
+    /// `-ttl`, in seconds.
+    pub(crate) ttl: Option<u64>,
+}
+
+/// Containers by id.
+pub(crate) type Containers = BTreeMap<String, Container>;
+
+/// A service that a container offers, or offered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Offer {
+    pub(crate) content: Content,
+    /// Its container ended, and its entry stays as it is (`-deregister on-success`, `never`).
+    pub(crate) kept: bool,
+    /// It is there and not to be used: its container is paused, or ended.
+    pub(crate) marked: bool,
+    pub(crate) container: String,
+    rank: (bool, u64, String, Port),
+}
+
+/// What stands, or stays, at each key.
+pub(crate) type Wanted = BTreeMap<String, Offer>;
+
+/// What all these containers offer, by key: of two that claim one, what runs, then the older, then the lower port.
+pub(crate) fn wanted(containers: &Containers, rules: &Rules, host_address: &str, shape: Shape) -> Wanted {
+    let mut wanted = Wanted::new();
+    for container in containers.values() {
+        for offer in offers(container, containers, rules, host_address) {
+            let key = shape.key(&offer.content);
+            match wanted.get(&key) {
+                Some(other) if other.rank < offer.rank => {}
+                _ => drop(wanted.insert(key, offer)),
+            }
+        }
+    }
+    wanted
+}
+
+fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: &str) -> Vec<Offer> {
+    let made = &container.made;
+    let kept = match container.state {
+        State::Running { .. } => false,
+        _ if keeps(container, rules) => true,
+        _ => return Vec::new(),
+    };
+    let own_network = matches!(made.network, Network::Bridge);
+    let reachable = |published: bool| !own_network || rules.internal || published;
+    let ports: Vec<Port> = made.ports.iter().filter(|(_, it)| reachable(*it)).map(|(port, _)| *port).collect();
+    if made.ignored || made.network == Network::None {
+        return Vec::new();
+    }
+    let host = rules.ip.as_deref().unwrap_or(host_address);
+    let mut offers = Vec::new();
+    for port in &ports {
+        let (number, udp) = *port;
+        let place = match end_of(container, all) {
+            _ if kept => Some((String::new(), 0)),
+            Some(End::Own) if rules.internal => own_address(container).map(|own| (own, number)),
+            Some(End::Own) => container.published.get(port).map(|public| (host.to_owned(), *public)),
+            Some(End::Other(other)) => own_address(other).map(|own| (own, number)),
+            Some(End::Host) => Some((host.to_owned(), number)),
+            None => None,
+        };
+        let Some((address, at)) = place else { continue };
+        let name = made.service_name.filter(|_| !made.nonsense).unwrap_or(made.image);
+        let suffix = if udp { ":udp" } else { "" };
+        let default_id = format!("{}:{}:{number}{suffix}", rules.hostname, container.name);
+        let mut tags: Vec<String> = made.tags.iter().chain(&rules.tags).map(|tag| (*tag).to_owned()).collect();
+        if udp {
+            tags.push("udp".to_owned());
+        }
+        let health = match container.state {
+            State::Running { health, .. } => health.unwrap_or_default(),
+            _ => "",
+        };
+        offers.push(Offer {
+            content: Content {
+                id: made.service_id.map_or(default_id, str::to_owned),
+                name: if ports.len() > 1 { format!("{name}-{number}") } else { name.to_owned() },
+                address,
+                port: at,
+                tags,
+                health: health.to_owned(),
+                ttl: rules.ttl,
+            },
+            kept,
+            marked: kept || matches!(container.state, State::Running { paused: true, .. }),
+            container: container.id.clone(),
+            rank: (kept, container.age, container.id.clone(), *port),
+        });
+    }
+    offers
+}
+
+/// Neither success nor a death by signal.
+fn failed(code: i64) -> bool {
+    code != 0 && code < 128
+}
+
+/// Whose network a container uses in the end.
+enum End<'a> {
+    Own,
+    Other(&'a Container),
+    Host,
+}
+
+fn end_of<'a>(container: &'a Container, all: &'a Containers) -> Option<End<'a>> {
+    let mut at = container;
+    for step in 0..10 {
+        match &at.made.network {
+            Network::Bridge if step == 0 => return Some(End::Own),
+            Network::Bridge => return Some(End::Other(at)),
+            Network::Host => return Some(End::Host),
+            Network::None => return None,
+            Network::Shared(other) => at = all.get(other).filter(|other| other.state.runs())?,
+        }
+    }
+    None
+}
+
+fn own_address(container: &Container) -> Option<String> {
+    container.networks.get("bridge").or_else(|| container.networks.values().next()).map(ToString::to_string)
+}
+
+/// Whether an ID is one that this host makes.
+pub(crate) fn made_here(id: &str, hostname: &str) -> bool {
+    let parts: Vec<&str> = id.split(':').collect();
+    match parts[..] {
+        [host, name, port] | [host, name, port, "udp"] => {
+            host == hostname && !name.is_empty() && port.parse::<u16>().is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// Whether the entries of this container stay as they are.
+pub(crate) fn keeps(container: &Container, rules: &Rules) -> bool {
+    match container.state {
+        State::Exited(code) | State::Restarting(code) => {
+            rules.deregister == "never" || rules.deregister == "on-success" && failed(code)
+        }
+        _ => false,
+    }
+}

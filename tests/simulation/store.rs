@@ -1,0 +1,566 @@
+//! A simulated registry: what it holds, how it fails, and what every write to it must be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registrator::registry::{Canonical, Entry, Mark, Marked, Registry, RegistryError};
+use registrator::service::Service;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use crate::history::Kind;
+use crate::world::{Change, Shared, World, lock};
+
+/// How long a request may take before the registry's own client gives it up.
+const OWN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long after a failure the program must still reckon with a write that arrives.
+const SECOND_LOOK: Duration = Duration::from_secs(29);
+/// How often a registry that can tell says that something changed, at most.
+const PACE: Duration = Duration::from_millis(200);
+
+/// What a registry holds of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Content {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) tags: Vec<String>,
+    pub(crate) health: String,
+    pub(crate) ttl: Option<u64>,
+}
+
+impl Content {
+    fn of(service: &Service) -> Self {
+        Self {
+            id: service.id.clone(),
+            name: service.name.clone(),
+            address: service.address.clone(),
+            port: service.port,
+            tags: service.tags.clone(),
+            health: match service.health {
+                registrator::container::Health::None => "",
+                registrator::container::Health::Starting => "starting",
+                registrator::container::Health::Healthy => "healthy",
+                registrator::container::Health::Unhealthy => "unhealthy",
+            }
+            .to_owned(),
+            ttl: service.ttl.map(|ttl| ttl.as_secs()),
+        }
+    }
+
+    /// Where it says the service is.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.address, self.port)
+    }
+
+    fn fingerprint(&self, owner: Option<&str>) -> u64 {
+        let mut digest = DefaultHasher::new();
+        (owner, self).hash(&mut digest);
+        digest.finish()
+    }
+}
+
+/// How a registry calls its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// By the service's ID, as Consul does.
+    ById,
+    /// By name and place, as ZooKeeper does.
+    ByPlace,
+}
+
+impl Shape {
+    pub(crate) fn key(self, content: &Content) -> String {
+        match self {
+            Self::ById => content.id.clone(),
+            Self::ByPlace => format!("{}/{}:{}", content.name, content.address, content.port),
+        }
+    }
+}
+
+/// An entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) owner: Option<String>,
+    pub(crate) content: Content,
+    pub(crate) marked: Marked,
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Held {
+    fn entry(&self, key: &str) -> Entry {
+        Entry {
+            key: key.to_owned(),
+            service_id: self.content.id.clone(),
+            owner: self.owner.clone(),
+            fingerprint: self.content.fingerprint(self.owner.as_deref()),
+            marked: self.marked,
+        }
+    }
+}
+
+/// How a registry fails.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// Nobody answers.
+    pub(crate) away: bool,
+    /// It takes requests and answers none, until it thaws.
+    pub(crate) frozen: bool,
+    /// How many of a hundred requests fail, without effect.
+    pub(crate) failing: u8,
+    /// How many of a hundred writes are done, and reported as failed.
+    pub(crate) mute: u8,
+    /// How many of a hundred writes are reported as failed, and done later.
+    pub(crate) late: u8,
+    /// It refuses services whose ID contains this.
+    pub(crate) refuses: Option<&'static str>,
+    /// The longest that an answer takes, in milliseconds.
+    pub(crate) slow: u64,
+}
+
+/// A registry.
+pub(crate) struct Store {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    /// Whether it tells that another hand changed it.
+    pub(crate) tells: bool,
+    /// `policy=upsert-only`.
+    pub(crate) upsert_only: bool,
+    /// Whether it has health, so that entries can be marked as not to be used.
+    pub(crate) marks: bool,
+    pub(crate) entries: BTreeMap<String, Held>,
+    /// What others put there, as long as it must be just so.
+    pub(crate) planted: BTreeMap<String, Held>,
+    pub(crate) faults: Faults,
+    /// Since when it has no faults.
+    pub(crate) well_since: Option<Instant>,
+    /// Whether something changed that only a resync can find out.
+    pub(crate) unsure: bool,
+    /// How often it was changed, and by which client last.
+    changes: BTreeMap<Client, u64>,
+    total_changes: u64,
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) thaw: Arc<Notify>,
+}
+
+/// A host, and which life of its process.
+pub(crate) type Client = (usize, u64);
+
+impl Store {
+    pub(crate) fn new(name: String, kind: &Kind) -> Self {
+        let &Kind { shape, tells, upsert_only, marks } = kind;
+        Self {
+            name,
+            shape,
+            tells,
+            upsert_only,
+            marks,
+            entries: BTreeMap::new(),
+            planted: BTreeMap::new(),
+            faults: Faults::default(),
+            well_since: Some(Instant::now()),
+            unsure: false,
+            changes: BTreeMap::new(),
+            total_changes: 0,
+            bell: Arc::default(),
+            thaw: Arc::default(),
+        }
+    }
+
+    /// From now on it fails like this.
+    pub(crate) fn fail(&mut self, faults: Faults) {
+        let well = faults == Faults::default();
+        self.well_since = well.then(|| self.well_since.unwrap_or_else(Instant::now));
+        self.faults = faults;
+        self.thaw.notify_waiters();
+        self.bell.notify_waiters();
+    }
+
+    /// Another hand changed it.
+    pub(crate) fn touched(&mut self) {
+        self.total_changes += 1;
+        self.unsure |= !self.tells;
+        self.bell.notify_waiters();
+    }
+
+    /// A request changed it.
+    fn touched_by(&mut self, client: Client, sender: Sender) {
+        self.total_changes += 1;
+        match sender {
+            Sender::Waits => *self.changes.entry(client).or_default() += 1,
+            Sender::GaveUp => {}
+            Sender::Forgot => self.unsure |= !self.tells,
+        }
+        self.bell.notify_waiters();
+    }
+
+    /// How often it was changed by other hands than this.
+    fn changes_of_others(&self, client: Client) -> u64 {
+        self.total_changes - self.changes.get(&client).copied().unwrap_or_default()
+    }
+}
+
+impl PartialEq for Faults {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |it: &Self| (it.away, it.frozen, it.failing, it.mute, it.late, it.refuses, it.slow);
+        parts(self) == parts(other)
+    }
+}
+
+/// What became of who sent a request, when it is done at last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Waits,
+    /// It was told of a failure, so short ago that it must still be looking.
+    GaveUp,
+    /// It is dead, or has no reason to look again.
+    Forgot,
+}
+
+/// A registry as one life of one process sees it.
+pub(crate) struct Link {
+    world: Shared,
+    store: usize,
+    client: Client,
+    owner: String,
+    ttl_refresh: Option<Duration>,
+    seen: std::sync::atomic::AtomicU64,
+}
+
+/// What becomes of a request.
+enum Fate {
+    /// It is done after the first pause and answered after the second.
+    Done(Duration, Duration),
+    /// It is done and reported as failed.
+    Mute(Duration, Duration),
+    /// It is reported as failed, and done so much later.
+    Late(Duration, Duration),
+    Fails(Duration),
+    /// Nothing happens before the thaw.
+    Frozen,
+}
+
+fn unreachable(why: &str) -> RegistryError {
+    RegistryError::Unreachable(format!("simulated: {why}"))
+}
+
+impl Link {
+    pub(crate) fn new(
+        world: &Shared,
+        store: usize,
+        client: Client,
+        owner: String,
+        ttl_refresh: Option<Duration>,
+    ) -> Self {
+        let seen = lock(world).stores[store].changes_of_others(client);
+        Self { world: Arc::clone(world), store, client, owner, ttl_refresh, seen: seen.into() }
+    }
+
+    /// Waits for ever if the process that asks is dead.
+    async fn alive(&self) {
+        if !lock(&self.world).lives(self.client) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn fate(&self, write: bool) -> Fate {
+        let mut world = lock(&self.world);
+        let faults = world.stores[self.store].faults.clone();
+        let slow = faults.slow.max(5);
+        let mut pause = |most: u64| Duration::from_millis(world.rng.u64(1..=most));
+        let (first, second) = (pause(slow), pause(slow));
+        let later = pause(19_000);
+        let chance = world.rng.u8(0..100);
+        if faults.away {
+            Fate::Fails(Duration::from_millis(1))
+        } else if faults.frozen {
+            Fate::Frozen
+        } else if chance < faults.failing {
+            Fate::Fails(first)
+        } else if write && chance < faults.failing + faults.mute {
+            Fate::Mute(first, second)
+        } else if write && chance < faults.failing + faults.mute + faults.late {
+            Fate::Late(second, later)
+        } else {
+            Fate::Done(first, second)
+        }
+    }
+
+    /// Sends a request: does it when its time comes, whether or not somebody still waits for it.
+    async fn send<T: Send + 'static>(
+        &self,
+        write: bool,
+        done: impl FnOnce(&mut World, Sender) -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let fate = self.fate(write);
+        let (world, store) = (Arc::clone(&self.world), self.store);
+        let (alive, client) = (Arc::new(()), self.client);
+        let waits = Arc::downgrade(&alive);
+        let begun = Instant::now();
+        let at = move |pause: Duration| {
+            tokio::spawn(async move {
+                sleep(pause).await;
+                // A frozen registry does what was asked of it when it thaws, before anything else.
+                loop {
+                    let thaw = {
+                        let world = lock(&world);
+                        let store = &world.stores[store];
+                        store.faults.frozen.then(|| Arc::clone(&store.thaw))
+                    };
+                    let Some(thaw) = thaw else { break };
+                    thaw.notified().await;
+                }
+                let mut world = lock(&world);
+                // Who died before it was done: its request was done soon, or never.
+                let died = world.died(client);
+                let lost = died.is_some_and(|died| Instant::now() > died + Duration::from_millis(200));
+                let sender = match died {
+                    None if waits.strong_count() > 0 => Sender::Waits,
+                    None if Instant::now() < begun + SECOND_LOOK => Sender::GaveUp,
+                    _ => Sender::Forgot,
+                };
+                (!lost).then(|| done(&mut world, sender))
+            })
+        };
+        let in_time = async |answer: tokio::task::JoinHandle<Option<T>>, pause: Duration| match tokio::time::timeout(
+            OWN_DEADLINE,
+            answer,
+        )
+        .await
+        {
+            Ok(Ok(Some(answer))) => {
+                sleep(pause).await;
+                Ok(answer)
+            }
+            Ok(Ok(None)) => std::future::pending().await,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => Err(unreachable("no answer in time")),
+        };
+        let answer = match fate {
+            Fate::Done(first, second) => in_time(at(first), second).await,
+            Fate::Mute(first, second) => in_time(at(first), second).await.and(Err(unreachable("the answer was lost"))),
+            Fate::Late(second, later) => {
+                drop(at(second + later));
+                sleep(second).await;
+                Err(unreachable("the connection broke"))
+            }
+            Fate::Fails(pause) => {
+                sleep(pause).await;
+                Err(unreachable("no connection"))
+            }
+            Fate::Frozen => in_time(at(Duration::ZERO), Duration::ZERO).await,
+        };
+        drop(alive);
+        self.alive().await;
+        answer
+    }
+
+    fn key(&self, content: &Content) -> String {
+        lock(&self.world).stores[self.store].shape.key(content)
+    }
+
+    async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
+        let content = Content::of(service);
+        let key = self.key(&content);
+        let _write = Writing::begin(self, &key, Change::To(&content));
+        let (client, store, owner) = (self.client, self.store, self.owner.clone());
+        let held = (key.clone(), content.clone());
+        let answer = self
+            .send(true, move |world, sender| {
+                let (key, content) = held;
+                let refused = world.stores[store].faults.refuses.is_some_and(|part| content.id.contains(part));
+                if refused {
+                    world.stores[store].unsure = true;
+                    world.note(|| format!("store {store} refuses {key}"));
+                    return Err(RegistryError::Rejected("simulated: refused".to_owned()));
+                }
+                world.note(|| format!("store {store} holds {key} = {content:?} of {owner}"));
+                let expires = content.ttl.map(|ttl| Instant::now() + Duration::from_secs(ttl));
+                let at = &mut world.stores[store];
+                at.planted.remove(&key);
+                let old = at
+                    .entries
+                    .insert(key.clone(), Held { owner: Some(owner.clone()), content, marked: Marked::No, expires });
+                let stranger = old.is_some_and(|old| old.owner.is_some_and(|other| other != owner));
+                at.unsure |= stranger && !at.tells;
+                at.touched_by(client, sender);
+                Ok(())
+            })
+            .await?;
+        if answer.is_ok() {
+            lock(&self.world).views.entry((self.client, self.store)).or_default().insert(
+                key.clone(),
+                Held { owner: Some(self.owner.clone()), content, marked: Marked::No, expires: None },
+            );
+        }
+        answer
+    }
+
+    async fn deregister_one(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let key = entry.key.clone();
+        let _write = Writing::begin(self, &key, Change::Away);
+        let (client, store, owner) = (self.client, self.store, self.owner.clone());
+        let removed = key.clone();
+        self.send(true, move |world, sender| {
+            world.note(|| format!("store {store} removes {removed}, as {owner} asks"));
+            let at = &mut world.stores[store];
+            at.planted.remove(&removed);
+            if let Some(old) = at.entries.remove(&removed) {
+                let stranger = old.owner.is_some_and(|other| other != owner);
+                at.unsure |= stranger && !at.tells;
+                at.touched_by(client, sender);
+            }
+        })
+        .await?;
+        if let Some(view) = lock(&self.world).views.get_mut(&(self.client, self.store)) {
+            view.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn mark_one(&self, entry: &Entry, mark: Option<Mark>) -> Result<(), RegistryError> {
+        let key = entry.key.clone();
+        let _write = Writing::begin(self, &key, Change::Mark(mark));
+        let (client, store, owner) = (self.client, self.store, self.owner.clone());
+        let marked = if mark.is_some() { Marked::Ours } else { Marked::No };
+        let at = key.clone();
+        self.send(true, move |world, sender| {
+            world.note(|| format!("store {store} marks {at} as {mark:?}, as {owner} asks"));
+            let store = &mut world.stores[store];
+            if let Some(held) = store.entries.get_mut(&at) {
+                held.marked = marked;
+                store.touched_by(client, sender);
+            }
+        })
+        .await?;
+        if let Some(held) = lock(&self.world).views.entry((self.client, self.store)).or_default().get_mut(&key) {
+            held.marked = marked;
+        }
+        Ok(())
+    }
+
+    async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
+        let content = Content::of(service);
+        let key = self.key(&content);
+        let (store, owner) = (self.store, self.owner.clone());
+        self.send(true, move |world, _| {
+            world.expire();
+            let ttl = content.ttl.map(Duration::from_secs);
+            match world.stores[store].entries.get_mut(&key) {
+                Some(held) if held.owner.as_ref() == Some(&owner) => {
+                    held.expires = ttl.map(|ttl| Instant::now() + ttl);
+                    Ok(())
+                }
+                _ => Err(RegistryError::Rejected("simulated: no such entry".to_owned())),
+            }
+        })
+        .await?
+    }
+}
+
+/// A write under way: no other is for the same key.
+struct Writing<'a> {
+    link: &'a Link,
+    key: &'a str,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(link: &'a Link, key: &'a str, change: Change<'_>) -> Self {
+        let mut world = lock(&link.world);
+        if world.lives(link.client) {
+            world.judge(link.client, link.store, &link.owner, key, change);
+            if !world.writing.insert((link.client, link.store, key.to_owned())) {
+                world.violated(format!("two writes for {key} are under way in store {}", link.store));
+            }
+        }
+        Self { link, key }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        lock(&self.link.world).writing.remove(&(self.link.client, self.link.store, self.key.to_owned()));
+    }
+}
+
+/// Keys that a client is writing.
+pub(crate) type InFlight = BTreeSet<(Client, usize, String)>;
+
+#[async_trait]
+impl Registry for Link {
+    fn canonical(&self, service: &Service) -> Canonical {
+        let content = Content::of(service);
+        Canonical { key: self.key(&content), fingerprint: content.fingerprint(Some(&self.owner)) }
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        self.alive().await;
+        self.send(false, |_, _| ()).await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.alive().await;
+        let store = self.store;
+        let held = self
+            .send(false, move |world, _| {
+                world.expire();
+                world.stores[store].entries.clone()
+            })
+            .await?;
+        let mut world = lock(&self.world);
+        world.note(|| format!("host {} reads store {store}: {:?}", self.client.0, held.keys().collect::<Vec<_>>()));
+        world.counts.reads += 1;
+        world.views.insert((self.client, store), held.clone());
+        Ok(held.iter().map(|(key, held)| held.entry(key)).collect())
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.alive().await;
+        futures_util::future::join_all(services.iter().map(|service| self.register_one(service))).await
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        self.alive().await;
+        futures_util::future::join_all(entries.iter().map(|entry| self.deregister_one(entry))).await
+    }
+
+    fn marks(&self) -> bool {
+        lock(&self.world).stores[self.store].marks
+    }
+
+    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
+        self.alive().await;
+        futures_util::future::join_all(entries.iter().map(|(entry, mark)| self.mark_one(entry, *mark))).await
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        service.ttl.and(self.ttl_refresh)
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        self.alive().await;
+        lock(&self.world).counts.refreshes += services.len();
+        futures_util::future::join_all(services.iter().map(|service| self.refresh_one(service))).await
+    }
+
+    async fn changed(&self) {
+        loop {
+            let bell = {
+                let world = lock(&self.world);
+                let store = &world.stores[self.store];
+                let now = store.changes_of_others(self.client);
+                let well = !store.faults.away && !store.faults.frozen;
+                if store.tells && well && self.seen.swap(now, std::sync::atomic::Ordering::Relaxed) != now {
+                    break;
+                }
+                Arc::clone(&store.bell)
+            };
+            bell.notified().await;
+        }
+        sleep(PACE).await;
+    }
+}
