@@ -53,24 +53,35 @@ impl Keeper {
             sleep(PAUSE).await;
         }
         self.rejected.clear();
+        // What is refused goes among the rejected, so each pass has less to do. In the order of the keys, so that
+        // the same end makes the same writes.
         loop {
-            // What is refused now goes among the rejected, so each pass has less to do.
-            self.dirty.clear();
-            let next: Vec<Entry> = self.left().take(BATCH).cloned().collect();
-            if next.is_empty() {
+            let mut keys: Vec<_> = self.left().map(|entry| entry.key.clone()).collect();
+            if keys.is_empty() {
                 return;
             }
-            let before = next.len();
-            let (removed, marked) = match self.rules.on_shutdown {
-                OnShutdown::Critical => (vec![], next.into_iter().map(|entry| (entry, Some(Mark::Left))).collect()),
-                _ => (next.into_iter().map(|entry| self.withdrawn(entry)).collect(), vec![]),
-            };
-            let outcome = write(self.registry.clone(), vec![], removed, marked).await;
-            self.settle(outcome);
-            if self.outage.is_some() && self.left().count() >= before {
+            keys.sort_unstable();
+            for batch in keys.chunks(BATCH) {
+                self.part_with(batch).await;
+                if self.outage.is_some() {
+                    break;
+                }
+            }
+            if self.outage.is_some() && self.left().count() >= keys.len() {
                 sleep(PAUSE).await;
             }
         }
+    }
+
+    async fn part_with(&mut self, keys: &[String]) {
+        let next = keys.iter().filter_map(|key| self.actual.get(key)).cloned();
+        let (removed, marked) = match self.rules.on_shutdown {
+            OnShutdown::Critical => (vec![], next.map(|entry| (entry, Some(Mark::Left))).collect()),
+            _ => (next.map(|entry| self.withdrawn(entry)).collect(), vec![]),
+        };
+        self.dirty.clear();
+        let outcome = write(self.registry.clone(), vec![], removed, marked).await;
+        self.settle(outcome);
     }
 
     fn withdrawn(&self, entry: Entry) -> (Entry, Removal) {
