@@ -5,6 +5,7 @@
 //! holds up nobody but itself. What became of a write that failed on the way is not guessed: the
 //! registry is read again, and what differs is written.
 
+mod comebacks;
 mod guard;
 mod parting;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use comebacks::Comebacks;
 use guard::{Guard, Verdict};
 
 use super::desired::{Kept, Update, Want};
@@ -88,9 +90,8 @@ pub struct Keeper {
     known: bool,
     /// Keys that the registry would not take as they are, with what stood there instead.
     rejected: HashMap<String, Option<Entry>>,
-    /// Keys that were emptied because nothing stood behind them. What comes back there, somebody else who
-    /// goes by our owner's name holds alive.
-    emptied: HashSet<String>,
+    /// Tells our own late writes from those of somebody else who goes by our owner's name.
+    comebacks: Comebacks,
     /// The last complaint of each key, which is said once.
     complaints: HashMap<String, String>,
     /// When each registered service is to be refreshed.
@@ -179,7 +180,7 @@ impl Keeper {
             complete: false,
             known: false,
             rejected: HashMap::new(),
-            emptied: HashSet::new(),
+            comebacks: Comebacks::default(),
             complaints: HashMap::new(),
             refreshes: BTreeSet::new(),
             refreshing: HashSet::new(),
@@ -384,7 +385,7 @@ impl Keeper {
                     }
                 }
                 Step::Mark | Step::Unmark => marked.extend(self.actual.get(&key).map(|entry| (entry.clone(), mark))),
-                Step::Dangling if self.emptied.contains(&key) => self.spare(&key),
+                Step::Dangling if self.comebacks.is_anothers(&key) => self.spare(&key),
                 Step::Remove | Step::Dangling => {
                     let told = matches!(self.intents.get(&key), Some(Intent::Withdraw(_, true)));
                     if (told || self.guard.permits(&key, Instant::now()))
@@ -555,6 +556,7 @@ impl Keeper {
         self.cleanup = scope.cleanup || (self.cleanup && self.guard.is_busy());
         self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
         self.guard.begin();
+        self.comebacks.settle();
         self.actual = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         // What was in the way may be gone.
         self.rejected.retain(|key, stood| self.actual.get(key) == stood.as_ref());
@@ -572,6 +574,9 @@ impl Keeper {
             match attempt {
                 Ok(()) => self.added(&service, canonical),
                 Err(error) => {
+                    if matches!(error, RegistryError::Unreachable(_)) {
+                        self.comebacks.strayed(&canonical.key);
+                    }
                     let said = format!("register failed: {}: {error}", service.id);
                     self.failed(canonical.key, error, &said, &mut lost);
                 }
@@ -609,7 +614,7 @@ impl Keeper {
         info!(registry = self.name, container, service = service.id, "added: {container} {}", service.id);
         let Canonical { key, fingerprint } = canonical;
         self.complaints.remove(&key);
-        self.emptied.remove(&key);
+        self.comebacks.filled(&key);
         self.schedule_next(key.clone(), service);
         let owner = Some(self.rules.owner.clone());
         if self.mark(&key).is_some() {
@@ -645,7 +650,7 @@ impl Keeper {
             }
             Removal::Dangling => {
                 info!(registry = self.name, service = id, "dangling: {id}");
-                self.emptied.insert(entry.key.clone());
+                self.comebacks.emptied(&entry.key);
             }
         }
         self.actual.remove(&entry.key);
