@@ -37,7 +37,7 @@ const BATCH: usize = 512;
 /// How long one operation may take before it counts as failed, whatever the registry does.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A write that failed on the way may still arrive: when to look once more.
+/// A write that failed on the way may still arrive, and what is in our way may go: when to look once more.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 
 /// The longest pause between two attempts to reach a registry.
@@ -421,6 +421,8 @@ impl Keeper {
     }
 
     fn refuse(&mut self, key: &str, owner: &str) {
+        // It may be gone already, or go: not every store would tell.
+        self.second_look.get_or_insert(Instant::now() + SECOND_LOOK);
         if let Some(Intent::Register(service, canonical, _)) = self.intents.get(key) {
             let id = &service.id;
             let us = &self.rules.owner;
