@@ -108,6 +108,7 @@ fn plant(store: &mut Store, id: &str, owner: Option<&str>) {
     let held = held(id, owner);
     let key = store.shape.key(&held.content);
     store.entries.insert(key.clone(), held.clone());
+    store.appeared.insert(key.clone());
     store.planted.insert(key, held);
     store.touched();
 }
@@ -508,8 +509,10 @@ async fn meddle(world: &Shared, step: Step) {
             ][usize::from(kind)];
             let mut at = lock(world);
             let at = &mut at.stores[store];
-            // Nobody takes a place that is taken.
-            if !at.entries.contains_key(&at.shape.key(&content(id))) {
+            // Nobody takes a place that is taken; and what comes back after it was removed is held by another
+            // instance, and may stay.
+            let key = at.shape.key(&content(id));
+            if !at.entries.contains_key(&key) && !at.appeared.contains(&key) {
                 plant(at, id, owner);
             }
         }

@@ -133,6 +133,8 @@ pub(crate) struct Store {
     /// Whether it has health, so that entries can be marked as not to be used.
     pub(crate) marks: bool,
     pub(crate) entries: BTreeMap<String, Held>,
+    /// Every key where others put something at any time.
+    pub(crate) appeared: BTreeSet<String>,
     /// What others put there, as long as it must be just so.
     pub(crate) planted: BTreeMap<String, Held>,
     pub(crate) faults: Faults,
@@ -160,6 +162,7 @@ impl Store {
             upsert_only,
             marks,
             entries: BTreeMap::new(),
+            appeared: BTreeSet::new(),
             planted: BTreeMap::new(),
             faults: Faults::default(),
             well_since: Some(Instant::now()),
