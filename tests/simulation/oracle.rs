@@ -44,16 +44,24 @@ pub(crate) type Wanted = BTreeMap<String, Offer>;
 /// What all these containers offer, by key: of two that claim one, what runs, then the older, then the lower port.
 pub(crate) fn wanted(containers: &Containers, rules: &Rules, host_address: &str, shape: Shape) -> Wanted {
     let mut wanted = Wanted::new();
-    for container in containers.values() {
-        for offer in offers(container, containers, rules, host_address) {
-            let key = shape.key(&offer.content);
-            match wanted.get(&key) {
-                Some(other) if other.rank < offer.rank => {}
-                _ => drop(wanted.insert(key, offer)),
-            }
+    for (key, offer) in claims(containers, rules, host_address, shape) {
+        match wanted.get(&key) {
+            Some(other) if other.rank < offer.rank => {}
+            _ => drop(wanted.insert(key, offer)),
         }
     }
     wanted
+}
+
+/// All that these containers offer, with the key that each claims.
+pub(crate) fn claims<'a>(
+    containers: &'a Containers,
+    rules: &'a Rules,
+    host_address: &'a str,
+    shape: Shape,
+) -> impl Iterator<Item = (String, Offer)> + 'a {
+    let offers = |container| offers(container, containers, rules, host_address);
+    containers.values().flat_map(offers).map(move |offer| (shape.key(&offer.content), offer))
 }
 
 fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: &str) -> Vec<Offer> {

@@ -168,13 +168,20 @@ impl Host {
 
     /// Keeps in mind what is offered now, for the time when it no longer is.
     pub(crate) fn remember(&mut self) {
-        let offers: Vec<_> = SHAPES.iter().flat_map(|shape| self.truth(*shape)).collect();
-        for (key, offer) in offers.into_iter().filter(|(_, offer)| !offer.kept) {
-            if let Some(container) = self.engine.containers.get_mut(&offer.container) {
-                container.stood.insert((key.clone(), offer.content.authority()));
-            }
-            self.served.insert(key, Instant::now());
+        let (all, rules, address) = (&self.engine.containers, &self.rules, &self.address);
+        let mut offers: Vec<_> = SHAPES.iter().flat_map(|shape| self.truth(*shape)).collect();
+        offers.retain(|(_, offer)| !offer.kept);
+        let served: Vec<_> = offers.iter().map(|(key, _)| key.clone()).collect();
+        // Where nothing is ever removed, whoever claimed a key stands behind what is there.
+        if rules.deregister == "never" {
+            offers.extend(SHAPES.iter().flat_map(|shape| oracle::claims(all, rules, address, *shape)));
         }
+        for (key, offer) in offers {
+            if let Some(container) = self.engine.containers.get_mut(&offer.container) {
+                container.stood.insert((key, offer.content.authority()));
+            }
+        }
+        self.served.extend(served.into_iter().map(|key| (key, Instant::now())));
     }
 
     /// A new life begins, and knows nothing.
