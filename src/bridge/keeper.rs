@@ -40,6 +40,12 @@ const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
 /// A write that failed on the way may still arrive, and what is in our way may go: when to look once more.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 
+/// Reading a registry because it changed, mostly by our own writes, may take this share of the time: one in so many.
+const READING_SHARE: u32 = 20;
+
+/// The longest that a change by another hand waits to be read.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
 /// The longest pause between two attempts to reach a registry.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -92,6 +98,10 @@ pub struct Keeper {
     rejected: HashMap<String, Option<Entry>>,
     /// Tells our own late writes from those of somebody else who goes by our owner's name.
     comebacks: Comebacks,
+    /// How many services find an entry like theirs that another instance holds, since the last compare.
+    awaited: usize,
+    /// How many of those were told of.
+    awaited_said: usize,
     /// The last complaint of each key, which is said once.
     complaints: HashMap<String, String>,
     /// When each registered service is to be refreshed.
@@ -101,7 +111,12 @@ pub struct Keeper {
 
     /// Set while the registry cannot be reached.
     outage: Option<Outage>,
+    /// When to look for a write that failed on the way.
     second_look: Option<Instant>,
+    /// When to look for what others may have changed.
+    next_look: Option<Instant>,
+    /// Before this, no change that the registry tells of has it read again.
+    rested: Instant,
     operation: Option<Operation>,
 }
 
@@ -139,7 +154,8 @@ type Operation = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// What came of an operation.
 enum Outcome {
-    Compared(Scope, Result<Vec<Entry>, RegistryError>),
+    /// With the time that it took.
+    Compared(Scope, Result<Vec<Entry>, RegistryError>, Duration),
     Written {
         added: Vec<(Arc<Service>, Canonical, Attempt)>,
         removed: Vec<(Entry, Removal, Attempt)>,
@@ -181,11 +197,15 @@ impl Keeper {
             known: false,
             rejected: HashMap::new(),
             comebacks: Comebacks::default(),
+            awaited: 0,
+            awaited_said: 0,
             complaints: HashMap::new(),
             refreshes: BTreeSet::new(),
             refreshing: HashSet::new(),
             outage: None,
             second_look: None,
+            next_look: None,
+            rested: Instant::now(),
             operation: None,
         }
     }
@@ -222,7 +242,7 @@ impl Keeper {
                     let Some(command) = command else { break };
                     self.take(command);
                 }
-                () = changed.notified(), if self.known && self.compare.is_none() => self.look_again(),
+                () = changed.notified(), if self.known && self.compare.is_none() => self.changed(),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => self.wake(),
             }
         }
@@ -346,6 +366,7 @@ impl Keeper {
             return None;
         }
         if let Some(scope) = self.compare.take() {
+            self.next_look = None;
             return Some(compare(Arc::clone(&self.registry), scope));
         }
         if !self.known {
@@ -402,6 +423,7 @@ impl Keeper {
         }
         if self.dirty.is_empty() {
             self.scope = Scope::default();
+            self.say_awaited();
         }
         let idle = added.is_empty() && removed.is_empty() && marked.is_empty();
         (!idle).then(|| write(Arc::clone(&self.registry), added, removed, marked))
@@ -422,19 +444,30 @@ impl Keeper {
 
     fn refuse(&mut self, key: &str, owner: &str) {
         // It may be gone already, or go: not every store would tell.
-        self.second_look.get_or_insert(Instant::now() + SECOND_LOOK);
+        self.look_at(Instant::now() + SECOND_LOOK);
         if let Some(Intent::Register(service, canonical, _)) = self.intents.get(key) {
-            let id = &service.id;
-            let us = &self.rules.owner;
-            // As after a crash of ours, where our own entry has yet to expire.
-            let same = self.actual.get(key).is_some_and(|entry| entry.fingerprint == canonical.fingerprint);
-            let why = if same {
-                format!("it is there just so, as an entry of {owner:?}: it is written when that one goes")
-            } else {
-                format!("it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID")
-            };
+            // As after a crash of ours, where our own entries have yet to expire.
+            if self.actual.get(key).is_some_and(|entry| entry.fingerprint == canonical.fingerprint) {
+                self.awaited += 1;
+                return;
+            }
+            let (id, us) = (&service.id, &self.rules.owner);
+            let why = format!("it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID");
             self.complain(key, &format!("register failed: {id}: {why}"));
         }
+    }
+
+    /// Says once how many services wait for entries like theirs.
+    fn say_awaited(&mut self) {
+        let (name, count) = (&self.name, self.awaited);
+        if count > self.awaited_said {
+            info!(
+                registry = name,
+                count,
+                "{name}: {count} entries are there just so, of another instance: they are ours when it lets go or expires"
+            );
+        }
+        self.awaited_said = count;
     }
 
     /// An entry of our name that nothing here stands behind has come back after it was removed.
@@ -490,14 +523,15 @@ impl Keeper {
             _ => {
                 let refresh = self.refreshes.first().map(|(due, _)| *due);
                 let guard = self.guard.due().filter(|_| self.known && self.compare.is_none());
-                [self.second_look, refresh, guard].into_iter().flatten().min()
+                [self.second_look, self.next_look, refresh, guard].into_iter().flatten().min()
             }
         }
     }
 
     fn wake(&mut self) {
-        if self.second_look.is_some_and(|due| due <= Instant::now()) {
-            self.second_look = None;
+        let now = Instant::now();
+        let looks = [&mut self.second_look, &mut self.next_look];
+        if looks.into_iter().filter_map(|look| look.take_if(|due| *due <= now)).count() > 0 {
             self.look_again();
         }
         if self.dirty.is_empty() {
@@ -533,12 +567,26 @@ impl Keeper {
         self.compare.get_or_insert(Scope { complete: self.complete, cleanup: false });
     }
 
+    /// The registry says that it changed.
+    fn changed(&mut self) {
+        self.look_at(self.rested.max(Instant::now()));
+    }
+
+    /// Has the registry read again at this time at the latest.
+    fn look_at(&mut self, time: Instant) {
+        self.next_look = Some(self.next_look.map_or(time, |due| due.min(time)));
+    }
+
     // === what came of it ===
 
     fn settle(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Compared(scope, Ok(entries)) => self.compared(scope, entries),
-            Outcome::Compared(scope, Err(error)) => {
+            Outcome::Compared(scope, Ok(entries), took) => {
+                self.rested = Instant::now() + (took * READING_SHARE).min(LONGEST_REST);
+                self.next_look = self.next_look.map(|due| due.max(self.rested));
+                self.compared(scope, entries);
+            }
+            Outcome::Compared(scope, Err(error), _) => {
                 let due = self.compare.get_or_insert(scope);
                 due.cleanup |= scope.cleanup;
                 self.lost(&error);
@@ -559,6 +607,7 @@ impl Keeper {
         self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
         self.guard.begin();
         self.comebacks.settle();
+        self.awaited = 0;
         self.actual = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         // What was in the way may be gone.
         self.rejected.retain(|key, stood| self.actual.get(key) == stood.as_ref());
@@ -801,8 +850,9 @@ async fn finished(operation: &mut Option<Operation>) -> Outcome {
 
 fn compare(registry: Arc<dyn Registry>, scope: Scope) -> Operation {
     Box::pin(async move {
+        let began = Instant::now();
         let entries = timeout(OPERATION_DEADLINE, registry.entries()).await.unwrap_or_else(|_| Err(too_late()));
-        Outcome::Compared(scope, entries)
+        Outcome::Compared(scope, entries, began.elapsed())
     })
 }
 

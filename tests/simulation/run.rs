@@ -25,6 +25,9 @@ const REST: Duration = Duration::from_secs(240);
 /// How long a change may take when nothing is in its way.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
+/// How long it takes at most until what stands in the way of an entry is looked at again.
+const NEXT_LOOK: Duration = Duration::from_secs(35);
+
 /// What came of a history.
 pub(crate) struct Outcome {
     /// The first promise that was broken.
@@ -195,6 +198,9 @@ async fn end(world: &Shared, history: &History) {
     if writes(world) != before {
         lock(world).violated("a registry that was right was written to".to_owned());
     }
+    // A place that one host leaves to another is found free at once only where the registry tells.
+    let left_unseen = history.hosts.len() > 1 && lock(world).stores.iter().any(|store| !store.tells);
+    let soon = if left_unseen { NEXT_LOOK } else { AT_ONCE };
     for starts in [true, false] {
         for host in 0..history.hosts.len() {
             if starts {
@@ -204,7 +210,7 @@ async fn end(world: &Shared, history: &History) {
                 end_process(world, host, &newest.unwrap_or_default(), State::Exited(0));
             }
         }
-        rest(world, AT_ONCE).await;
+        rest(world, soon).await;
         for store in 0..history.stores.len() {
             lock(world).check(store, false);
         }

@@ -283,6 +283,38 @@ async fn an_entry_of_another_owner_is_left_alone_until_its_owner_removes_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_the_way_is_looked_at_again_even_if_nobody_tells_that_it_went() {
+    let bench = Bench::new();
+    bench.memory.put(foreign("a", Some("them")));
+    bench.compare(true, true);
+    bench.update([wanted("a", 1)]);
+    bench.settle().await;
+    bench.memory.expire("a");
+    sleep(SECOND_LOOK).await;
+    assert_eq!(bench.memory.held()["a"].owner.as_deref(), Some("us"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_changes_all_the_time_is_read_for_a_small_part_of_the_time() {
+    let bench = Bench::new();
+    bench.compare(true, false);
+    bench.update([wanted("a", 1)]);
+    bench.settle().await;
+    bench.memory.fail(Faults { delay: Duration::from_millis(100), ..Faults::default() });
+    bench.memory.take_requests();
+    for port in 0..100 {
+        bench.memory.put(Entry { fingerprint: port, ..foreign("theirs", Some("them")) });
+        sleep(Duration::from_millis(200)).await;
+    }
+    let reads = bench.memory.take_requests().len();
+    assert!((8..=11).contains(&reads), "{reads} reads of 0.1 s in 20 s");
+    // The last change is not missed.
+    bench.memory.put(foreign("a", Some("us")));
+    bench.settle().await;
+    assert_eq!(bench.memory.held()["a"].fingerprint, bench.memory.canonical(&service("a", 1)).fingerprint);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entry_without_an_owner_is_adopted_and_goes_with_its_container() {
     let bench = Bench::new();
     bench.memory.put(foreign("a", None));

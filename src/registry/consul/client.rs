@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::http::{self, ClientError, client, describe};
@@ -37,6 +38,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// `X-Consul-Index`, where there is one that can be waited for.
     pub(super) index: Option<u64>,
+    /// How long it took to read, once it had begun.
+    pub(super) reading: Duration,
     /// Its body.
     pub(super) body: Vec<u8>,
     /// Where it is no success, the reason in its own words, without any of our secrets.
@@ -47,7 +50,7 @@ impl Answer {
     /// One that is well.
     #[cfg(test)]
     pub(super) fn ok(index: Option<u64>, body: &str) -> Self {
-        Self { status: StatusCode::OK, index, body: body.into(), words: String::new() }
+        Self { status: StatusCode::OK, index, reading: Duration::ZERO, body: body.into(), words: String::new() }
     }
 
     /// The body as JSON; null where it is none.
@@ -161,9 +164,10 @@ impl Client {
         let response = request.send().await.map_err(|error| self.unreachable(&describe(&error)))?;
         let status = response.status();
         let index = index(response.headers());
+        let began = Instant::now();
         let body = http::body(response, ANSWER_LIMIT).await.map_err(|error| self.unreachable(&error.to_string()))?;
         let words = if status.is_success() { String::new() } else { self.words(status, &body, token.as_ref()) };
-        Ok(Answer { status, index, body, words })
+        Ok(Answer { status, index, reading: began.elapsed(), body, words })
     }
 
     /// The address of a request; each element of the path is encoded on its own.

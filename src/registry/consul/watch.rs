@@ -24,6 +24,8 @@ const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_
 const PACE: Duration = Duration::from_secs(1);
 /// The least time between two queries, also when each is dropped before its answer.
 const LEAST_GAP: Duration = Duration::from_millis(250);
+/// Reading answers may take this share of the time: one in so many.
+const READING_SHARE: u32 = 20;
 /// The longest pause while Consul is away.
 const AWAY_PACE: Duration = Duration::from_secs(10);
 /// The longest pause where queries do not wait, or are refused.
@@ -43,6 +45,8 @@ struct State {
     news: bool,
     /// When a change was last told.
     told: Option<Instant>,
+    /// How long it took to read the last answer, once it had begun.
+    reading: Duration,
     /// Do nothing before.
     not_before: Option<Instant>,
     /// The pause before the next query, doubled as long as queries tell nothing.
@@ -73,7 +77,7 @@ impl Watch {
                     state.told = Some(now);
                     return;
                 }
-                state.not_before = Some(now + LEAST_GAP);
+                state.not_before = Some(now + LEAST_GAP.max(state.reading * READING_SHARE).min(AWAY_PACE));
             }
             self.look(client).await;
         }
@@ -121,6 +125,7 @@ impl State {
             seen.index = None;
         }
         self.seen = Some(seen);
+        self.reading = answer.reading;
         if backwards || before.is_none_or(|before| before.digest != seen.digest) {
             self.news = true;
             self.pause = Duration::ZERO;

@@ -85,7 +85,8 @@ struct State {
     /// Writes that are on their way, and those that were ever begun.
     writing: usize,
     begun: u64,
-    pace: watch::Pace,
+    /// When a change was reported last.
+    told: Option<Instant>,
 }
 
 impl KvRegistry {
@@ -196,7 +197,6 @@ impl Engine {
     // === reading ===
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        let start = Instant::now();
         let begun = {
             let state = self.state();
             (state.writing == 0).then_some(state.begun)
@@ -204,8 +204,7 @@ impl Engine {
         let (entries, claims) = self.look().await?;
         self.inherit().await?;
         let (entries, left) = {
-            let mut state = self.state();
-            state.pace.reading = start.elapsed();
+            let state = self.state();
             let entries = entries.iter().filter_map(|held| self.entry(&state, held)).collect();
             // A claim of ours without an entry, while nothing was being written, is what a crash has left.
             let quiet = begun == Some(state.begun);

@@ -16,33 +16,19 @@ use super::{Engine, State};
 const PACE: Duration = Duration::from_secs(1);
 /// The least time between two reports of what concerns others: something that we wait for may have become free.
 const OTHERS_PACE: Duration = Duration::from_secs(30);
-/// Reading everything again may take up a part of our time that is no greater than one in so many.
-const LEISURE: u32 = 20;
 /// How long it takes until the store is watched again after that could not be done.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long news are gathered before they are judged: by then our own writes are known to be ours.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// When a change may be reported next.
-#[derive(Default)]
-pub(super) struct Pace {
-    told: Option<Instant>,
-    /// How long reading everything took last.
-    pub(super) reading: Duration,
-}
-
 /// Returns when something may have changed by another hand.
 pub(super) async fn changed(engine: &Engine) {
-    let not_before = {
-        let state = engine.state();
-        let pace = PACE.max(state.pace.reading * LEISURE);
-        state.pace.told.map(|told| told + pace)
-    };
-    if let Some(not_before) = not_before {
-        sleep_until(not_before).await;
+    let told = engine.state().told;
+    if let Some(told) = told {
+        sleep_until(told + PACE).await;
     }
     engine.bell.notified().await;
-    engine.state().pace.told = Some(Instant::now());
+    engine.state().told = Some(Instant::now());
 }
 
 /// Watches, and rings the bell. Never returns.

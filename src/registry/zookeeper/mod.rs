@@ -59,8 +59,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CONCURRENCY: usize = 128;
 /// The least time between two reports of a change.
 const PACE: Duration = Duration::from_secs(1);
-/// Reading everything again may take up a part of our time that is no greater than one in so many.
-const LEISURE: u32 = 20;
 
 /// Opens ZooKeeper for `zookeeper:` and `zookeeper-tls:`.
 ///
@@ -68,22 +66,15 @@ const LEISURE: u32 = 20;
 /// When the URI, the `ZOOKEEPER_*` variables or the files that they name cannot be used.
 pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
     let link = Link::new(Settings::new(uri, config)?);
-    Ok(Arc::new(ZooKeeper { link, owner: config.owner.clone(), pace: Mutex::new(Pace::default()) }))
+    Ok(Arc::new(ZooKeeper { link, owner: config.owner.clone(), told: Mutex::default() }))
 }
 
 struct ZooKeeper {
     link: Link,
     /// What we call ourselves; ZooKeeper knows us by our session.
     owner: String,
-    pace: Mutex<Pace>,
-}
-
-/// When a change may be reported next.
-#[derive(Default)]
-struct Pace {
-    not_before: Option<Instant>,
-    /// How long reading everything took last.
-    reading: Duration,
+    /// When a change was reported last.
+    told: Mutex<Option<Instant>>,
 }
 
 impl ZooKeeper {
@@ -127,12 +118,9 @@ impl Registry for ZooKeeper {
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
         let until = Instant::now() + DEADLINE;
         let client = self.client(until).await?;
-        let start = Instant::now();
-        let entries = timeout_at(until, read::entries(&client, self.base(), &self.owner))
+        timeout_at(until, read::entries(&client, self.base(), &self.owner))
             .await
-            .unwrap_or_else(|_| Err(failure::too_late()))?;
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).reading = start.elapsed();
-        Ok(entries)
+            .unwrap_or_else(|_| Err(failure::too_late()))
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
@@ -165,13 +153,12 @@ impl Registry for ZooKeeper {
     }
 
     async fn changed(&self) {
-        let not_before = self.pace.lock().unwrap_or_else(PoisonError::into_inner).not_before;
-        if let Some(not_before) = not_before {
-            sleep_until(not_before).await;
+        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = told {
+            sleep_until(told + PACE).await;
         }
         self.link.changed().await;
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        pace.not_before = Some(Instant::now() + PACE.max(pace.reading * LEISURE));
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
