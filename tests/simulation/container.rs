@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 /// A container. Everything about it may change but its id, its age and what it was created with.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub(crate) struct Container {
     pub(crate) published: BTreeMap<Port, u16>,
     /// Where its services stood while it ran: their keys, and what was there; only the oracle reads them.
     pub(crate) stood: BTreeSet<(String, String)>,
+    /// When its process ended, each time; only the oracle reads them.
+    pub(crate) ends: Vec<Instant>,
 }
 
 /// What a container is created with.

@@ -76,6 +76,7 @@ impl Engine {
             networks: BTreeMap::new(),
             published: BTreeMap::new(),
             stood: BTreeSet::new(),
+            ends: Vec::new(),
         };
         self.containers.insert(id.clone(), container);
         id

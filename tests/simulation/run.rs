@@ -111,7 +111,6 @@ fn plant(store: &mut Store, id: &str, owner: Option<&str>) {
     let held = held(id, owner);
     let key = store.shape.key(&held.content);
     store.entries.insert(key.clone(), held.clone());
-    store.appeared.insert(key.clone());
     store.planted.insert(key, held);
     store.touched();
 }
@@ -320,6 +319,7 @@ fn end_process(world: &Shared, host: usize, id: &str, state: State) {
         at.engine.disconnect(id);
         if let Some(container) = at.engine.containers.get_mut(id) {
             container.state = state;
+            container.ends.push(Instant::now());
         }
     }
     if matches!(state, State::Exited(code) | State::Restarting(code) if code > 128) {
@@ -518,7 +518,7 @@ async fn meddle(world: &Shared, step: Step) {
             // Nobody takes a place that is taken; and what comes back after it was removed is held by another
             // instance, and may stay.
             let key = at.shape.key(&content(id));
-            if !at.entries.contains_key(&key) && !at.appeared.contains(&key) {
+            if !at.entries.contains_key(&key) && !at.emptied.contains(&key) {
                 plant(at, id, owner);
             }
         }

@@ -133,8 +133,8 @@ pub(crate) struct Store {
     /// Whether it has health, so that entries can be marked as not to be used.
     pub(crate) marks: bool,
     pub(crate) entries: BTreeMap<String, Held>,
-    /// Every key where others put something at any time.
-    pub(crate) appeared: BTreeSet<String>,
+    /// Every key that was emptied at any time.
+    pub(crate) emptied: BTreeSet<String>,
     /// What others put there, as long as it must be just so.
     pub(crate) planted: BTreeMap<String, Held>,
     pub(crate) faults: Faults,
@@ -162,7 +162,7 @@ impl Store {
             upsert_only,
             marks,
             entries: BTreeMap::new(),
-            appeared: BTreeSet::new(),
+            emptied: BTreeSet::new(),
             planted: BTreeMap::new(),
             faults: Faults::default(),
             well_since: Some(Instant::now()),
@@ -412,6 +412,7 @@ impl Link {
             world.note(|| format!("store {store} removes {removed}, as {owner} asks"));
             let at = &mut world.stores[store];
             at.planted.remove(&removed);
+            at.emptied.insert(removed.clone());
             if let Some(old) = at.entries.remove(&removed) {
                 let stranger = old.owner.is_some_and(|other| other != owner);
                 at.unsure |= stranger && !at.tells;

@@ -18,6 +18,8 @@ use crate::trace::Trace;
 
 /// How long after it learned something the program may still act as if it had not.
 const REACTION: Duration = Duration::from_secs(5);
+/// How long a container that ended several times may be held back: they count for a minute, and it waits for another.
+const FLAPPING: Duration = Duration::from_secs(150);
 /// How long everything must have been well before an entry of ours must not expire any more.
 const RECOVERY: Duration = Duration::from_secs(150);
 
@@ -245,6 +247,12 @@ impl Host {
         self.offered.get(key).is_some_and(|by| by.iter().any(keeps))
     }
 
+    /// Whether the start of a container may be held back, since it ends over and over.
+    fn flaps(&self, container: &str) -> bool {
+        let ends = self.engine.containers.get(container).map(|container| container.ends.as_slice()).unwrap_or_default();
+        ends.iter().filter(|end| end.elapsed() < FLAPPING).count() >= 4
+    }
+
     /// Whether an entry that nobody owns is one that it removes at a resync, if nothing stands behind it.
     fn cleans_up(&self, held: &Held) -> bool {
         self.settings.cleanup && made_here(&held.content.id, self.owner())
@@ -420,7 +428,7 @@ impl World {
             Some(Mark::Paused) => lately.any(|offer| offer.is_some_and(|offer| offer.marked && !offer.kept)),
             // By its place, an entry is known as kept only to the life that saw it served.
             Some(Mark::Ended) => lately.any(|offer| match offer {
-                Some(offer) => offer.kept,
+                Some(offer) => offer.kept || host.flaps(&offer.container),
                 None => at.shape == Shape::ByPlace || host.settings.deregister == "never" || host.kept_before(key),
             }),
             Some(_) => false,
