@@ -186,6 +186,20 @@ impl Host {
         self.served.extend(served.into_iter().map(|key| (key, Instant::now())));
     }
 
+    /// Keeps in mind what the program takes a container for, and writes: as far as it knows, it was there.
+    fn served(&mut self, key: &str, content: &Content, shape: Shape) {
+        let by = oracle::claims(&self.known_containers(), &self.rules, &self.located, shape)
+            .find(|(at, offer)| at == key && offer.content.id == content.id)
+            .map(|(_, offer)| offer.container);
+        if let Some(container) = by.and_then(|id| self.engine.containers.get_mut(&id)) {
+            container.stood.insert((key.to_owned(), content.authority()));
+        }
+    }
+
+    fn known_containers(&self) -> Containers {
+        self.known.iter().filter_map(|(id, known)| Some((id.clone(), known.clone()?))).collect()
+    }
+
     /// A new life begins, and knows nothing.
     pub(crate) fn born(&mut self) {
         self.life += 1;
@@ -207,8 +221,7 @@ impl Host {
 
     /// Works out what the program should want, from what it was told.
     fn reconsider(&mut self) {
-        let containers: Containers =
-            self.known.iter().filter_map(|(id, known)| Some((id.clone(), known.clone()?))).collect();
+        let containers = self.known_containers();
         let wants = SHAPES.map(|shape| wanted(&containers, &self.rules, &self.located, shape));
         let now = Instant::now();
         for (key, offer) in wants.iter().flatten() {
@@ -336,6 +349,10 @@ impl World {
             Change::Mark(_) => self.counts.marks += 1,
         }
         self.note(|| format!("host {} writes {key} in store {store}: {change:?}", client.0));
+        if let Change::To(content) = change {
+            let shape = self.stores[store].shape;
+            self.hosts[client.0].served(key, content, shape);
+        }
         let fault = self.common_fault(client, store, owner, key).and_then(|()| match change {
             Change::To(content) => self.fault_of_writing(client, store, key, content),
             Change::Away => self.fault_of_removing(client, store, key),

@@ -301,7 +301,7 @@ async fn a_registry_that_changes_all_the_time_is_read_for_a_small_part_of_the_ti
     bench.update([wanted("a", 1)]);
     bench.settle().await;
     bench.memory.fail(Faults { delay: Duration::from_millis(100), ..Faults::default() });
-    bench.memory.take_requests();
+    let _ = bench.memory.take_requests();
     for port in 0..100 {
         bench.memory.put(Entry { fingerprint: port, ..foreign("theirs", Some("them")) });
         sleep(Duration::from_millis(200)).await;

@@ -20,7 +20,7 @@ use super::client::{Answer, Client, DEADLINE};
 const WAIT: Duration = Duration::from_secs(60);
 /// Consul adds up to a sixteenth of the wait, to spread the load.
 const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
-/// The least time between two changes that are told, and between two queries of which the first told nothing.
+/// The least time between two queries of which the first was answered.
 const PACE: Duration = Duration::from_secs(1);
 /// The least time between two queries, also when each is dropped before its answer.
 const LEAST_GAP: Duration = Duration::from_millis(250);
@@ -43,8 +43,6 @@ struct State {
     seen: Option<Seen>,
     /// Something changed, and nobody has been told yet.
     news: bool,
-    /// When a change was last told.
-    told: Option<Instant>,
     /// How long it took to read the last answer, once it had begun.
     reading: Duration,
     /// Do nothing before.
@@ -74,10 +72,10 @@ impl Watch {
                 let mut state = self.state();
                 let now = Instant::now();
                 if std::mem::take(&mut state.news) {
-                    state.told = Some(now);
+                    state.not_before = Some(now + PACE.max(state.reading * READING_SHARE).min(AWAY_PACE));
                     return;
                 }
-                state.not_before = Some(now + LEAST_GAP.max(state.reading * READING_SHARE).min(AWAY_PACE));
+                state.not_before = Some(now + LEAST_GAP);
             }
             self.look(client).await;
         }
@@ -129,7 +127,7 @@ impl State {
         if backwards || before.is_none_or(|before| before.digest != seen.digest) {
             self.news = true;
             self.pause = Duration::ZERO;
-            self.not_before = self.told.map(|told| told + PACE);
+            self.not_before = None;
             return;
         }
         if answer.body.trim_ascii() == b"null" {
