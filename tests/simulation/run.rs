@@ -224,7 +224,9 @@ async fn part(world: &Shared, host: usize) {
     let own = || -> Vec<BTreeMap<String, Held>> {
         let at = lock(world);
         let ours = |held: &Held| held.owner.as_deref() == Some(at.hosts[host].owner());
-        let own = |store: &Store| store.entries.clone().into_iter().filter(|(_, held)| ours(held)).collect();
+        // One that is renewed at the last moment is the same.
+        let same = |(key, held): (String, Held)| (key, Held { expires: None, ..held });
+        let own = |store: &Store| store.entries.clone().into_iter().filter(|(_, held)| ours(held)).map(same).collect();
         at.stores.iter().map(own).collect()
     };
     let before = own();
