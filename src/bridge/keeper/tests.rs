@@ -226,6 +226,23 @@ async fn a_write_that_was_done_but_reported_as_failed_is_not_done_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_failed_write_it_looks_once_more_for_what_arrives_late() {
+    let bench = Bench::new();
+    bench.compare(true, false);
+    bench.settle().await;
+    bench.memory.fail(Faults { away: true, ..Faults::default() });
+    bench.update([wanted("a", 1)]);
+    sleep(Duration::from_secs(1)).await;
+    bench.memory.fail(Faults::default());
+    bench.settle().await;
+    assert_eq!(bench.ids(), ["a"]);
+    // As a removal would that was given up long ago.
+    bench.memory.expire("a");
+    sleep(SECOND_LOOK).await;
+    assert_eq!(bench.ids(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refused_service_stops_no_other_and_is_tried_again_when_it_changes_or_at_a_resync() {
     let bench = Bench::new();
     bench.memory.fail(Faults { refuses: Some("bad".to_owned()), ..Faults::default() });
