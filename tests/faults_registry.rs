@@ -83,6 +83,33 @@ async fn a_zookeeper_that_is_cut_off_without_a_word_is_caught_up_with() {
 }
 
 #[tokio::test]
+async fn an_etcd_that_is_cut_off_without_a_word_lets_go_of_what_has_a_ttl_and_is_caught_up_with() {
+    let etcd = EtcdServer::start().await;
+    let island = Island::before(etcd.address()).await;
+    let name = unique("island");
+    let spec = |what: &str| Spec::new(&format!("{name}-{what}")).publish("80/tcp");
+    let stays_up = spec("stays").start();
+    let goes = spec("goes").start();
+    let uri = format!("etcd3://{}/services?ttl=10", island.address());
+    let program = on(&island, &uri);
+    let held = async || etcd.keys("/services").into_keys().filter(|key| key.contains(&name)).collect::<BTreeSet<_>>();
+    let keys = |containers: &[&Container]| -> BTreeSet<String> {
+        containers.iter().map(|container| format!("/services/web/{}", id(container, "80"))).collect()
+    };
+    becomes(keys(&[&stays_up, &goes]), SOON, held).await;
+
+    island.cut();
+    becomes(BTreeSet::new(), PATIENCE, held).await;
+    let comes = spec("comes").start();
+    drop(goes);
+    eventually("it says so", PATIENCE, async || (program.logged("trying again") > 0).then_some(())).await;
+    island.forget_connections();
+    island.restore();
+    becomes(keys(&[&stays_up, &comes]), PATIENCE, held).await;
+    assert_eq!(program.logged("panicked"), 0);
+}
+
+#[tokio::test]
 async fn an_etcd_without_room_is_said_once_and_caught_up_with_when_there_is_some() {
     let etcd = EtcdServer::with(Options { quota: Some(3 << 20), ..Options::default() }).await;
     let name = unique("room");
