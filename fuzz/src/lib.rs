@@ -3,6 +3,7 @@
 //! They stand apart from it so that the project's own tests can run every target over its seeds
 //! (`tests/fuzz_seeds.rs`): a target cannot rot, and what one has found stays fixed.
 
+pub mod answers;
 pub mod cli;
 pub mod dns;
 pub mod docker_host;
@@ -21,6 +22,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("answers", answers::run),
     ("cli", cli::run),
     ("dns", dns::run),
     ("docker_host", docker_host::run),
