@@ -464,7 +464,8 @@ impl Keeper {
             info!(
                 registry = name,
                 count,
-                "{name}: {count} entries are there just so, of another instance: they are ours when it lets go or expires"
+                "{name}: held by another instance just so: {count}; ours when it lets go or expires (if both are to run, \
+                 give each its own -owner or -hostname)"
             );
         }
         self.awaited_said = count;
@@ -533,8 +534,7 @@ impl Keeper {
         let looks = [&mut self.second_look, &mut self.next_look];
         if looks.into_iter().filter_map(|look| look.take_if(|due| *due <= now)).count() > 0 {
             self.look_again();
-        }
-        if self.dirty.is_empty() {
+        } else if self.dirty.is_empty() {
             self.judge();
         }
     }
@@ -603,12 +603,13 @@ impl Keeper {
         self.known = true;
         // What the bridge said while the registry was read counts, too.
         // What the guard holds up was concluded in a compare that could conclude it.
+        let held: HashMap<_, _> = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        self.guard.begin(|key| held.contains_key(key));
         self.cleanup = scope.cleanup || (self.cleanup && self.guard.is_busy());
         self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
-        self.guard.begin();
         self.comebacks.settle();
         self.awaited = 0;
-        self.actual = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        self.actual = held;
         // What was in the way may be gone.
         self.rejected.retain(|key, stood| self.actual.get(key) == stood.as_ref());
         self.dirty = self.intents.keys().chain(self.actual.keys()).cloned().collect();

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const FEW: usize = 3;
 
 /// Removals that come so shortly after each other are counted together.
-const GATHER: Duration = Duration::from_secs(1);
+pub(super) const GATHER: Duration = Duration::from_secs(1);
 
 /// For no longer than this, though.
 const GATHER_AT_MOST: Duration = Duration::from_secs(5);
@@ -67,7 +67,10 @@ impl Guard {
 
     /// Whether this key may be removed now. If not, [`Guard::verdict`] will tell.
     pub(super) fn permits(&mut self, key: &str, now: Instant) -> bool {
-        if self.share == 0 || self.confirmed.contains(key) {
+        if self.share == 0 {
+            self.confirmed.insert(key.to_owned());
+        }
+        if self.confirmed.contains(key) {
             return true;
         }
         if self.doubts.insert(key.to_owned()) {
@@ -86,9 +89,10 @@ impl Guard {
         self.confirmed.remove(key);
     }
 
-    /// Everything is about to be planned anew.
-    pub(super) fn begin(&mut self) {
+    /// Everything is about to be planned anew, and these keys are held.
+    pub(super) fn begin(&mut self, held: impl Fn(&str) -> bool) {
         self.doubts.clear();
+        self.confirmed.retain(|key| held(key));
     }
 
     /// The engine has said everything again; if that was the answer to our question, what is in doubt now may go.
@@ -99,9 +103,9 @@ impl Guard {
         }
     }
 
-    /// Whether something is held up.
+    /// Whether something is held up, or may go and has not gone yet.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Idle)
+        !matches!(self.stage, Stage::Idle) || !self.confirmed.is_empty()
     }
 
     /// When there will be a verdict.

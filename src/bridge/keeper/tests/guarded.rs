@@ -15,6 +15,12 @@ async fn guarded(percent: u8) -> (Bench, Arc<Notify>) {
     (bench, ask)
 }
 
+fn empty(percent: u8) -> Bench {
+    let memory = Memory::new("us");
+    let keeper = Keeper::new("memory://".to_owned(), Arc::new(memory.clone()), rules());
+    Bench::of(memory, keeper.guarded(percent, Arc::default()))
+}
+
 fn ten() -> impl Iterator<Item = String> {
     (0..10).map(|n| format!("s{n}"))
 }
@@ -25,6 +31,38 @@ fn missing(id: String) -> (String, Want) {
 
 async fn asked(ask: &Notify) -> bool {
     timeout(Duration::from_millis(1), ask.notified()).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_cleaned_up_goes_whenever_the_registry_changes_meanwhile() {
+    for milliseconds in (0..2000).step_by(50) {
+        let bench = empty(100);
+        bench.memory.put(foreign("host:old:80", None));
+        // Then it is read again just when the guard has gathered.
+        let delay = guard::GATHER / READING_SHARE;
+        bench.memory.fail(Faults { delay, ..Faults::default() });
+        bench.compare(true, true);
+        sleep(Duration::from_millis(milliseconds)).await;
+        bench.memory.put(foreign("theirs", Some("them")));
+        bench.settle().await;
+        assert_eq!(bench.ids(), ["theirs"], "a change after {milliseconds} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_cleaned_up_goes_also_when_the_registry_was_away_meanwhile() {
+    for percent in [0, 100] {
+        let bench = empty(percent);
+        bench.memory.put(foreign("host:old:80", None));
+        bench.memory.fail(Faults { delay: Duration::from_millis(10), ..Faults::default() });
+        bench.compare(true, true);
+        sleep(Duration::from_millis(15)).await;
+        bench.memory.fail(Faults { away: true, ..Faults::default() });
+        sleep(Duration::from_secs(5)).await;
+        bench.memory.fail(Faults::default());
+        bench.settle().await;
+        assert_eq!(bench.ids(), [""; 0], "with a guard of {percent} %");
+    }
 }
 
 #[tokio::test(start_paused = true)]
