@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{BATCH, Keeper, Removal, compare, write};
+use super::Keeper;
+use super::next::BATCH;
+use super::operations::{Removal, compare, write};
 use crate::config::OnShutdown;
 use crate::registry::{Entry, Mark, Marked, Policy};
 

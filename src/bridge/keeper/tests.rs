@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::operations::{Attempt, OPERATION_DEADLINE};
+use super::outcomes::READING_SHARE;
 use super::*;
-use crate::config::OnShutdown;
+use crate::bridge::desired::{Kept, Want};
+use crate::config::{Deregister, OnShutdown};
 use crate::container::{ContainerId, Health, Protocol};
-use crate::registry::Policy;
 use crate::registry::memory::{Faults, Memory, Request};
-use crate::service::Origin;
+use crate::registry::{Canonical, Mark, Marked, Policy, RegistryError};
+use crate::service::{Origin, Service};
 
 mod guarded;
 mod life;

@@ -1,0 +1,108 @@
+//! One operation at a registry: reading it, a batch of writes, or a batch of refreshes; each ends in time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::bridge::plan::Scope;
+use crate::registry::{Canonical, Entry, Mark, Registry, RegistryError};
+use crate::service::Service;
+
+/// How long one operation may take before it counts as failed, whatever the registry does.
+pub(super) const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
+
+pub(super) type Operation = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What came of an operation.
+pub(super) enum Outcome {
+    /// With the time that it took.
+    Compared(Scope, Result<Vec<Entry>, RegistryError>, Duration),
+    Written {
+        added: Vec<(Arc<Service>, Canonical, Attempt)>,
+        removed: Vec<(Entry, Removal, Attempt)>,
+        marked: Vec<(Entry, Option<Mark>, Attempt)>,
+    },
+    Refreshed(Vec<(String, Arc<Service>, Attempt)>),
+}
+
+pub(super) type Attempt = Result<(), RegistryError>;
+
+/// Why an entry is removed.
+#[derive(Clone, Debug)]
+pub(super) enum Removal {
+    /// This service is no longer offered.
+    Withdrawn(Arc<Service>),
+    /// Nothing stands behind it.
+    Dangling,
+}
+
+pub(super) async fn finished(operation: &mut Option<Operation>) -> Outcome {
+    match operation {
+        Some(operation) => operation.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn compare(registry: Arc<dyn Registry>, scope: Scope) -> Operation {
+    Box::pin(async move {
+        let began = Instant::now();
+        let entries = timeout(OPERATION_DEADLINE, registry.entries()).await.unwrap_or_else(|_| Err(too_late()));
+        Outcome::Compared(scope, entries, began.elapsed())
+    })
+}
+
+pub(super) fn write(
+    registry: Arc<dyn Registry>,
+    added: Vec<(Arc<Service>, Canonical)>,
+    removed: Vec<(Entry, Removal)>,
+    marked: Vec<(Entry, Option<Mark>)>,
+) -> Operation {
+    Box::pin(async move {
+        let services: Vec<_> = added.iter().map(|(service, _)| Arc::clone(service)).collect();
+        let entries: Vec<_> = removed.iter().map(|(entry, _)| entry.clone()).collect();
+        let (registered, deregistered, attempts) = tokio::join!(
+            batch(services.len(), registry.register(&services)),
+            batch(entries.len(), registry.deregister(&entries)),
+            batch(marked.len(), registry.mark(&marked)),
+        );
+        Outcome::Written {
+            added: added
+                .into_iter()
+                .zip(registered)
+                .map(|((service, canonical), attempt)| (service, canonical, attempt))
+                .collect(),
+            removed: removed
+                .into_iter()
+                .zip(deregistered)
+                .map(|((entry, why), attempt)| (entry, why, attempt))
+                .collect(),
+            marked: marked.into_iter().zip(attempts).map(|((entry, mark), attempt)| (entry, mark, attempt)).collect(),
+        }
+    })
+}
+
+pub(super) fn refresh(registry: Arc<dyn Registry>, due: Vec<(String, Arc<Service>)>) -> Operation {
+    Box::pin(async move {
+        let services: Vec<_> = due.iter().map(|(_, service)| Arc::clone(service)).collect();
+        let attempts = batch(services.len(), registry.refresh(&services)).await;
+        Outcome::Refreshed(
+            due.into_iter().zip(attempts).map(|((key, service), attempt)| (key, service, attempt)).collect(),
+        )
+    })
+}
+
+/// The results of a batch of this size, or as many failures when it takes too long; a registry is
+/// not asked to do nothing.
+async fn batch(size: usize, attempts: impl Future<Output = Vec<Attempt>>) -> Vec<Attempt> {
+    if size == 0 {
+        return Vec::new();
+    }
+    timeout(OPERATION_DEADLINE, attempts).await.unwrap_or_else(|_| vec![Err(too_late()); size])
+}
+
+fn too_late() -> RegistryError {
+    RegistryError::Unreachable(format!("the registry gave no answer in {} s", OPERATION_DEADLINE.as_secs()))
+}
