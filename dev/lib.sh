@@ -36,7 +36,8 @@ ensure_rust() {
     fi
 }
 
-engine_answers() { docker version >/dev/null 2>&1; }
+# One that hangs answers nobody.
+engine_answers() { timeout 30 docker version >/dev/null 2>&1; }
 
 # A Docker engine that answers this user: the one of DOCKER_HOST, the machine's, or one that is installed and started.
 ensure_engine() {
