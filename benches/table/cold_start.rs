@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 use testkit::agent::FakeAgent;
 use testkit::consul::Consul;
 use testkit::engine::FakeEngine;
+use testkit::etcd::EtcdServer;
 use testkit::zookeeper::ZooKeeper;
 use zookeeper_client::{Acls, CreateMode};
 
@@ -94,6 +95,17 @@ pub async fn real(bench: &mut Bench) {
     for count in [100, 1_000, 10_000] {
         let engine = FakeEngine::start().await;
         engine.populate(count, container);
+        // A peer knows another API of etcd, if any.
+        let server = EtcdServer::start().await;
+        let cost = cold(&bench.ours(), &engine, &format!("etcd3://{}/services", server.address()), count).await;
+        row(bench, count, "etcd 3.4, v3", "registrator", &[cost]);
+        let server = EtcdServer::start().await;
+        let wall = etcd_floor(&server, services(count)).await;
+        writes_alone(bench, count, "etcd 3.4, v3", wall);
+    }
+    for count in [100, 1_000, 10_000] {
+        let engine = FakeEngine::start().await;
+        engine.populate(count, container);
         for subject in bench.subjects.clone() {
             let server = ZooKeeper::start().await;
             let uri = format!("zookeeper://{}/services", server.address());
@@ -102,15 +114,34 @@ pub async fn real(bench: &mut Bench) {
         }
         let server = ZooKeeper::start().await;
         let wall = zookeeper_floor(&server, services(count)).await;
-        bench.report.row([
-            format!("{count} / {}", services(count)).into(),
-            "ZooKeeper 3.8".into(),
-            "bare client, the writes alone, 128 in flight".into(),
-            Cell::Number(wall, 3),
-            Cell::None,
-            Cell::None,
-        ]);
+        writes_alone(bench, count, "ZooKeeper 3.8", wall);
     }
+}
+
+fn writes_alone(bench: &mut Bench, count: usize, registry: &str, wall: f64) {
+    bench.report.row([
+        format!("{count} / {}", services(count)).into(),
+        registry.into(),
+        "bare client, the writes alone, 128 in flight".into(),
+        Cell::Number(wall, 3),
+        Cell::None,
+        Cell::None,
+    ]);
+}
+
+/// As many keys as there are services, put on one connection with 128 in flight.
+async fn etcd_floor(server: &EtcdServer, count: usize) -> f64 {
+    let client = etcd_client::Client::connect([server.address().to_string()], None).await.unwrap();
+    let began = Instant::now();
+    stream::iter(0..count)
+        .map(|number| {
+            let mut client = client.kv_client();
+            async move { drop(client.put(format!("/floor/{number}"), [b'x'; 20], None).await.unwrap()) }
+        })
+        .buffer_unordered(128)
+        .collect::<()>()
+        .await;
+    began.elapsed().as_secs_f64()
 }
 
 /// Runs a program until it says that all is there.
