@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use etcd_client::{Client, GetOptions};
 use registrator::bridge::desired::{Update, Want};
 use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
@@ -18,6 +19,7 @@ use registrator::registry::{Canonical, Entry, Policy, Registry, RegistryError, o
 use registrator::service::{Origin, Service};
 use testkit::etcd::{EtcdServer, Options};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Bench;
@@ -136,7 +138,7 @@ impl Fleet {
             let now = self.counts.now().1;
             peak = peak.max(now - last);
             last = now;
-            there = tokio::task::block_in_place(|| count(server)).unwrap_or(there);
+            there = count(server).await.unwrap_or(there);
             whole = (there == self.hosts * SERVICES).then(|| began.elapsed().as_secs_f64());
         }
         let (all_reads, all_writes) = self.counts.now();
@@ -155,9 +157,13 @@ fn uri_of(host: usize) -> String {
 }
 
 /// How many entries there are; `None` while the server does not answer.
-fn count(server: &EtcdServer) -> Option<usize> {
-    let said = server.try_ctl(&["get", "/fleet/", "--prefix", "--count-only", "--write-out=fields"]).ok()?;
-    said.lines().find_map(|line| line.strip_prefix("\"Count\" : "))?.trim().parse().ok()
+async fn count(server: &EtcdServer) -> Option<usize> {
+    let asked = async {
+        let mut client = Client::connect([server.address().to_string()], None).await.ok()?;
+        client.get("/fleet/", Some(GetOptions::new().with_prefix().with_count_only())).await.ok()
+    };
+    let answer = timeout(Duration::from_secs(2), asked).await.ok()??;
+    usize::try_from(answer.count()).ok()
 }
 
 fn update(host: usize, number: usize) -> Update {
