@@ -5,7 +5,7 @@
 //! ended, but not before the time that readers were promised. One that ends again and again is registered
 //! only when it has run for a while, ever longer, so that a crash loop does not become a loop of writes.
 //!
-//! Pure but for the clock that it is handed; [`super::Bridge`] does what it says.
+//! Pure but for the clock that it is handed; the bridge does what it says.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
