@@ -23,7 +23,7 @@ use history::History;
 use replay::{Replay, many};
 
 /// How long the histories of a normal run take, in seconds.
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 25;
 
 /// A number that the environment gives.
 fn variable(name: &str) -> Option<u64> {
