@@ -3,11 +3,12 @@
 //! All that [`crate::docker`] and [`crate::service`] share: the former fills it
 //! from whatever JSON an engine sends, the latter reads nothing else.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use litemap::LiteMap;
 
 /// The engine's full identifier of a container: 64 hexadecimal digits on Docker and Podman.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,11 +64,11 @@ pub struct Container {
     /// only those that are settings.
     pub env: Vec<String>,
     /// Labels (`Config.Labels`). A watch tells only those that are settings, or hold an address.
-    pub labels: BTreeMap<String, String>,
+    pub labels: LiteMap<String, String>,
     /// Whose network stack it uses (`HostConfig.NetworkMode`).
     pub network_mode: NetworkMode,
     /// The networks it is attached to, by name, with its addresses there.
-    pub networks: BTreeMap<String, NetworkAddress>,
+    pub networks: LiteMap<String, NetworkAddress>,
     /// Every port it has, ordered by number and protocol, each once.
     ///
     /// The union of `Config.ExposedPorts` and `NetworkSettings.Ports`; for a container that does
@@ -108,7 +109,17 @@ impl Container {
         self.env.retain(|line| line.starts_with(SETTING));
         self.env.shrink_to_fit();
         self.labels.retain(|key, _| key.starts_with(SETTING) || Some(key.as_str()) == label);
+        self.labels = fitted(std::mem::take(&mut self.labels));
+        self.networks = fitted(std::mem::take(&mut self.networks));
+        self.ports.shrink_to_fit();
     }
+}
+
+/// A map in no more room than it takes: most have one entry or none, in room for four.
+pub(crate) fn fitted<K, V>(map: LiteMap<K, V>) -> LiteMap<K, V> {
+    let mut pairs = map.into_tuple_vec();
+    pairs.shrink_to_fit();
+    LiteMap::from_sorted_store_unchecked(pairs)
 }
 
 /// Whose network stack a container uses.

@@ -75,12 +75,16 @@ pub enum BodyError {
     Broken(#[from] reqwest::Error),
 }
 
+/// However long an answer says that it is, no more room than this is made before it arrives, in bytes.
+const MOST_AT_ONCE: usize = 64 << 10;
+
 /// The body of an answer: nobody is listened to for more than `limit` bytes.
 ///
 /// # Errors
 /// When it is longer, or breaks off.
 pub async fn body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, BodyError> {
-    let mut body = Vec::new();
+    let said = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(said.unwrap_or_default().min(limit).min(MOST_AT_ONCE));
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit {
             return Err(BodyError::TooLarge(limit));

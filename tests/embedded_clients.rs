@@ -46,7 +46,7 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         port,
         protocol: Protocol::Tcp,
         tags: vec!["blue".to_owned()],
-        attributes: [("team".to_owned(), "a".to_owned())].into(),
+        attributes: [("team".to_owned(), "a".to_owned())].into_iter().collect(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -226,7 +226,7 @@ async fn follows(registry: &Embedded, prometheus: &Prometheus) -> Value {
     let labels = prometheus.until(&["127.0.0.1:1"]).await["127.0.0.1:1"].clone();
     register(registry, "db:1", "db", 2).await;
     prometheus.until(&["127.0.0.1:1", "127.0.0.1:2"]).await;
-    let web: Vec<_> = registry.entries().await.unwrap().into_iter().filter(|entry| entry.key == "web:80").collect();
+    let web: Vec<_> = registry.entries().await.unwrap().into_iter().filter(|entry| &*entry.key == "web:80").collect();
     registry.deregister(&web).await;
     prometheus.until(&["127.0.0.1:2"]).await;
     labels

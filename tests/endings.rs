@@ -175,9 +175,12 @@ async fn what_is_told_to_stop_is_critical_first_and_goes_when_it_has_ended() {
     for container in [&slow, &deaf, &quick] {
         let id = id(container, "80");
         program.wait_for(&format!("critical: {} {id}: its container was told to stop", container.short())).await;
-        // Where there is no health, it goes at once.
-        program.wait_for(&format!("removed: {} /services/", container.short())).await;
     }
+    // Where there is no health, it goes at once.
+    for container in [&slow, &deaf, &quick] {
+        program.wait_for(&format!("removed: {} {}", container.short(), id(container, "80"))).await;
+    }
+    assert!(ids(&consul, &name).await.contains(&all[1]), "what runs on is gone from the other alone");
     becomes(set([all[1].clone()]), SOON, || ids(&consul, &name)).await;
     program.wait_for(&format!("{}: was told to stop and runs on", deaf.short())).await;
     becomes(marked([]), SOON, || marks(&consul, &name)).await;

@@ -74,7 +74,7 @@ async fn entry(registry: &dyn Registry) -> Option<Entry> {
     entries(registry).await.remove(KEY)
 }
 
-async fn owner(registry: &dyn Registry) -> Option<String> {
+async fn owner(registry: &dyn Registry) -> Option<Arc<str>> {
     entry(registry).await.expect("the entry").owner
 }
 
@@ -259,7 +259,7 @@ async fn an_entry_of_nobody_is_adopted_without_being_written() {
     let before = field(&newer, KEY, "ModRevision");
     for registry in [v2(older.address()), v3(newer.address())] {
         let found = entry(&*registry).await.expect("the entry");
-        assert_eq!((found.owner, found.service_id.as_str()), (None, "host:web:80"));
+        assert_eq!((found.owner, &*found.service_id), (None, "host:web:80"));
         assert_ne!(found.fingerprint, registry.canonical(&plain()).fingerprint, "it has to be claimed");
         register(&*registry, &[plain()]).await;
         assert_held(&*registry, &[plain()]).await;
@@ -289,11 +289,7 @@ async fn what_another_hand_does_to_our_entries_is_told_at_once() {
     let by_v3: Hand<'_> = &|done| drop(newer.ctl(done));
     let cases: [(_, Hand<'_>, [&[&str]; 3]); 2] = [
         (v2(older.address()), by_v2, [&["set", KEY, "x"], &["rm", KEY], &["rm", "--recursive", "/r/web"]]),
-        (
-            v3(newer.address()),
-            by_v3,
-            [&["put", KEY, "x"], &["del", KEY], &["del", "--prefix", "/_registrator/r/claims"]],
-        ),
+        (v3(newer.address()), by_v3, [&["put", KEY, "x"], &["del", KEY], &["del", "--prefix", "/r/web"]]),
     ];
     for (registry, hand, changes) in cases {
         for change in changes {

@@ -100,7 +100,7 @@ fn service() -> Arc<Service> {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: std::collections::BTreeMap::new(),
+        attributes: litemap::LiteMap::new(),
         ttl: None,
         check: None,
         health: registrator::container::Health::None,
@@ -119,9 +119,9 @@ async fn a_consul_that_does_not_end_its_answer_is_refused_at_a_limit() {
         let server = Endless::start(part, &[]).await;
         let registry = opened("consul", &server);
         let entry = Entry {
-            key: "a".to_owned(),
-            service_id: "a".to_owned(),
-            owner: Some("host".to_owned()),
+            key: "a".into(),
+            service_id: "a".into(),
+            owner: Some("host".into()),
             fingerprint: 0,
             marked: Marked::No,
         };

@@ -300,13 +300,8 @@ async fn a_server_that_hangs_holds_nobody_up_for_long() {
     server.freeze();
     let start = Instant::now();
     let services = [plain()];
-    let gone = [Entry {
-        key: "/r/x/y:1".to_owned(),
-        service_id: String::new(),
-        owner: None,
-        fingerprint: 0,
-        marked: Marked::No,
-    }];
+    let gone =
+        [Entry { key: "/r/x/y:1".into(), service_id: "".into(), owner: None, fingerprint: 0, marked: Marked::No }];
     let (ping, listed, registered, removed) =
         tokio::join!(registry.ping(), registry.entries(), registry.register(&services), registry.deregister(&gone),);
     assert!(start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());

@@ -3,10 +3,10 @@
 //! Both hold the same services; the same load comes to one after the other: `wrk` over HTTP, and our own
 //! load over DNS.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Protocol};
 use registrator::registry::Registry;
@@ -35,7 +35,7 @@ fn service(name: &str, number: u16) -> Service {
         port: 10_000 + number,
         protocol: Protocol::Tcp,
         tags: vec!["blue".to_owned(), format!("n{number}")],
-        attributes: BTreeMap::from([("region".to_owned(), "us2".to_owned())]),
+        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
         ttl: None,
         check: None,
         health: Health::None,
@@ -90,7 +90,7 @@ pub async fn measure(bench: &mut Bench) {
     for service in services() {
         let spelled = json!({
             "ID": service.id, "Name": service.name, "Address": service.address, "Port": service.port,
-            "Tags": service.tags, "Meta": service.attributes,
+            "Tags": service.tags, "Meta": {"region": "us2"},
         });
         consul.put("/v1/agent/service/register", &spelled).await;
         assert_eq!(embedded.register(&[Arc::new(service)]).await, [Ok(())]);

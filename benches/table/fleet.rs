@@ -3,13 +3,14 @@
 //! A host is a keeper in this process, with a registry and connections of its own, as the program has one: what the
 //! cluster sees is the same, and five hundred of them fit on one machine.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions};
+use futures_util::future::BoxFuture;
+use litemap::LiteMap;
 use registrator::bridge::desired::{Update, Want};
 use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
@@ -17,6 +18,7 @@ use registrator::config::{Deregister, OnShutdown, RegistryConfig};
 use registrator::container::{Health, Protocol};
 use registrator::registry::{Canonical, Entry, Policy, Registry, RegistryError, open};
 use registrator::service::{Origin, Service};
+use testkit::consul::Consul;
 use testkit::etcd::{EtcdServer, Options};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -32,8 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub async fn measure(bench: &mut Bench) {
     bench.report.table(
-        "A fleet on three servers of etcd, 50 services on each host",
+        "A fleet on a cluster of three servers, 50 services on each host",
         &[
+            "registry",
             "hosts / services",
             "what happens",
             "whole after, s",
@@ -43,17 +46,101 @@ pub async fn measure(bench: &mut Bench) {
             "most writes in a second",
         ],
     );
-    for hosts in [50, 200, 500] {
-        let mut servers = EtcdServer::cluster(Options::default()).await;
-        let endpoints: Vec<_> = servers.iter().map(|server| server.address().to_string()).collect();
-        let uri = format!("etcd3://{}/fleet", endpoints.join(","));
-        let fleet = Fleet::start(hosts, &uri);
-        let row = fleet.becomes_whole(&servers[0]).await;
-        bench.report.row(cells(hosts, "all begin at once", row));
-        EtcdServer::restart_cluster(&mut servers, true).await;
-        let row = fleet.becomes_whole(&servers[0]).await;
-        bench.report.row(cells(hosts, "the cluster comes back empty", row));
-        fleet.stop.cancel();
+    for start in [Cluster::etcd as Start, Cluster::consul_kv, Cluster::consul] {
+        for hosts in [50, 200, 500] {
+            let mut cluster = start().await;
+            let fleet = Fleet::start(hosts, &cluster);
+            let row = fleet.becomes_whole(&cluster).await;
+            let whole = row.whole.is_some();
+            bench.report.row(cells(&cluster, hosts, "all begin at once", row));
+            if whole {
+                cluster.restart_empty().await;
+                let row = fleet.becomes_whole(&cluster).await;
+                bench.report.row(cells(&cluster, hosts, "the cluster comes back empty", row));
+            }
+            fleet.stop.cancel();
+            // What is too much for it will not get better with more.
+            if !whole {
+                break;
+            }
+        }
+    }
+}
+
+/// Begins a cluster.
+type Start = fn() -> BoxFuture<'static, Cluster>;
+
+/// Three servers.
+enum Cluster {
+    Etcd([EtcdServer; 3]),
+    /// Its key-value store.
+    ConsulKv([Consul; 3]),
+    /// Its agents, each of a third of the hosts.
+    Consul([Consul; 3]),
+}
+
+impl Cluster {
+    fn etcd() -> BoxFuture<'static, Self> {
+        Box::pin(async { Self::Etcd(EtcdServer::cluster(Options::default()).await) })
+    }
+
+    fn consul_kv() -> BoxFuture<'static, Self> {
+        Box::pin(async { Self::ConsulKv(Consul::cluster().await) })
+    }
+
+    fn consul() -> BoxFuture<'static, Self> {
+        Box::pin(async { Self::Consul(Consul::cluster().await) })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Etcd(_) => "etcd 3.4, v3",
+            Self::ConsulKv(_) => "Consul 1.8.7, KV",
+            Self::Consul(_) => "Consul 1.8.7, agents of the servers",
+        }
+    }
+
+    /// The registry of a host.
+    fn uri(&self, host: usize) -> String {
+        match self {
+            Self::Etcd(servers) => {
+                let servers: Vec<_> = servers.iter().map(|server| server.address().to_string()).collect();
+                format!("etcd3://{}/fleet", servers.join(","))
+            }
+            Self::ConsulKv(servers) => format!("consulkv://{}/fleet", servers[host % 3].address()),
+            Self::Consul(servers) => servers[host % 3].uri(),
+        }
+    }
+
+    async fn restart_empty(&mut self) {
+        match self {
+            Self::Etcd(servers) => EtcdServer::restart_cluster(servers, true).await,
+            Self::ConsulKv(servers) | Self::Consul(servers) => Consul::restart_cluster_empty(servers).await,
+        }
+    }
+
+    /// How many entries there are; `None` while it does not answer.
+    async fn count(&self) -> Option<usize> {
+        let asked = async {
+            match self {
+                Self::Etcd(servers) => {
+                    let mut client = Client::connect([servers[0].address().to_string()], None).await.ok()?;
+                    let options = GetOptions::new().with_prefix().with_count_only();
+                    let answer = client.get("/fleet/", Some(options)).await.ok()?;
+                    usize::try_from(answer.count()).ok()
+                }
+                Self::ConsulKv(servers) => Some(servers[0].keys("fleet/").await?.len()),
+                Self::Consul(servers) => {
+                    let mut count = 0;
+                    for server in servers {
+                        // Its node has a service of its own: Consul itself.
+                        count += server.catalog().await?.saturating_sub(1);
+                    }
+                    Some(count)
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), asked).await.ok()?
     }
 }
 
@@ -80,8 +167,9 @@ struct Row {
     peak: usize,
 }
 
-fn cells(hosts: usize, what: &str, row: Row) -> Vec<Cell> {
+fn cells(cluster: &Cluster, hosts: usize, what: &str, row: Row) -> Vec<Cell> {
     vec![
+        cluster.name().into(),
         format!("{hosts} / {}", hosts * SERVICES).into(),
         what.into(),
         row.whole.map_or_else(|| format!("not in {} s", PATIENCE.as_secs()).into(), |took| Cell::Number(took, 1)),
@@ -93,12 +181,12 @@ fn cells(hosts: usize, what: &str, row: Row) -> Vec<Cell> {
 }
 
 impl Fleet {
-    fn start(hosts: usize, uri: &str) -> Self {
+    fn start(hosts: usize, cluster: &Cluster) -> Self {
         let fleet = Self { hosts, counts: Arc::default(), stop: CancellationToken::new() };
         for host in 0..hosts {
             let owner = format!("host{host}");
             let config = RegistryConfig {
-                uri: uri.to_owned(),
+                uri: cluster.uri(host),
                 owner: owner.clone(),
                 record_owner: true,
                 ttl: None,
@@ -107,7 +195,7 @@ impl Fleet {
             };
             let registry = Counted { registry: open(&config).unwrap(), counts: Arc::clone(&fleet.counts) };
             let rules = Rules {
-                owner,
+                owner: owner.as_str().into(),
                 hostname: format!("host{host}"),
                 policy: Policy::Sync,
                 deregister: Deregister::Always,
@@ -119,7 +207,7 @@ impl Fleet {
             let _ = commands.send(Command::Compare(Scope { complete: true, cleanup: false }));
             let stop = fleet.stop.clone();
             tokio::spawn(async move {
-                Keeper::new(uri_of(host), Arc::new(registry), rules).run(receiver, stop).await;
+                Keeper::new(format!("the fleet's, of host{host}"), Arc::new(registry), rules).run(receiver, stop).await;
                 // Kept until then: a bridge that is gone ends its keepers.
                 drop(commands);
             });
@@ -128,7 +216,7 @@ impl Fleet {
     }
 
     /// Waits until every service is there, and tells what that took from now on.
-    async fn becomes_whole(&self, server: &EtcdServer) -> Row {
+    async fn becomes_whole(&self, cluster: &Cluster) -> Row {
         let (reads, writes) = self.counts.now();
         let began = Instant::now();
         let (mut last, mut peak, mut there) = (writes, 0, 0);
@@ -138,7 +226,7 @@ impl Fleet {
             let now = self.counts.now().1;
             peak = peak.max(now - last);
             last = now;
-            there = count(server).await.unwrap_or(there);
+            there = cluster.count().await.unwrap_or(there);
             whole = (there == self.hosts * SERVICES).then(|| began.elapsed().as_secs_f64());
         }
         let (all_reads, all_writes) = self.counts.now();
@@ -152,20 +240,6 @@ impl Counts {
     }
 }
 
-fn uri_of(host: usize) -> String {
-    format!("etcd3://…/fleet of host{host}")
-}
-
-/// How many entries there are; `None` while the server does not answer.
-async fn count(server: &EtcdServer) -> Option<usize> {
-    let asked = async {
-        let mut client = Client::connect([server.address().to_string()], None).await.ok()?;
-        client.get("/fleet/", Some(GetOptions::new().with_prefix().with_count_only())).await.ok()
-    };
-    let answer = timeout(Duration::from_secs(2), asked).await.ok()??;
-    usize::try_from(answer.count()).ok()
-}
-
 fn update(host: usize, number: usize) -> Update {
     let service = Service {
         id: format!("host{host}:c{number}:80"),
@@ -174,7 +248,7 @@ fn update(host: usize, number: usize) -> Update {
         port: 20_000 + u16::try_from(number).unwrap(),
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -213,6 +287,11 @@ impl Registry for Counted {
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
         self.counts.reads.fetch_add(1, Ordering::Relaxed);
         self.registry.entries().await
+    }
+
+    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        self.counts.reads.fetch_add(1, Ordering::Relaxed);
+        self.registry.own_entries(keys).await
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {

@@ -26,7 +26,7 @@ enum Store {
     /// Knows when each entry came and went.
     Fake(FakeAgent),
     /// Is asked all the time.
-    Real(Consul),
+    Real(Box<Consul>),
 }
 
 pub async fn measure(bench: &mut Bench) {
@@ -68,7 +68,7 @@ fn add(all: &mut Times, some: Times) {
 
 /// The milliseconds from each start to the entry, and from each death to its end.
 async fn rounds(subject: Option<&Subject>, real: bool) -> Times {
-    let store = if real { Store::Real(Consul::start().await) } else { Store::Fake(FakeAgent::start().await) };
+    let store = if real { Store::Real(Box::new(Consul::start().await)) } else { Store::Fake(FakeAgent::start().await) };
     let (address, uri) = match &store {
         Store::Fake(agent) => (agent.address().to_string(), agent.uri()),
         Store::Real(consul) => (consul.address().to_string(), consul.uri()),

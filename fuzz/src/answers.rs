@@ -4,7 +4,7 @@
 //! The input's first byte chooses the registry; the rest are answers, split at NULs and given in turn, each of which
 //! begins with a byte that chooses its status.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn ask(uri: String, address: SocketAddr) {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,

@@ -5,7 +5,7 @@
 //! `m` network mode; a line that continues another begins with a backslash, so that values can hold
 //! line breaks.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,9 +101,9 @@ fn container(state: u8, text: &str) -> Container {
         image: "nginx".to_owned(),
         hostname: "inside".to_owned(),
         env: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: Vec::new(),
         state: match state % 4 {
             0 => State::Created,

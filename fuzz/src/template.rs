@@ -2,7 +2,7 @@
 //!
 //! The input is a template, and behind its first NUL the inspect result: JSON, or one value of a label.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::sync::Arc;
 
 use registrator::container::{Container, NetworkMode, State};
@@ -45,9 +45,9 @@ fn container(inspect: &str) -> Container {
         image: "nginx".to_owned(),
         hostname: "inside".to_owned(),
         env: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Host,
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: Vec::new(),
         state: State::Created,
         created: String::new(),

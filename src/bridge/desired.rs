@@ -3,14 +3,15 @@
 //! Holds what the watch last said of each container, and answers every change with the services
 //! whose standing it changed, so that the cost of an event does not grow with what stands.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use tracing::{info, warn};
 
 use super::tagging::Tagged;
 use crate::config::{Deregister, ServiceConfig};
-use crate::container::{Container, ContainerId, NetworkMode, State};
+use crate::container::{Container, ContainerId, NetworkMode, State, fitted};
 use crate::service::describe::{Neighbours, describe};
 use crate::service::{Service, Source};
 
@@ -73,7 +74,7 @@ struct Known {
 }
 
 /// What a container offers, port by port; never [`Want::Absent`].
-type Offers = BTreeMap<Source, Want>;
+type Offers = LiteMap<Source, Want>;
 
 /// Something to say about a container, once.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,7 +119,7 @@ impl Desired {
         for sharer in &sharers {
             updates.extend(self.redescribe(sharer));
         }
-        updates
+        ordered(updates)
     }
 
     /// The container is gone, though no event told of its end.
@@ -138,7 +139,7 @@ impl Desired {
             self.store(tagged);
         }
         updates.extend(self.redescribe_all());
-        updates
+        ordered(updates)
     }
 
     /// The host is now reached at this address.
@@ -201,7 +202,9 @@ impl Desired {
         let updates = differences(&known.offers, &offers);
         if let Some(known) = self.containers.by_id.get_mut(id) {
             known.remarks = remarks;
-            known.offers = offers;
+            if !updates.is_empty() {
+                known.offers = fitted(offers);
+            }
         }
         updates
     }
@@ -257,6 +260,17 @@ impl Want {
             Self::Absent | Self::Missing | Self::Forgotten => None,
         }
     }
+}
+
+/// What a container that is there no longer offers, then what those offered that are gone, then what is offered: so
+/// nobody is thought to be in the way of another who is not there, nor to stand behind what a third has left.
+fn ordered(mut updates: Vec<Update>) -> Vec<Update> {
+    updates.sort_by_key(|update| match update.want {
+        Want::Absent => 0,
+        Want::Missing | Want::Forgotten => 1,
+        Want::Registered(_) | Want::Paused(_) | Want::Kept(..) => 2,
+    });
+    updates
 }
 
 /// The same changes, where no event told of an end.

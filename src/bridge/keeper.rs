@@ -57,15 +57,15 @@ pub struct Keeper {
     rules: Rules,
 
     /// The key that each port of a container claims.
-    keys: HashMap<Source, String>,
+    keys: HashMap<Source, Arc<str>>,
     /// Who claims each key; the first in rank has it.
-    claims: HashMap<String, Vec<Claim>>,
+    claims: HashMap<Arc<str>, Vec<Claim>>,
     /// What should become of each key that anybody here wants, or wanted, something of.
-    intents: HashMap<String, Intent>,
+    intents: HashMap<Arc<str>, Intent>,
     /// What the registry holds, as far as is known: read by the last compare, then kept up by our writes.
-    actual: HashMap<String, Entry>,
+    actual: HashMap<Arc<str>, Entry>,
     /// Keys whose next step is to be planned.
-    dirty: BTreeSet<String>,
+    dirty: BTreeSet<Arc<str>>,
     /// What may be concluded while those are planned.
     scope: Scope,
     /// Holds up removals that only a list speaks for.
@@ -82,7 +82,7 @@ pub struct Keeper {
     /// Whether the registry was ever read; before that, nothing is written.
     known: bool,
     /// Keys that the registry would not take as they are, with what stood there instead.
-    rejected: HashMap<String, Option<Entry>>,
+    rejected: HashMap<Arc<str>, Option<Entry>>,
     /// Tells our own late writes from those of somebody else who goes by our owner's name.
     comebacks: Comebacks,
     /// How many services find an entry like theirs that another instance holds, since the last compare.
@@ -90,11 +90,11 @@ pub struct Keeper {
     /// How many of those were told of.
     awaited_said: usize,
     /// The last complaint of each key, which is said once.
-    complaints: HashMap<String, String>,
+    complaints: HashMap<Arc<str>, String>,
     /// When each registered service is to be refreshed.
-    refreshes: BTreeSet<(Instant, String)>,
+    refreshes: BTreeSet<(Instant, Arc<str>)>,
     /// The keys in `refreshes`.
-    refreshing: HashSet<String>,
+    refreshing: HashSet<Arc<str>>,
 
     /// Set while the registry cannot be reached.
     outage: Option<Outage>,
@@ -236,7 +236,7 @@ impl Keeper {
         match self.guard.verdict(held, Instant::now()) {
             Some(Verdict::Go(keys)) => {
                 self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
-                self.dirty.extend(keys);
+                self.dirty.extend(keys.into_iter().map(Arc::from));
             }
             Some(Verdict::Wait(doubts)) => {
                 let pause = guard::SECOND_LOOK;

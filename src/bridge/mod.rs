@@ -140,7 +140,7 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control)
     for (settings, (name, registry)) in config.registries.iter().zip(registries) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let rules = Rules {
-            owner: settings.owner.clone(),
+            owner: settings.owner.as_str().into(),
             hostname: config.service.hostname.clone(),
             policy: registry::policy(&settings.uri)?,
             deregister: config.bridge.deregister,

@@ -57,7 +57,7 @@ struct Life {
     ends: VecDeque<Instant>,
     /// How often in a row its start was held back.
     holds: u32,
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     draining: Option<Draining>,
     alarm: Option<Instant>,
 }
@@ -161,7 +161,7 @@ impl Pacing {
         let seen = Seen::Changed(tagged);
         let drains = life.draining.as_ref().map(|draining| draining.until);
         if !runs && let Some(until) = drains.filter(|until| now < *until) {
-            life.held = Some(Held { until, seen });
+            life.held = Some(Box::new(Held { until, seen }));
         } else if runs && let Some(held) = life.held.as_mut().filter(|held| !reborn && !held.is_end()) {
             held.seen = seen;
         } else if runs
@@ -175,7 +175,7 @@ impl Pacing {
                 "{short}: ended {FLAPS} times within {WINDOW:?}: {} is registered when it has run for {pause:?}",
                 life.container.name
             );
-            life.held = Some(Held { until: now + pause, seen });
+            life.held = Some(Box::new(Held { until: now + pause, seen }));
         } else {
             life.held = None;
             steps.push(Step::Take(seen));
@@ -191,7 +191,7 @@ impl Pacing {
         if let Some(life) = self.lives.get_mut(id)
             && let Some(until) = life.draining.as_ref().map(|draining| draining.until).filter(|until| now < *until)
         {
-            life.held = Some(Held { until, seen });
+            life.held = Some(Box::new(Held { until, seen }));
             self.set_alarm(id);
             return Vec::new();
         }
@@ -222,7 +222,7 @@ impl Pacing {
         let mut missing: Vec<_> = self.lives.iter().filter(missing).map(|(id, _)| id.clone()).collect();
         missing.sort_unstable();
         for id in missing {
-            let waits = self.lives.get(&id).and_then(|life| life.held.as_ref()).is_some_and(Held::is_end);
+            let waits = self.lives.get(&id).and_then(|life| life.held.as_ref()).is_some_and(|held| held.is_end());
             if waits || self.gone(&id, Seen::Missing(id.clone()), now).is_empty() {
                 held.push(id);
             }

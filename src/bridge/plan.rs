@@ -1,5 +1,7 @@
 //! Desired, actual, owner → the list of writes. Pure.
 
+use std::sync::Arc;
+
 use crate::config::{Deregister, OnShutdown};
 use crate::registry::{Canonical, Entry, Marked, Policy};
 
@@ -34,7 +36,7 @@ pub enum Wanted<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The identity under which this instance writes.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// The first part of default IDs.
     pub hostname: String,
     /// What may be done to the registry's entries at all.
@@ -81,7 +83,10 @@ impl Rules {
     #[must_use]
     pub fn step(&self, situation: Situation<'_>, scope: Scope) -> Step {
         match (self.policy, self.step_to_sync(situation, scope)) {
-            (Policy::UpsertOnly, Step::Remove | Step::Dangling) => Step::Leave,
+            // What may not be removed can be marked.
+            (Policy::UpsertOnly, Step::Remove | Step::Dangling) => {
+                situation.actual.filter(|_| situation.marked).map_or(Step::Leave, |entry| marking(true, entry))
+            }
             (_, step) => step,
         }
     }
@@ -130,7 +135,7 @@ impl Rules {
 
     /// The owner of an entry, if it is another.
     fn foreign<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        entry.owner.as_deref().filter(|owner| *owner != self.owner)
+        entry.owner.as_deref().filter(|owner| *owner != &*self.owner)
     }
 
     /// Whether an entry's ID is one that this host makes: `<hostname>:<container name>:<digits>[:udp|:sctp]`.
@@ -169,23 +174,17 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules { owner: "us".to_owned(), hostname: "host".to_owned(), ..Rules::default() }
+        Rules { owner: "us".into(), hostname: "host".to_owned(), ..Rules::default() }
     }
 
     fn entry(id: &str, owner: Option<&str>) -> Entry {
-        Entry {
-            key: id.to_owned(),
-            service_id: id.to_owned(),
-            owner: owner.map(str::to_owned),
-            fingerprint: 1,
-            marked: Marked::No,
-        }
+        Entry { key: id.into(), service_id: id.into(), owner: owner.map(Arc::from), fingerprint: 1, marked: Marked::No }
     }
 
     #[test]
     fn a_wanted_service_is_written_only_where_it_is_missing_or_differs() {
-        let same = Canonical { key: "k".to_owned(), fingerprint: 1 };
-        let other = Canonical { key: "k".to_owned(), fingerprint: 2 };
+        let same = Canonical { key: "k".into(), fingerprint: 1 };
+        let other = Canonical { key: "k".into(), fingerprint: 2 };
         for scope in [NOTHING, COMPLETE, CLEANUP] {
             for owner in [None, Some("us")] {
                 let there = entry("k", owner);
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_owner_is_never_touched() {
-        let canonical = Canonical { key: "host:web:80".to_owned(), fingerprint: 1 };
+        let canonical = Canonical { key: "host:web:80".into(), fingerprint: 1 };
         let theirs = entry("host:web:80", Some("them"));
         for scope in [NOTHING, COMPLETE, CLEANUP] {
             for wanted in [KEPT, Wanted::Withdrawn, Wanted::Unknown] {
@@ -261,8 +260,10 @@ mod tests {
                 Step::Leave,
                 "{wanted:?}"
             );
+            let step = rules.step(Situation { wanted, marked: true, actual: Some(&ours) }, CLEANUP);
+            assert_eq!(step, Step::Mark, "{wanted:?}");
         }
-        let canonical = Canonical { key: "host:web:80".to_owned(), fingerprint: 2 };
+        let canonical = Canonical { key: "host:web:80".into(), fingerprint: 2 };
         let wanted = Wanted::Service(&canonical);
         assert_eq!(rules.step(Situation { wanted, marked: false, actual: Some(&ours) }, CLEANUP), Step::Change);
         assert_eq!(rules.step(Situation { wanted, marked: false, actual: None }, CLEANUP), Step::Add);
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_put_on_and_taken_off_and_that_of_another_hand_is_left_alone() {
-        let canonical = Canonical { key: "k".to_owned(), fingerprint: 1 };
+        let canonical = Canonical { key: "k".into(), fingerprint: 1 };
         for (wanted, owner) in [(Wanted::Service(&canonical), Some("us")), (KEPT, None)] {
             for (marked, is, expected) in [
                 (true, Marked::No, Step::Mark),

@@ -134,8 +134,17 @@ impl Docker {
     pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
         let all = if self.inner.config.list_all { "1" } else { "0" };
         in_time(async {
-            let response = self.get("/containers/json", &[("all", all)]).await?;
-            Ok(decode::list(&successful(response, LARGEST_LIST).await?)?)
+            let mut response = well(self.get("/containers/json", &[("all", all)]).await?).await?;
+            let mut list = decode::List::default();
+            let mut length = 0;
+            while let Some(chunk) = response.chunk().await.map_err(BodyError::from)? {
+                length += chunk.len();
+                if length > LARGEST_LIST {
+                    return Err(RequestError::TooLarge { limit: LARGEST_LIST });
+                }
+                list.push(&chunk)?;
+            }
+            Ok(list.end()?)
         })
         .await
     }
@@ -180,8 +189,7 @@ impl Docker {
         let answer = async move {
             let filters = r#"{"type":["container","network"]}"#;
             let response = docker.get("/events", &[("filters", filters)]).await?;
-            let status = response.status();
-            if status.is_success() { Ok(response) } else { Err(refused(status, &read(response, LARGEST_OTHER).await?)) }
+            well(response).await
         };
         let mut stream = EventStream { source: Source::Asked(Box::pin(answer)), decoder: Decoder::default() };
         if let Ok(answered) = timeout(STREAM_PATIENCE, stream.answered()).await {
@@ -245,19 +253,26 @@ async fn in_time<T>(request: impl Future<Output = Result<T, RequestError>>) -> R
 
 /// The body of a successful answer.
 async fn successful(response: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
+    read(well(response).await?, limit).await
+}
+
+/// The answer, if it is a successful one.
+async fn well(response: Response) -> Result<Response, RequestError> {
     let status = response.status();
-    if status.is_success() {
-        read(response, limit).await
-    } else {
-        Err(refused(status, &read(response, LARGEST_OTHER).await?))
-    }
+    if status.is_success() { Ok(response) } else { Err(refused(status, &read(response, LARGEST_OTHER).await?)) }
 }
 
 async fn read(response: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
-    http::body(response, limit).await.map_err(|error| match error {
-        BodyError::TooLarge(limit) => RequestError::TooLarge { limit },
-        BodyError::Broken(error) => RequestError::Transport(describe(&error)),
-    })
+    Ok(http::body(response, limit).await?)
+}
+
+impl From<BodyError> for RequestError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(limit) => Self::TooLarge { limit },
+            BodyError::Broken(error) => Self::Transport(describe(&error)),
+        }
+    }
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> RequestError {
@@ -266,7 +281,7 @@ fn refused(status: StatusCode, body: &[u8]) -> RequestError {
 
 /// What an error's body says, on one line and not too long.
 fn message(body: &[u8]) -> String {
-    let said = decode::json(body).ok().and_then(|json| Some(json["message"].as_str()?.to_owned()));
+    let said = decode::value(body).ok().and_then(|json| Some(json["message"].as_str()?.to_owned()));
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     said.trim().chars().take(200).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
@@ -275,6 +290,6 @@ fn message(body: &[u8]) -> String {
 ///
 /// Docker says `No such container: …`, Podman `no container with name or ID … found: no such container`.
 fn says_no_such_container(body: &[u8]) -> bool {
-    decode::json(body)
+    decode::value(body)
         .is_ok_and(|json| json["message"].as_str().is_some_and(|said| said.to_lowercase().contains("container")))
 }

@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use litemap::LiteMap;
 
 use crate::container::{
     Binding, Container, ContainerId, ContainerPort, Health, NetworkAddress, NetworkMode, Protocol, State, Stop,
 };
-use crate::json::Elements;
 use crate::json::Shape::{self, Each, Members, Whole};
+use crate::json::{self, Elements, Pieces, Value};
 
 /// The longest identifier that is believed to be one; engines use 64 characters.
 const LONGEST_ID: usize = 128;
@@ -112,13 +112,8 @@ impl Listed {
 }
 
 /// Reads JSON, whatever its bytes: those that are no UTF-8 become U+FFFD.
-pub(super) fn json(bytes: &[u8]) -> Result<Value, Malformed> {
-    shaped(bytes, &Whole)
-}
-
-/// The same, in this shape.
-fn shaped(bytes: &[u8], shape: &Shape) -> Result<Value, Malformed> {
-    Ok(crate::json::read(&String::from_utf8_lossy(bytes), shape)?)
+pub(super) fn value(bytes: &[u8]) -> Result<serde_json::Value, Malformed> {
+    Ok(serde_json::from_str(&json::text(bytes))?)
 }
 
 /// Reads an identifier, which later becomes a part of a URL: nothing else may pass for one.
@@ -133,24 +128,50 @@ pub(super) fn container_id(text: &str) -> Option<ContainerId> {
 /// # Errors
 /// When it is no array at all.
 pub fn list(bytes: &[u8]) -> Result<Vec<Listed>, Malformed> {
-    let text = String::from_utf8_lossy(bytes);
-    if text.trim_start().starts_with('{') {
-        return Err(Malformed::Missing("list of containers"));
-    }
-    let mut entries = Vec::new();
-    crate::json::read(&text, Elements { shape: &LISTED, take: |_: &str, entry| entries.extend(listed(&entry)) })?;
-    Ok(entries)
+    let mut list = List::default();
+    list.push(bytes)?;
+    list.end()
 }
 
-fn listed(entry: &Value) -> Option<Listed> {
+/// The same, read while it arrives.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pieces: Pieces,
+    entries: Vec<Listed>,
+}
+
+impl List {
+    /// What comes next of it.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.pieces.push(bytes).map_or(Ok(()), |piece| self.read(&piece))
+    }
+
+    /// All of it has come.
+    pub(super) fn end(mut self) -> Result<Vec<Listed>, Malformed> {
+        let rest = std::mem::take(&mut self.pieces).rest();
+        self.read(&rest)?;
+        Ok(self.entries)
+    }
+
+    fn read(&mut self, piece: &[u8]) -> Result<(), Malformed> {
+        let text = json::text(piece);
+        if text.trim_start().starts_with('{') {
+            return Err(Malformed::Missing("list of containers"));
+        }
+        let take = |_: &str, entry: Value<'_>| self.entries.extend(listed(&entry));
+        Ok(json::read(&text, Elements { shape: &LISTED, take })?)
+    }
+}
+
+fn listed(entry: &Value<'_>) -> Option<Listed> {
     let id = container_id(entry["Id"].as_str()?)?;
     let mut hasher = DefaultHasher::new();
     id.as_str().hash(&mut hasher);
     text(&entry["State"]).hash(&mut hasher);
     // Engines make these lists from maps, in no order.
-    sorted(&entry["Names"]).hash(&mut hasher);
-    sorted(&entry["Ports"]).hash(&mut hasher);
-    entry["NetworkSettings"]["Networks"].to_string().hash(&mut hasher);
+    unordered(&entry["Names"]).hash(&mut hasher);
+    unordered(&entry["Ports"]).hash(&mut hasher);
+    entry["NetworkSettings"]["Networks"].hash(&mut hasher);
     // `Up 5 minutes (healthy)`, `Exited (137) 2 days ago`: all but the time stands in parentheses.
     for part in text(&entry["Status"]).split('(').skip(1) {
         part.split(')').next().hash(&mut hasher);
@@ -163,18 +184,22 @@ fn listed(entry: &Value) -> Option<Listed> {
     })
 }
 
-fn names(array: &Value) -> Vec<String> {
-    array.as_array().into_iter().flatten().map(text).map(without_slash).collect()
+fn names(array: &Value<'_>) -> Vec<String> {
+    array.elements().iter().map(text).map(without_slash).collect()
 }
 
 fn without_slash(name: &str) -> String {
     name.trim_start_matches('/').to_owned()
 }
 
-fn sorted(array: &Value) -> Vec<String> {
-    let mut items: Vec<_> = array.as_array().into_iter().flatten().map(Value::to_string).collect();
-    items.sort_unstable();
-    items
+/// A digest of an array's elements, whatever their order.
+fn unordered(array: &Value<'_>) -> u64 {
+    let digest = |element: &Value| {
+        let mut hasher = DefaultHasher::new();
+        element.hash(&mut hasher);
+        hasher.finish()
+    };
+    array.elements().iter().map(digest).fold(0, u64::wrapping_add)
 }
 
 /// Reads the answer to `GET /containers/{id}/json`; `None` for one that is being removed, or that
@@ -185,7 +210,8 @@ fn sorted(array: &Value) -> Vec<String> {
 /// # Errors
 /// When it is not about a container, or does not say what the container is doing.
 pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed> {
-    let said = shaped(bytes, if keep { &Whole } else { &INSPECTED })?;
+    let whole = json::text(bytes);
+    let said = json::read(&whole, &INSPECTED)?;
     let id = container_id(text(&said["Id"])).ok_or(Malformed::Missing("Id"))?;
     let Some(state) = state(&said["State"])? else { return Ok(None) };
     let config = &said["Config"];
@@ -194,9 +220,11 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         name: without_slash(text(&said["Name"])),
         image: text(&config["Image"]).to_owned(),
         hostname: text(&config["Hostname"]).to_owned(),
-        env: config["Env"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
-        labels: object(&config["Labels"])
-            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        env: config["Env"].elements().iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        labels: config["Labels"]
+            .members()
+            .iter()
+            .filter_map(|(key, value)| Some((key.clone().into_owned(), value.as_str()?.to_owned())))
             .collect(),
         network_mode: network_mode(text(&said["HostConfig"]["NetworkMode"])),
         networks: networks(&said["NetworkSettings"]),
@@ -208,12 +236,12 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         inspect: None,
     };
     if keep {
-        container.inspect = Some(Arc::new(said));
+        container.inspect = Some(Arc::new(serde_json::from_str(&whole)?));
     }
     Ok(Some(container))
 }
 
-fn stop(config: &Value) -> Stop {
+fn stop(config: &Value<'_>) -> Stop {
     let unless_said = Stop::default();
     // -1 is to wait for ever, which no longer than the longest of these makes a difference.
     let timeout = config["StopTimeout"].as_i64().map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
@@ -251,7 +279,7 @@ pub(super) fn signal(text: &str) -> Option<u32> {
 }
 
 /// What it is doing; `None` when it is on its way out.
-fn state(said: &Value) -> Result<Option<State>, Malformed> {
+fn state(said: &Value<'_>) -> Result<Option<State>, Malformed> {
     let status = text(&said["Status"]);
     if said["Running"].is_null() && status.is_empty() {
         return Err(Malformed::Missing("State"));
@@ -272,7 +300,7 @@ fn state(said: &Value) -> Result<Option<State>, Malformed> {
     })
 }
 
-fn health(state: &Value) -> Health {
+fn health(state: &Value<'_>) -> Health {
     // `Healthcheck` is how Podman before 4 spelled it.
     let said = [&state["Health"]["Status"], &state["Healthcheck"]["Status"]].into_iter().find_map(Value::as_str);
     match said.unwrap_or_default() {
@@ -293,38 +321,39 @@ fn network_mode(text: &str) -> NetworkMode {
     }
 }
 
-fn networks(settings: &Value) -> BTreeMap<String, NetworkAddress> {
-    let networks: BTreeMap<_, _> =
-        object(&settings["Networks"]).map(|(name, network)| (name.clone(), addresses(network))).collect();
+fn networks(settings: &Value<'_>) -> LiteMap<String, NetworkAddress> {
+    let named = settings["Networks"].members().iter();
+    let networks: LiteMap<_, _> =
+        named.map(|(name, network)| (name.clone().into_owned(), addresses(network))).collect();
     let bridge = addresses(settings);
     // Engines before 1.9, and Podman before 3.1, have no map of networks.
     if networks.is_empty() && bridge.preferred().is_some() {
-        return BTreeMap::from([("bridge".to_owned(), bridge)]);
+        return LiteMap::from_iter([("bridge".to_owned(), bridge)]);
     }
     networks
 }
 
-fn addresses(network: &Value) -> NetworkAddress {
+fn addresses(network: &Value<'_>) -> NetworkAddress {
     NetworkAddress {
         ipv4: text(&network["IPAddress"]).parse::<Ipv4Addr>().ok().map(IpAddr::V4),
         ipv6: text(&network["GlobalIPv6Address"]).parse::<Ipv6Addr>().ok().map(IpAddr::V6),
     }
 }
 
-fn ports(said: &Value, state: State) -> Vec<ContainerPort> {
+fn ports(said: &Value<'_>, state: State) -> Vec<ContainerPort> {
     let mut published = &said["NetworkSettings"]["Ports"];
-    if !state.is_running() && object(published).next().is_none() {
+    if !state.is_running() && published.members().is_empty() {
         published = &said["HostConfig"]["PortBindings"];
     }
     let mut ports = BTreeMap::new();
-    for (key, _) in object(&said["Config"]["ExposedPorts"]) {
+    for (key, _) in said["Config"]["ExposedPorts"].members() {
         if let Some(port) = entry(&mut ports, key) {
             port.exposed = true;
         }
     }
-    for (key, bindings) in object(published) {
+    for (key, bindings) in published.members() {
         if let Some(port) = entry(&mut ports, key) {
-            port.bindings.extend(bindings.as_array().into_iter().flatten().filter_map(binding));
+            port.bindings.extend(bindings.elements().iter().filter_map(binding));
         }
     }
     ports.into_values().collect()
@@ -339,25 +368,22 @@ fn entry<'a>(ports: &'a mut BTreeMap<(u16, Protocol), ContainerPort>, key: &str)
     Some(ports.entry((number, protocol)).or_insert(port))
 }
 
-fn binding(said: &Value) -> Option<Binding> {
+fn binding(said: &Value<'_>) -> Option<Binding> {
+    let Value::Object(_) = said else { return None };
     let port = match &said["HostPort"] {
-        Value::String(text) if text.is_empty() => 0,
+        Value::Text(text) if text.is_empty() => 0,
         // One of a range, which the engine will choose.
-        Value::String(text) if text.contains('-') => 0,
-        Value::String(text) => text.parse().ok()?,
+        Value::Text(text) if text.contains('-') => 0,
+        Value::Text(text) => text.parse().ok()?,
         Value::Number(number) => number.as_u64()?.try_into().ok()?,
-        Value::Null if said.is_object() => 0,
+        Value::Null => 0,
         _ => return None,
     };
     Some(Binding { ip: text(&said["HostIp"]).trim_matches(['[', ']']).parse().ok(), port })
 }
 
-fn text(value: &Value) -> &str {
+fn text<'a>(value: &'a Value<'_>) -> &'a str {
     value.as_str().unwrap_or_default()
-}
-
-fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flatten()
 }
 
 #[cfg(test)]

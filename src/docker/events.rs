@@ -83,7 +83,7 @@ fn said(line: &[u8]) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
     if line.is_empty() {
         return Ok(None);
     }
-    let event = decode::json(line)?;
+    let event = decode::value(line)?;
     if !event.is_object() {
         return Err(Malformed::Missing("event"));
     }

@@ -60,7 +60,7 @@ pub enum Change {
 /// `containers` nor `unknown` is not there: the engine itself has said so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Those that were inspected.
+    /// Those that were inspected; of those in `unknown` as well, before the engine was lost.
     pub containers: Vec<Arc<Container>>,
     /// Those that cannot be inspected now. They are tried again, and then told of as
     /// [`Change::Changed`] or [`Change::Gone`]; until then, nothing is known to have changed for them.

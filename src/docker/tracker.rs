@@ -331,7 +331,9 @@ impl Tracker {
                     snapshot.containers.push(Arc::clone(container));
                 }
                 None if entry.work == Work::None => {}
-                _ => {
+                known => {
+                    // As it was when it was last asked after, if that could not be told yet: an engine lost meanwhile.
+                    snapshot.containers.extend(known.clone().filter(|_| entry.told == Told::Nothing));
                     entry.told = Told::Unknown;
                     snapshot.unknown.push(id.clone());
                 }
@@ -381,6 +383,8 @@ impl Entry {
                     Told::Unknown => true,
                     Told::Nothing | Told::Ended => counts,
                 };
+                // What is as before stays where it is: a pass should not have everything in memory twice.
+                let container = self.known.take().filter(|known| *known == container).unwrap_or(container);
                 self.known = counts.then(|| Arc::clone(&container));
                 if !synced || !is_news {
                     return None;

@@ -63,7 +63,7 @@ pub(super) struct Greeting {
 impl Greeting {
     /// Reads the answer to `GET /version`.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let said = decode::json(bytes)?;
+        let said = decode::value(bytes)?;
         let newest = said["ApiVersion"].as_str().and_then(ApiVersion::parse).ok_or(Malformed::Missing("ApiVersion"))?;
         let podman = |component: &Value| component["Name"].as_str().is_some_and(|name| name.contains("Podman"));
         Ok(Self {

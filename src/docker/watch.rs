@@ -4,7 +4,7 @@
 //! inspect answers every hint. Whenever the stream or a list fails, it reconnects and inspects
 //! everything again. Streams can lose events without failing (dockerd drops them for slow readers,
 //! and forgets them when it restarts), so a cheap list is compared with the one before, every
-//! [`CHECK`]. What all that means for each container is decided in [`super::tracker`].
+//! [`CHECK`], and less often where it is long. What all that means for each container is decided in [`super::tracker`].
 
 use std::future::pending;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ use crate::container::{Container, ContainerId};
 const CHANNEL: usize = 64;
 /// How often a list is compared with the one before.
 const CHECK: Duration = Duration::from_secs(30);
+/// The same for each container in the list, where there are so many that this is longer: reading one takes less than
+/// a thousandth of it, and the engine longer to say it.
+const CHECK_EACH: Duration = Duration::from_millis(10);
 /// How soon this is done when something may just have been missed: a new stream sends its headers
 /// before the engine subscribes it, and a line that makes no sense may have been an event.
 const CHECK_SOON: Duration = Duration::from_secs(1);
@@ -60,6 +63,7 @@ pub fn watch(
         connections: 0,
         listing: None,
         pass_wanted: false,
+        check: CHECK,
         next_check: Instant::now() + CHECK,
         resync: config.resync.map(|every| (every, Instant::now() + every)),
         backoff: Backoff::new(),
@@ -83,6 +87,8 @@ struct Watch {
     listing: Option<Purpose>,
     /// A pass is to begin as soon as it can.
     pass_wanted: bool,
+    /// How often a list is compared with the one before, and when next.
+    check: Duration,
     next_check: Instant,
     /// How often, and when next.
     resync: Option<(Duration, Instant)>,
@@ -90,6 +96,11 @@ struct Watch {
     lost: Option<Lost>,
     has_listened: bool,
     has_skipped: bool,
+}
+
+/// How often a list of so many containers is compared with the one before.
+fn check_every(containers: usize) -> Duration {
+    CHECK.max(CHECK_EACH * u32::try_from(containers).unwrap_or(u32::MAX))
 }
 
 /// The connection to the engine.
@@ -223,7 +234,7 @@ impl Watch {
         if let Purpose::Pass = purpose {
             self.pass_wanted = false;
         } else {
-            self.next_check = now + CHECK;
+            self.next_check = now + self.check;
         }
         self.listing = Some(purpose);
         self.tracker.listing();
@@ -246,6 +257,7 @@ impl Watch {
             }
             Done::Opened(_, Err(error)) => self.lose(&error.to_string()),
             Done::Listed(_, Ok(list)) => {
+                self.check = check_every(list.len());
                 if self.lost.take().is_some() {
                     info!("Docker at {} is back", self.docker.endpoint());
                 }
@@ -339,5 +351,17 @@ async fn hear(link: &mut Link) -> Result<Heard, RequestError> {
     match link {
         Link::Up { stream, .. } => stream.next().await,
         Link::Down { .. } | Link::Opening => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_asked_for_less_often() {
+        for (containers, seconds) in [(0, 30), (100, 30), (3_000, 30), (10_000, 100), (50_000, 500)] {
+            assert_eq!(check_every(containers), Duration::from_secs(seconds), "{containers}");
+        }
     }
 }

@@ -114,6 +114,10 @@ impl Registry for Retimed {
         self.registry.entries().await
     }
 
+    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        self.registry.own_entries(keys).await
+    }
+
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
         self.registry.register(&self.all(services)).await
     }
@@ -149,8 +153,9 @@ impl Registry for Retimed {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Mutex;
+
+    use litemap::LiteMap;
 
     use super::*;
     use crate::container::Protocol;
@@ -234,7 +239,7 @@ mod tests {
     #[async_trait]
     impl Registry for Seen {
         fn canonical(&self, service: &Service) -> Canonical {
-            Canonical { key: format!("{:?}", service.ttl), fingerprint: 0 }
+            Canonical { key: format!("{:?}", service.ttl).into(), fingerprint: 0 }
         }
         async fn ping(&self) -> Result<(), RegistryError> {
             Ok(())
@@ -265,7 +270,7 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: vec![],
-            attributes: BTreeMap::new(),
+            attributes: LiteMap::new(),
             ttl: Some(Duration::from_secs(60)),
             check: None,
             health: crate::container::Health::None,
@@ -283,7 +288,7 @@ mod tests {
             assert_eq!(retimed.refresh(&[Arc::clone(&service)]).await, [Ok(())]);
             assert_eq!(*seen.0.lock().unwrap(), [ttl, ttl]);
             assert_eq!(retimed.refresh_interval(&service), ttl);
-            assert_eq!(retimed.canonical(&service).key, format!("{ttl:?}"));
+            assert_eq!(*retimed.canonical(&service).key, format!("{ttl:?}"));
         }
     }
 }

@@ -102,7 +102,7 @@ impl Memory {
 
     /// Another hand writes to it.
     pub fn put(&self, entry: Entry) {
-        self.lock().entries.insert(entry.key.clone(), entry);
+        self.lock().entries.insert(entry.key.to_string(), entry);
         self.inner.changed.notify_waiters();
     }
 
@@ -152,7 +152,7 @@ impl Registry for Memory {
         let mut digest = DefaultHasher::new();
         (&self.owner, &service.name, &service.address, service.port, &service.tags, &service.attributes)
             .hash(&mut digest);
-        Canonical { key: service.id.clone(), fingerprint: digest.finish() }
+        Canonical { key: service.id.as_str().into(), fingerprint: digest.finish() }
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
@@ -174,11 +174,10 @@ impl Registry for Memory {
                 continue;
             }
             let Canonical { key, fingerprint } = self.canonical(service);
-            let owner = Some(self.owner.clone());
-            let entry =
-                Entry { key: key.clone(), service_id: service.id.clone(), owner, fingerprint, marked: Marked::No };
+            let owner = Some(self.owner.as_str().into());
+            let entry = Entry { service_id: Arc::clone(&key), key, owner, fingerprint, marked: Marked::No };
             let request = Request::Register(service.id.clone());
-            results.push(self.write(request, |held| drop(held.entries.insert(key, entry))).await);
+            results.push(self.write(request, |held| drop(held.entries.insert(service.id.clone(), entry))).await);
         }
         results
     }
@@ -186,8 +185,8 @@ impl Registry for Memory {
     async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
         let mut results = Vec::new();
         for entry in entries {
-            let request = Request::Deregister(entry.service_id.clone());
-            results.push(self.write(request, |held| drop(held.entries.remove(&entry.key))).await);
+            let request = Request::Deregister(entry.service_id.to_string());
+            results.push(self.write(request, |held| drop(held.entries.remove(&*entry.key))).await);
         }
         results
     }
@@ -199,9 +198,9 @@ impl Registry for Memory {
     async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
         let mut results = Vec::new();
         for (entry, mark) in entries {
-            let request = Request::Mark(entry.service_id.clone(), *mark);
+            let request = Request::Mark(entry.service_id.to_string(), *mark);
             let apply = |held: &mut Held| {
-                if let Some(entry) = held.entries.get_mut(&entry.key) {
+                if let Some(entry) = held.entries.get_mut(&*entry.key) {
                     entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
                 }
             };

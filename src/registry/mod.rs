@@ -33,11 +33,11 @@ pub use uri::{redacted, scheme};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The store's own identity of it: Consul's service ID, a key, a znode's path.
-    pub key: String,
+    pub key: Arc<str>,
     /// The ID of the service it stands for.
-    pub service_id: String,
+    pub service_id: Arc<str>,
     /// The owner that is recorded with it; `None` where none is.
-    pub owner: Option<String>,
+    pub owner: Option<Arc<str>>,
     /// A digest of what the store holds: equal to that of a [`Canonical`] when nothing need be written.
     pub fingerprint: u64,
     /// Whether it is marked as not to be used.
@@ -86,7 +86,7 @@ impl Mark {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canonical {
     /// The store's own identity of it.
-    pub key: String,
+    pub key: Arc<str>,
     /// A digest of what the store would hold.
     pub fingerprint: u64,
 }
@@ -117,6 +117,17 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read as a whole; a partial answer is an error.
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError>;
+
+    /// The same as far as this owner needs it to keep its entries as they are: its own, and what stands at these keys.
+    ///
+    /// A store that holds what many hosts write need not read all of that. What another hand wrote under our
+    /// owner's name, or what carries no owner, may then be missing.
+    ///
+    /// # Errors
+    /// As for [`Registry::entries`].
+    async fn own_entries(&self, _keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        self.entries().await
+    }
 
     /// Writes services, replacing what stands at their keys.
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>>;

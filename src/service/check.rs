@@ -163,8 +163,7 @@ impl Reader<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use litemap::LiteMap;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,7 +172,7 @@ mod tests {
     /// What lines of environment ask for at 10.0.0.1:8000, exposed as 80, and the notes on it.
     fn wanted(env: &[&str]) -> (Option<Check>, Vec<String>) {
         let env: Vec<String> = env.iter().map(|&line| line.to_owned()).collect();
-        let metadata = Metadata::read(&env, &BTreeMap::new());
+        let metadata = Metadata::read(&env, &LiteMap::new());
         let mut notes = Notes::default();
         (Check::wanted(metadata.port(80), "10.0.0.1", 8000, &mut notes), notes.into_lines())
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::config::ServiceConfig;
-use crate::container::{Container, ContainerPort, NetworkMode, Protocol};
+use crate::container::{Container, ContainerPort, NetworkMode, Protocol, fitted};
 
 use super::address::{Question, Stack};
 use super::metadata::{Metadata, PortMetadata, Setting, split_tags};
@@ -158,7 +158,7 @@ impl Scribe<'_> {
             port: service_port,
             protocol: port.protocol,
             tags: self.tags(port.protocol, metadata),
-            attributes: metadata.attributes(),
+            attributes: fitted(metadata.attributes()),
             ttl: self.config.ttl,
             check,
             health: self.container.state.health(),
@@ -230,6 +230,7 @@ impl Scribe<'_> {
         if protocol != Protocol::Tcp {
             tags.push(protocol.as_str().to_owned());
         }
+        tags.shrink_to_fit();
         tags
     }
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
+
 use crate::container::SETTING;
 
 /// Keys that say how to describe a service, and so are none of its attributes; besides those of checks.
@@ -24,7 +26,7 @@ pub struct Metadata {
 impl Metadata {
     /// Reads environment lines, then labels, which win over them where they are equally specific.
     #[must_use]
-    pub fn read(env: &[String], labels: &BTreeMap<String, String>) -> Self {
+    pub fn read(env: &[String], labels: &LiteMap<String, String>) -> Self {
         let mut metadata = Self::default();
         let variables = env.iter().filter_map(|line| line.split_once('='));
         for (key, value) in variables.chain(labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
@@ -97,7 +99,7 @@ impl<'a> PortMetadata<'a> {
 
     /// Every key that means nothing to us, with its value, empty ones as well.
     #[must_use]
-    pub fn attributes(&self) -> BTreeMap<String, String> {
+    pub fn attributes(&self) -> LiteMap<String, String> {
         let own = self.specific.into_iter().flatten();
         self.general
             .iter()
@@ -287,7 +289,7 @@ mod tests {
 
         #[test]
         fn whatever_a_container_says_is_read(env in prop::collection::vec("(SERVICE_)?[0-9]{0,3}_?.{0,9}=?.*", 0..9), port: u16) {
-            let metadata = Metadata::read(&env, &BTreeMap::new());
+            let metadata = Metadata::read(&env, &LiteMap::new());
             let attributes = metadata.port(port).attributes();
             prop_assert!(!attributes.contains_key("") && !attributes.contains_key("name"));
         }

@@ -12,9 +12,10 @@ pub mod metadata;
 pub mod notes;
 pub mod ports;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
+
+use litemap::LiteMap;
 
 pub use check::{Check, CheckKind};
 
@@ -36,7 +37,7 @@ pub struct Service {
     /// `SERVICE_TAGS`, then `-tags`, then `udp` or `sctp`.
     pub tags: Vec<String>,
     /// Every other `SERVICE_` key, lower case.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: LiteMap<String, String>,
     /// How long its entry may live without a refresh (`-ttl`).
     pub ttl: Option<Duration>,
     /// How its health is to be checked.

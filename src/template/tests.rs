@@ -1,11 +1,11 @@
 //! What `-tags` promises: Go's templates, the documented functions, and no harm by any container.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use litemap::LiteMap;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -51,9 +51,9 @@ fn container(inspect: Option<Json>) -> Container {
         image: "nginx".to_owned(),
         hostname: "e20f9c1a7656".to_owned(),
         env: vec![],
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: vec![],
         state: State::Running { paused: false, health: Health::None },
         created: String::new(),

@@ -45,6 +45,8 @@ pub struct Consul {
     folder: TempDir,
     ports: Ports,
     certificates: Option<Certificates>,
+    /// Where the servers of its cluster speak to each other, if it is of one.
+    cluster: Vec<u16>,
     child: Option<Child>,
 }
 
@@ -91,7 +93,9 @@ impl Consul {
         let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let folder = tempfile::tempdir().expect("a folder");
         let certificates = options.tls.then(|| Certificates::make(folder.path()));
-        let mut consul = Self { options, environment, folder, ports: Ports::find(), certificates, child: None };
+        let cluster = Vec::new();
+        let mut consul =
+            Self { options, environment, folder, ports: Ports::find(), certificates, cluster, child: None };
         // A port may be taken between finding and using it: then Consul exits, and others are tried.
         for _ in 0..5 {
             if consul.try_start().await {
@@ -100,6 +104,47 @@ impl Consul {
             consul.ports = Ports::find();
         }
         panic!("Consul does not start: {}", consul.log());
+    }
+
+    /// Three servers that are one cluster, each of which keeps what it holds; waits until they serve.
+    ///
+    /// # Panics
+    /// When there is no Consul on this machine, or it does not come up.
+    pub async fn cluster() -> [Self; 3] {
+        let options = Options { keeps: true, ..Options::default() };
+        let mut servers: [Self; 3] = std::array::from_fn(|_| Self {
+            options,
+            environment: Vec::new(),
+            folder: tempfile::tempdir().expect("a folder"),
+            ports: Ports::find(),
+            certificates: None,
+            cluster: Vec::new(),
+            child: None,
+        });
+        let cluster: Vec<_> = servers.iter().map(|server| server.ports.serf_lan).collect();
+        for server in &mut servers {
+            server.cluster.clone_from(&cluster);
+        }
+        Self::start_all(&mut servers).await;
+        servers
+    }
+
+    /// Kills all of a cluster, and starts it again at the same places as one that never held anything.
+    ///
+    /// # Panics
+    /// When it does not come up again.
+    pub async fn restart_cluster_empty(servers: &mut [Self; 3]) {
+        for server in &mut *servers {
+            server.kill();
+            let _ = fs::remove_dir_all(server.data());
+        }
+        Self::start_all(servers).await;
+    }
+
+    async fn start_all(servers: &mut [Self; 3]) {
+        let [one, two, three] = servers;
+        let started = tokio::join!(one.try_start(), two.try_start(), three.try_start());
+        assert_eq!(started, (true, true, true), "Consul does not start: {}", one.log());
     }
 
     /// `127.0.0.1:port` of its HTTP API.
@@ -195,6 +240,19 @@ impl Consul {
     /// The checks of the agent, by ID.
     pub async fn checks(&self) -> Map<String, Value> {
         self.list("/v1/agent/checks").await
+    }
+
+    /// The keys of its key-value store below this prefix; `None` when it does not answer.
+    pub async fn keys(&self, prefix: &str) -> Option<Vec<String>> {
+        let reply = self.send("GET", &format!("/v1/kv/{prefix}?keys"), None).await.ok()?;
+        if reply.status == 404 { Some(Vec::new()) } else { serde_json::from_slice(&reply.body).ok() }
+    }
+
+    /// How many services the catalog has on its node; `None` when it does not answer.
+    pub async fn catalog(&self) -> Option<usize> {
+        let reply = self.send("GET", &format!("/v1/catalog/node/{}", self.node()), None).await.ok()?;
+        let node: Value = serde_json::from_slice(&reply.body).ok()?;
+        Some(node["Services"].as_object().map_or(0, Map::len))
     }
 
     /// What a GET of this path answers, as JSON; with all rights.
@@ -312,7 +370,12 @@ impl Consul {
         if self.options.keeps {
             config["data_dir"] = json!(self.data());
             config["server"] = json!(true);
-            config["bootstrap_expect"] = json!(1);
+            config["bootstrap_expect"] = json!(self.cluster.len().max(1));
+            let peers: Vec<_> = self.cluster.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+            config["retry_join"] = json!(peers);
+            config["retry_interval"] = json!("1s");
+            // All hosts of a test are one client to it.
+            config["limits"] = json!({"http_max_conns_per_client": 15_000});
             // A leader within a second.
             config["performance"] = json!({"raft_multiplier": 1});
         }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::wait::eventually;
@@ -13,6 +14,7 @@ use crate::wait::eventually;
 pub struct Program {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Program {
@@ -37,12 +39,12 @@ impl Program {
             .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, sink) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 sink.lock().unwrap().push(line);
             }
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// The number of its process.
@@ -110,13 +112,16 @@ impl Program {
         assert!(sent.success(), "cannot send {name}");
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends, and its log is there as a whole.
     ///
     /// # Panics
     /// When it does not within `deadline`.
     pub async fn ended(&mut self, deadline: Duration) -> ExitStatus {
         let child = std::sync::Mutex::new(&mut self.child);
-        eventually("the program ends", deadline, async || child.lock().unwrap().try_wait().unwrap()).await
+        let status = eventually("the program ends", deadline, async || child.lock().unwrap().try_wait().unwrap()).await;
+        let reader = &self.reader;
+        eventually("its log ends", deadline, async || reader.is_finished().then_some(())).await;
+        status
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use litemap::LiteMap;
 use registrator::container::Protocol;
 use registrator::registry::{Entry, Mark, Marked, Registry, RegistryError};
 use registrator::service::{CheckKind, Service};
@@ -46,7 +47,7 @@ pub(crate) async fn register(registry: &dyn Registry, services: &[Arc<Service>])
 }
 
 /// The entries of a store by key, each key once.
-pub(crate) async fn entries(registry: &dyn Registry) -> HashMap<String, Entry> {
+pub(crate) async fn entries(registry: &dyn Registry) -> HashMap<Arc<str>, Entry> {
     let entries = registry.entries().await.expect("the entries");
     let count = entries.len();
     let by_key: HashMap<_, _> = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
@@ -62,7 +63,7 @@ pub(crate) async fn assert_held(registry: &dyn Registry, services: &[Arc<Service
         let entry = entries.get(&canonical.key).unwrap_or_else(|| panic!("{service:?} is not there"));
         assert_eq!(entry.fingerprint, canonical.fingerprint, "{service:?} is held otherwise than it was meant");
         // A store that does not record IDs has the key in their place.
-        assert!(entry.service_id == service.id || entry.service_id == entry.key, "{entry:?} of {service:?}");
+        assert!(*entry.service_id == *service.id || entry.service_id == entry.key, "{entry:?} of {service:?}");
     }
 }
 
@@ -90,6 +91,7 @@ pub(crate) async fn prove(subject: &Subject) {
     odd::whatever_a_service_is_it_is_read_back_as_it_was_meant(subject).await;
     if let Some(theirs) = &subject.theirs {
         owners::an_entry_says_whose_it_is(subject, &**theirs).await;
+        owners::among_many_of_others_our_own_are_read(subject, &**theirs).await;
         owners::two_owners_who_want_one_place_agree_on_whose_it_is(subject, theirs).await;
     }
 }
@@ -129,7 +131,7 @@ async fn every_difference_is_seen_and_registering_again_replaces(subject: &Subje
         (true, |service| service.name = "api".to_owned()),
         (false, |service| service.tags.push("c".to_owned())),
         (false, |service| service.tags.clear()),
-        (false, |service| service.attributes = [("region".to_owned(), "eu".to_owned())].into()),
+        (false, |service| service.attributes = LiteMap::from_iter([("region".to_owned(), "eu".to_owned())])),
         (false, |service| service.attributes.clear()),
     ];
     for (always, change) in changes {

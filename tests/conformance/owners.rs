@@ -37,6 +37,37 @@ pub(super) async fn an_entry_says_whose_it_is(subject: &Subject, theirs: &dyn Re
     assert_eq!(subject.ours.entries().await, Ok(Vec::new()));
 }
 
+pub(super) async fn among_many_of_others_our_own_are_read(subject: &Subject, theirs: &dyn Registry) {
+    let ours = &*subject.ours;
+    let many: Vec<_> = (0..1100).map(|number| Arc::new(at_port(&format!("other{number}"), 10_000 + number))).collect();
+    register(theirs, &many).await;
+    let mine: Vec<_> = (0..3).map(|number| Arc::new(at_port(&format!("mine{number}"), 9000 + number))).collect();
+    register(ours, &mine).await;
+    let key = |service: &Service| ours.canonical(service).key;
+    let all = entries(ours).await;
+    let (kept, gone) = (key(&mine[1]), key(&mine[2]));
+    assert_eq!(theirs.deregister(&[all[&gone].clone()]).await.len(), 1, "whatever it says to that");
+    assert_eq!(ours.deregister(&[all[&gone].clone()]).await, [Ok(())]);
+    register(theirs, &[Arc::new(at_port("late", 9100))]).await;
+    // Where we write, and where we ask: another's, one that was written since, and one that is not there.
+    let asked = [key(&mine[0]), key(&many[7]), key(&at_port("late", 9100)), key(&at_port("nowhere", 9200))];
+    let part = ours.own_entries(&asked).await.expect("our own");
+    let found = |key: &Arc<str>| part.iter().find(|entry| entry.key == *key);
+    for key in [&asked[0], &kept, &asked[1]] {
+        assert_eq!(found(key), all.get(key), "{key}");
+    }
+    assert_eq!(found(&kept).and_then(|entry| entry.owner.as_deref()), Some(subject.owner));
+    assert!(found(&asked[2]).is_some_and(|entry| entry.owner.as_deref() != Some(subject.owner)));
+    assert_eq!((found(&asked[3]), found(&gone)), (None, None));
+    for (registry, services) in [(theirs, &many), (ours, &mine)] {
+        let entries: Vec<_> = services.iter().filter_map(|service| all.get(&key(service)).cloned()).collect();
+        assert!(registry.deregister(&entries).await.iter().all(Result::is_ok));
+    }
+    let left: Vec<_> = entries(ours).await.into_values().collect();
+    assert_eq!(theirs.deregister(&left).await, [Ok(())]);
+    assert_eq!(ours.entries().await, Ok(Vec::new()));
+}
+
 /// The bridge's own keeper, before a registry.
 pub(super) struct Owner {
     commands: mpsc::UnboundedSender<Command>,
@@ -45,7 +76,7 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) fn new(owner: &str, registry: &Arc<dyn Registry>) -> Self {
-        let rules = Rules { owner: owner.to_owned(), hostname: "host".to_owned(), ..Rules::default() };
+        let rules = Rules { owner: owner.into(), hostname: "host".to_owned(), ..Rules::default() };
         let (commands, told) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         tokio::spawn(Keeper::new(owner.to_owned(), Arc::clone(registry), rules).run(told, stop.clone()));
@@ -113,7 +144,7 @@ pub(super) async fn two_owners_who_want_one_place_agree_on_whose_it_is(subject: 
         before
     };
     let has_it = testkit::wait::eventually("the place is one owner's", AGREED, settled).await;
-    let (has, has_not) = if has_it == subject.owner { (&we, &they) } else { (&they, &we) };
+    let (has, has_not) = if *has_it == *subject.owner { (&we, &they) } else { (&they, &we) };
 
     // What the other no longer wants stays with the one that has it.
     has_not.lets_go(&shared);

@@ -1,9 +1,9 @@
 //! Services to prove a registry with: plain ones, odd ones, and whatever proptest comes upon.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use proptest::prelude::*;
 use registrator::container::{Health, Protocol};
 use registrator::service::{Check, CheckKind, Origin, Service};
@@ -17,7 +17,7 @@ pub(crate) fn service(id: &str) -> Service {
         port: 8000,
         protocol: Protocol::Tcp,
         tags: vec!["www".to_owned(), "b".to_owned()],
-        attributes: BTreeMap::from([("region".to_owned(), "us2".to_owned())]),
+        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
         ttl: None,
         check: None,
         health: Health::None,
@@ -57,6 +57,7 @@ prop_compose! {
         check in proptest::option::of(any_check()),
     ) -> Service {
         let id = id.replace("//", "-").replace("/.", "-").replace("./", "-");
+        let attributes = attributes.into_iter().collect();
         Service { id, name, address, port, tags, attributes, check, ..service("") }
     }
 }

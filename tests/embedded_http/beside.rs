@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Protocol};
 use registrator::registry::Registry;
@@ -93,7 +94,7 @@ impl Beside {
     pub(crate) async fn deregister(&self, id: &str) {
         self.consul.put(&format!("/v1/agent/service/deregister/{id}"), &Value::Null).await;
         let entries = self.embedded.entries().await.unwrap();
-        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.key == id).collect();
+        let entries: Vec<_> = entries.into_iter().filter(|entry| *entry.key == *id).collect();
         assert_eq!(self.embedded.deregister(&entries).await, [Ok(())]);
     }
 
@@ -105,9 +106,10 @@ impl Beside {
 
 /// A service as it is written to Consul's agent.
 fn spelled(service: &Service) -> Value {
+    let meta: BTreeMap<_, _> = service.attributes.iter().collect();
     let mut value = json!({
         "ID": service.id, "Name": service.name, "Address": service.address, "Port": service.port,
-        "Tags": service.tags, "Meta": service.attributes,
+        "Tags": service.tags, "Meta": meta,
     });
     let Some(check) = &service.check else { return value };
     let authority = service.authority();
@@ -138,7 +140,7 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         port,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -168,7 +170,8 @@ pub(crate) fn checked(mut service: Service, kind: CheckKind, status: Option<&str
 /// The services that most tests compare with.
 pub(crate) fn services() -> Vec<Service> {
     let mut web = tagged(service("h:web:80", "web", "10.0.0.1", 80), &["a", "b"]);
-    web.attributes = [("region", "us"), ("x", "1"), ("html", "<a & b>")].map(|(k, v)| (k.into(), v.into())).into();
+    web.attributes =
+        [("region", "us"), ("x", "1"), ("html", "<a & b>")].map(|(k, v)| (k.into(), v.into())).into_iter().collect();
     let long = Duration::from_secs(3600);
     vec![
         web,

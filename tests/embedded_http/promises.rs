@@ -77,8 +77,8 @@ async fn what_is_registered_is_what_it_holds() {
             let canonical = registry.canonical(service);
             Entry {
                 key: canonical.key,
-                service_id: service.id.clone(),
-                owner: Some("owner".to_owned()),
+                service_id: service.id.as_str().into(),
+                owner: Some("owner".into()),
                 fingerprint: canonical.fingerprint,
                 marked: Marked::No,
             }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use registrator::registry::{Mark, Marked};
 use tokio::time::Instant;
 
-use crate::container::Container;
+use crate::container::{Container, Network};
 use crate::engine::Engine;
 use crate::history::Settings;
 use crate::oracle::{self, Containers, Offer, Rules, Wanted, made_here, wanted};
@@ -260,15 +260,27 @@ impl Host {
         self.offered.get(key).is_some_and(|by| by.iter().any(keeps))
     }
 
-    /// Whether the start of a container may be held back, since it ends over and over.
+    /// Whether the start of a container may be held back, since it ends over and over, or one whose network it shares.
     fn flaps(&self, container: &str) -> bool {
-        let ends = self.engine.containers.get(container).map(|container| container.ends.as_slice()).unwrap_or_default();
-        ends.iter().filter(|end| end.elapsed() < FLAPPING).count() >= 4
+        let find = |id: &str| self.engine.containers.get(id);
+        let shared = |it: &&Container| match &it.made.network {
+            Network::Shared(other) => find(other),
+            _ => None,
+        };
+        let often = |it: &Container| it.ends.iter().filter(|end| end.elapsed() < FLAPPING).count() >= 4;
+        std::iter::successors(find(container), shared).take(10).any(often)
     }
 
     /// Whether an entry that nobody owns is one that it removes at a resync, if nothing stands behind it.
     fn cleans_up(&self, held: &Held) -> bool {
         self.settings.cleanup && made_here(&held.content.id, self.owner())
+    }
+
+    /// Whether a container stood there that runs, as far as it was told.
+    fn left_running(&self, key: &str) -> bool {
+        let runs = |known: &Option<Container>| known.as_ref().is_some_and(|container| container.state.runs());
+        let stood = |id| self.engine.containers.get(id).is_some_and(|it| it.stood.iter().any(|(at, _)| at == key));
+        self.known.iter().any(|(id, known)| runs(known) && stood(id))
     }
 
     /// Whether an entry of its own may be there that no container offers.
@@ -277,8 +289,16 @@ impl Host {
         let never = self.settings.deregister == "never";
         let unseen = never || self.served.get(key).is_some_and(|served| *served < self.alive_since);
         let kept = self.engine.containers.values().any(|container| {
-            let stood = |(at, what): &(String, String)| at == key && (unseen || *what == held.content.authority());
-            oracle::keeps(container, &self.rules) && container.stood.iter().any(stood)
+            let here: Vec<_> = container.stood.iter().filter(|(at, _)| at == key).collect();
+            // It served while this registry was away, and ended before it was back: what stands is whose it was before.
+            let missed = !here.is_empty() && here.iter().all(|stood| !at.written.contains(*stood));
+            let stood = here.iter().any(|(_, what)| unseen || *what == held.content.authority());
+            // It ran beside another of the same ID, and nobody saw which of the two served there.
+            let beside = || {
+                let mut claims = oracle::claims(&self.engine.containers, &self.rules, &self.located, at.shape);
+                unseen && claims.any(|(claimed, offer)| claimed == key && offer.container == container.id)
+            };
+            oracle::keeps(container, &self.rules) && (stood || missed || beside())
         });
         let stays = match (kept, never) {
             (true, true) => true,
@@ -409,17 +429,19 @@ impl World {
         let cleaned = cleanup && deregister == "on-success";
         let replaced =
             |offer: &Offer| host.offered.get(key).is_some_and(|by| by.iter().any(|by| *by != offer.container));
-        let free = |wants: &Wanted| wants.get(key).is_none_or(|offer| offer.kept && (cleaned || replaced(offer)));
+        let dispensable = |offer: &Offer| offer.kept && (cleaned || replaced(offer)) || host.flaps(&offer.container);
+        let free = |wants: &Wanted| wants.get(key).is_none_or(dispensable);
         if !host.lately(at.shape).any(free) {
             return Err("removes the entry of a service that runs, or is to be kept");
         }
-        if deregister == "never" && ours && !cleanup && !host.withdrawn.contains(key) {
+        if deregister == "never" && ours && !cleanup && !host.withdrawn.contains(key) && !host.left_running(key) {
             return Err("removes the entry of a container that ended");
         }
         // Nothing that it was told can have led to this.
         match host.truth(at.shape).get(key) {
             Some(offer)
                 if !offer.kept
+                    && seen.content == offer.content
                     && !host.known.contains_key(&offer.container)
                     && host.engine.runs_since(&offer.container).is_some_and(|since| since < host.alive_since) =>
             {

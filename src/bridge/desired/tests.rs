@@ -1,6 +1,6 @@
 //! What becomes of services when containers come, go and change.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::*;
 use crate::container::{Binding, ContainerPort, Health, NetworkAddress, Protocol};
@@ -28,9 +28,9 @@ fn container(name: &str) -> Container {
         image: "web".to_owned(),
         hostname: name.to_owned(),
         env: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: vec![ContainerPort {
             number: 80,
             protocol: Protocol::Tcp,
@@ -186,4 +186,24 @@ fn another_host_address_moves_what_is_reached_there() {
     desired.replace([container("web"), bound].map(tagged).into(), &[]);
     assert_eq!(told(&desired.set_host_address("192.0.2.7".to_owned())), [""; 0]);
     assert_eq!(told(&desired.set_host_address("192.0.2.8".to_owned())), ["+host:web:80 192.0.2.8:8080"]);
+}
+
+#[test]
+fn what_a_container_leaves_is_told_after_what_another_no_longer_offers() {
+    let mut desired = desired(Deregister::Never);
+    let own = NetworkAddress { ipv4: Some([172, 17, 0, 2].into()), ipv6: None };
+    let networks = LiteMap::from_iter([("bridge".to_owned(), own)]);
+    let web = Container { networks, ..container("web") };
+    let sharer = Container {
+        network_mode: NetworkMode::Container(web.id.to_string()),
+        ports: vec![ContainerPort { number: 81, protocol: Protocol::Tcp, exposed: true, bindings: Vec::new() }],
+        ..container("a-sharer")
+    };
+    desired.replace(vec![tagged(web.clone()), tagged(sharer.clone())], &[]);
+    let updates = desired.remove(&web.id);
+    assert!(matches!(&updates[..], [first, .., last] if first.want == Want::Absent && last.want == Want::Forgotten));
+    desired.replace(vec![tagged(web), tagged(sharer.clone())], &[]);
+    let updates = desired.replace(vec![tagged(sharer), tagged(container("new"))], &[]);
+    let wants: Vec<_> = updates.iter().map(|update| &update.want).collect();
+    assert!(matches!(wants[..], [Want::Absent, Want::Forgotten, Want::Registered(_)]), "{wants:?}");
 }

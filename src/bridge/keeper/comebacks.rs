@@ -42,7 +42,7 @@ impl Comebacks {
 
     /// Whether what stands there now, with nothing behind it, cannot be a write of ours.
     pub(super) fn is_anothers(&self, key: &str) -> bool {
-        self.emptied.contains(key)
+        self.emptied.contains(key) && !self.strays.contains_key(key)
     }
 
     /// Forgets the writes that no longer arrive.
@@ -66,6 +66,10 @@ mod tests {
         }
         comebacks.emptied("a");
         assert!(comebacks.is_anothers("a") && !comebacks.is_anothers("b"));
+        comebacks.strayed("a");
+        assert!(!comebacks.is_anothers("a"), "one that was begun after it was emptied may still arrive");
+        comebacks.emptied("a");
+        assert!(comebacks.is_anothers("a"));
         comebacks.filled("a");
         assert!(!comebacks.is_anothers("a"));
     }

@@ -58,15 +58,19 @@ impl Keeper {
             claims.retain(|claim| claim.service.source() != update.source);
         }
         if let (Some(key), Some(claim)) = (&key, claim) {
-            let claims = self.claims.entry(key.clone()).or_default();
+            let claims = self.claims.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
             claims.push(claim);
             claims.sort_by(Claim::rank);
         }
         if let Some(old) = old.filter(|old| Some(old) != key.as_ref()) {
-            if update.want == Want::Forgotten && self.claims.get(&old).is_none_or(Vec::is_empty) {
+            if update.want != Want::Forgotten {
+                self.intend(old, update.want != Want::Missing);
+            } else if self.claims.get(&old).is_none_or(Vec::is_empty) {
                 self.forget(&old);
             } else {
-                self.intend(old, update.want != Want::Missing);
+                // What it left there, if it did, stays like that of whoever is left.
+                self.intents.remove(&old);
+                self.intend(old, true);
             }
         }
         if let Some(key) = key {
@@ -75,18 +79,19 @@ impl Keeper {
     }
 
     /// Makes out of the claims on a key what should become of it; `told` is whether an event told of the change.
-    pub(super) fn intend(&mut self, key: String, told: bool) {
+    pub(super) fn intend(&mut self, key: Arc<str>, told: bool) {
         let claims = self.claims.get(&key).map(Vec::as_slice).unwrap_or_default();
         let claimed = |service: &Service| claims.iter().any(|claim| claim.service.source() == service.source());
         let intent = match (claims.first(), self.intents.get(&key)) {
-            // What stands there is not what failed, but what served in its place afterwards, and no longer does.
+            // What stands there is not what was kept, but what served in its place afterwards, and no longer does.
             (
-                Some(Claim { standing: Standing::Kept(Kept::Failed), .. }),
+                Some(Claim { standing: Standing::Kept(_), .. }),
                 Some(Intent::Register(served, ..) | Intent::Withdraw(served, _)),
             ) if !claimed(served) => Intent::Withdraw(Arc::clone(served), told),
             (Some(Claim { service, standing: Standing::Kept(why) }), _) => Intent::Keep(Arc::clone(service), *why),
             (Some(Claim { service, standing: Standing::Registered(mark) }), _) => {
-                Intent::Register(Arc::clone(service), self.registry.canonical(service), *mark)
+                let canonical = Canonical { key: Arc::clone(&key), ..self.registry.canonical(service) };
+                Intent::Register(Arc::clone(service), canonical, *mark)
             }
             (None, Some(intent)) => Intent::Withdraw(Arc::clone(intent.service()), told),
             (None, None) => {
@@ -126,8 +131,7 @@ impl Keeper {
             Some(Intent::Register(_, _, mark)) => *mark,
             Some(Intent::Keep(_, Kept::Draining)) => Some(Mark::Draining),
             Some(Intent::Keep(..)) => Some(Mark::Ended),
-            Some(Intent::Withdraw(..)) => None,
-            None => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
+            Some(Intent::Withdraw(..)) | None => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
         };
         mark.filter(|_| self.registry.marks())
     }

@@ -25,7 +25,10 @@ impl Keeper {
         }
         if let Some(scope) = self.compare.take() {
             self.next_look = None;
-            return Some(compare(Arc::clone(&self.registry), scope));
+            // Only a cleanup is about entries that are neither ours nor where we write.
+            let cleanup = scope.cleanup || self.cleanup;
+            let keys = (self.known && !cleanup).then(|| self.intents.keys().cloned().collect());
+            return Some(compare(Arc::clone(&self.registry), scope, keys));
         }
         if !self.known {
             return None;
@@ -88,19 +91,19 @@ impl Keeper {
     }
 
     /// Nothing need be written for this key.
-    pub(super) fn leave(&mut self, key: &str) {
+    pub(super) fn leave(&mut self, key: &Arc<str>) {
         match self.intents.get(key) {
             Some(Intent::Withdraw(..)) => {
                 self.intents.remove(key);
                 self.complaints.remove(key);
             }
             // It stood there before us: nobody knows how long it has to live.
-            Some(Intent::Register(service, ..)) => self.schedule(key.to_owned(), &Arc::clone(service), Duration::ZERO),
+            Some(Intent::Register(service, ..)) => self.schedule(Arc::clone(key), &Arc::clone(service), Duration::ZERO),
             Some(Intent::Keep(..)) | None => {}
         }
     }
 
-    pub(super) fn refuse(&mut self, key: &str, owner: &str) {
+    pub(super) fn refuse(&mut self, key: &Arc<str>, owner: &str) {
         // It may be gone already, or go: not every store would tell.
         self.look_at(Instant::now() + SECOND_LOOK);
         if let Some(Intent::Register(service, canonical, _)) = self.intents.get(key) {
@@ -130,7 +133,7 @@ impl Keeper {
     }
 
     /// An entry of our name that nothing here stands behind has come back after it was removed.
-    pub(super) fn spare(&mut self, key: &str) {
+    pub(super) fn spare(&mut self, key: &Arc<str>) {
         let Some(id) = self.actual.get(key).map(|entry| entry.service_id.clone()) else { return };
         let us = &self.rules.owner;
         let why =
@@ -159,13 +162,13 @@ impl Keeper {
         (!services.is_empty()).then(|| refresh(Arc::clone(&self.registry), services))
     }
 
-    pub(super) fn schedule(&mut self, key: String, service: &Service, after: Duration) {
+    pub(super) fn schedule(&mut self, key: Arc<str>, service: &Service, after: Duration) {
         if self.registry.refresh_interval(service).is_some() && self.refreshing.insert(key.clone()) {
             self.refreshes.insert((Instant::now() + after, key));
         }
     }
 
-    pub(super) fn schedule_next(&mut self, key: String, service: &Service) {
+    pub(super) fn schedule_next(&mut self, key: Arc<str>, service: &Service) {
         if let Some(interval) = self.registry.refresh_interval(service) {
             self.schedule(key, service, interval);
         }

@@ -25,7 +25,7 @@ pub(super) enum Outcome {
         removed: Vec<(Entry, Removal, Attempt)>,
         marked: Vec<(Entry, Option<Mark>, Attempt)>,
     },
-    Refreshed(Vec<(String, Arc<Service>, Attempt)>),
+    Refreshed(Vec<(Arc<str>, Arc<Service>, Attempt)>),
 }
 
 pub(super) type Attempt = Result<(), RegistryError>;
@@ -46,10 +46,17 @@ pub(super) async fn finished(operation: &mut Option<Operation>) -> Outcome {
     }
 }
 
-pub(super) fn compare(registry: Arc<dyn Registry>, scope: Scope) -> Operation {
+/// Reads what concerns us: everything, or our own and what stands at these keys.
+pub(super) fn compare(registry: Arc<dyn Registry>, scope: Scope, keys: Option<Vec<Arc<str>>>) -> Operation {
     Box::pin(async move {
         let began = Instant::now();
-        let entries = timeout(OPERATION_DEADLINE, registry.entries()).await.unwrap_or_else(|_| Err(too_late()));
+        let reading = async {
+            match keys {
+                Some(keys) => registry.own_entries(&keys).await,
+                None => registry.entries().await,
+            }
+        };
+        let entries = timeout(OPERATION_DEADLINE, reading).await.unwrap_or_else(|_| Err(too_late()));
         Outcome::Compared(scope, entries, began.elapsed())
     })
 }
@@ -84,7 +91,7 @@ pub(super) fn write(
     })
 }
 
-pub(super) fn refresh(registry: Arc<dyn Registry>, due: Vec<(String, Arc<Service>)>) -> Operation {
+pub(super) fn refresh(registry: Arc<dyn Registry>, due: Vec<(Arc<str>, Arc<Service>)>) -> Operation {
     Box::pin(async move {
         let services: Vec<_> = due.iter().map(|(_, service)| Arc::clone(service)).collect();
         let attempts = batch(services.len(), registry.refresh(&services)).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::intents::Intent;
 use super::operations::{Attempt, Outcome, Removal};
 use super::{Keeper, LONGEST_PAUSE, Outage, SECOND_LOOK, backoff};
 use crate::bridge::plan::Scope;
@@ -44,7 +45,9 @@ impl Keeper {
         self.known = true;
         // What the bridge said while the registry was read counts, too.
         // What the guard holds up was concluded in a compare that could conclude it.
-        let held: HashMap<_, _> = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        let shared = |entry| self.shared(entry);
+        let held: HashMap<_, _> =
+            entries.into_iter().map(shared).map(|entry| (Arc::clone(&entry.key), entry)).collect();
         self.guard.begin(|key| held.contains_key(key));
         self.cleanup = scope.cleanup || (self.cleanup && self.guard.is_busy());
         self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
@@ -54,6 +57,20 @@ impl Keeper {
         // What was in the way may be gone.
         self.rejected.retain(|key, stood| self.actual.get(key) == stood.as_ref());
         self.dirty = self.intents.keys().chain(self.actual.keys()).cloned().collect();
+    }
+
+    /// The same entry, in the words that are there already: twenty thousand of them are kept.
+    fn shared(&self, mut entry: Entry) -> Entry {
+        if let Some((key, _)) = self.intents.get_key_value(&entry.key) {
+            entry.key = Arc::clone(key);
+        }
+        if entry.service_id == entry.key {
+            entry.service_id = Arc::clone(&entry.key);
+        }
+        if entry.owner.as_ref() == Some(&self.rules.owner) {
+            entry.owner = Some(Arc::clone(&self.rules.owner));
+        }
+        entry
     }
 
     pub(super) fn written(
@@ -109,17 +126,23 @@ impl Keeper {
         self.complaints.remove(&key);
         self.comebacks.filled(&key);
         self.schedule_next(key.clone(), service);
-        let owner = Some(self.rules.owner.clone());
         if self.mark(&key).is_some() {
             self.dirty.insert(key.clone());
         }
-        let entry = Entry { key: key.clone(), service_id: service.id.clone(), owner, fingerprint, marked: Marked::No };
+        let entry = Entry {
+            key: Arc::clone(&key),
+            service_id: if service.id == *key { Arc::clone(&key) } else { service.id.as_str().into() },
+            owner: Some(Arc::clone(&self.rules.owner)),
+            fingerprint,
+            marked: Marked::No,
+        };
         self.actual.insert(key, entry);
     }
 
     pub(super) fn marked(&mut self, entry: &Entry, mark: Option<Mark>) {
-        let id = &entry.service_id;
-        let container = self.intents.get(&entry.key).map_or("-", |intent| intent.service().origin.container.short());
+        let service = self.intents.get(&entry.key).map(Intent::service);
+        let id = service.map_or(&*entry.service_id, |service| &service.id);
+        let container = service.map_or("-", |service| service.origin.container.short());
         match mark {
             Some(mark) => {
                 info!(registry = self.name, container, service = id, "critical: {container} {id}: {}", mark.reason());
@@ -135,13 +158,13 @@ impl Keeper {
     }
 
     pub(super) fn removed(&mut self, entry: &Entry, why: &Removal) {
-        let id = &entry.service_id;
         match why {
             Removal::Withdrawn(service) => {
-                let container = service.origin.container.short();
+                let (container, id) = (service.origin.container.short(), &service.id);
                 info!(registry = self.name, container, service = id, "removed: {container} {id}");
             }
             Removal::Dangling => {
+                let id = &*entry.service_id;
                 info!(registry = self.name, service = id, "dangling: {id}");
                 self.comebacks.emptied(&entry.key);
             }
@@ -152,7 +175,7 @@ impl Keeper {
         self.dirty.insert(entry.key.clone());
     }
 
-    pub(super) fn failed(&mut self, key: String, error: RegistryError, said: &str, lost: &mut Option<RegistryError>) {
+    pub(super) fn failed(&mut self, key: Arc<str>, error: RegistryError, said: &str, lost: &mut Option<RegistryError>) {
         self.complain(&key, said);
         match error {
             RegistryError::Rejected(_) => {
@@ -166,7 +189,7 @@ impl Keeper {
         }
     }
 
-    pub(super) fn refreshed(&mut self, refreshed: Vec<(String, Arc<Service>, Attempt)>) {
+    pub(super) fn refreshed(&mut self, refreshed: Vec<(Arc<str>, Arc<Service>, Attempt)>) {
         let mut lost = None;
         for (key, service, attempt) in refreshed {
             let id = &service.id;
@@ -217,10 +240,10 @@ impl Keeper {
         }
     }
 
-    pub(super) fn complain(&mut self, key: &str, text: &str) {
+    pub(super) fn complain(&mut self, key: &Arc<str>, text: &str) {
         if self.complaints.get(key).is_none_or(|said| said != text) {
             warn!(registry = self.name, "{text}");
-            self.complaints.insert(key.to_owned(), text.to_owned());
+            self.complaints.insert(Arc::clone(key), text.to_owned());
         }
     }
 }

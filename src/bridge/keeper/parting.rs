@@ -1,5 +1,6 @@
 //! What a keeper does last, when it is told to stop: what `-on-shutdown` says, for as long as there is time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -50,7 +51,7 @@ impl Keeper {
             self.settle(outcome);
         }
         while !self.known {
-            let outcome = compare(self.registry.clone(), self.scope).await;
+            let outcome = compare(self.registry.clone(), self.scope, None).await;
             self.settle(outcome);
             sleep(PAUSE).await;
         }
@@ -75,7 +76,7 @@ impl Keeper {
         }
     }
 
-    async fn part_with(&mut self, keys: &[String]) {
+    async fn part_with(&mut self, keys: &[Arc<str>]) {
         let next = keys.iter().filter_map(|key| self.actual.get(key)).cloned();
         let (removed, marked) = match self.rules.on_shutdown {
             OnShutdown::Critical => (vec![], next.map(|entry| (entry, Some(Mark::Left))).collect()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use tokio::time::{sleep, timeout};
 
 use super::operations::{Attempt, OPERATION_DEADLINE};
@@ -85,7 +86,7 @@ impl Drop for Bench {
 }
 
 fn rules() -> Rules {
-    Rules { owner: "us".to_owned(), hostname: "host".to_owned(), ..Rules::default() }
+    Rules { owner: "us".into(), hostname: "host".to_owned(), ..Rules::default() }
 }
 
 fn service(id: &str, port: u16) -> Arc<Service> {
@@ -96,7 +97,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         port,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -118,13 +119,7 @@ fn absent(id: &str) -> (String, Want) {
 }
 
 fn foreign(id: &str, owner: Option<&str>) -> Entry {
-    Entry {
-        key: id.to_owned(),
-        service_id: id.to_owned(),
-        owner: owner.map(str::to_owned),
-        fingerprint: 7,
-        marked: Marked::No,
-    }
+    Entry { key: id.into(), service_id: id.into(), owner: owner.map(Arc::from), fingerprint: 7, marked: Marked::No }
 }
 
 #[tokio::test(start_paused = true)]
@@ -486,6 +481,31 @@ async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_moved_away_is_not_kept_for_one_that_ended() {
+    let claim = |container: &str, port: u16| {
+        let mut service = (*service("one", port)).clone();
+        service.origin.container = ContainerId::from(container);
+        Arc::new(service)
+    };
+    for (want, stays) in [(Want::Absent, false), (Want::Forgotten, true)] {
+        let bench = Bench::new();
+        bench.compare(true, false);
+        let update = |service: &Arc<Service>, want: Want| {
+            let updates = [Update { source: service.source(), want }];
+            bench.commands.send(Command::Update(updates.into())).unwrap();
+        };
+        let (ended, runs) = (claim("ended", 1), claim("runs", 2));
+        update(&ended, Want::Kept(Arc::clone(&ended), Kept::Ended));
+        update(&runs, Want::Registered(Arc::clone(&runs)));
+        bench.settle().await;
+        assert!(bench.memory.held().contains_key("one"));
+        update(&runs, want.clone());
+        bench.settle().await;
+        assert_eq!(bench.memory.held().contains_key("one"), stays, "{want:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_stops_at_once_whatever_hangs() {
     let bench = Bench::new();
     bench.memory.fail(Faults { hung: true, ..Faults::default() });
@@ -502,7 +522,7 @@ struct ByPort;
 #[async_trait::async_trait]
 impl Registry for ByPort {
     fn canonical(&self, service: &Service) -> Canonical {
-        Canonical { key: service.port.to_string(), fingerprint: u64::from(service.port) }
+        Canonical { key: service.port.to_string().into(), fingerprint: u64::from(service.port) }
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

@@ -1,6 +1,6 @@
 //! What is held back, and for how long, in time that passes only here.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::*;
 use crate::container::{Health, NetworkMode, State, Stop};
@@ -24,9 +24,9 @@ fn tagged(life: u32, state: State) -> Tagged {
         image: "web".to_owned(),
         hostname: "web".to_owned(),
         env: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: Vec::new(),
         state,
         created: String::new(),

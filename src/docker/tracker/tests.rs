@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,9 +20,9 @@ fn container(number: usize, name: &str, state: State) -> Container {
         image: String::new(),
         hostname: String::new(),
         env: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Host,
-        networks: BTreeMap::new(),
+        networks: LiteMap::new(),
         ports: Vec::new(),
         state,
         created: String::new(),
@@ -222,6 +223,27 @@ fn what_cannot_be_inspected_is_unknown_in_the_snapshot_and_told_later() {
     let told = told(&mut tracker);
     assert!(told == "+2 !3" || told == "!3 +2", "{told}");
     assert_eq!(tracker.due(), None);
+}
+
+#[test]
+fn what_was_learnt_before_the_engine_was_lost_is_told_when_it_cannot_be_asked_again() {
+    let now = Instant::now();
+    let mut tracker = Tracker::new(false);
+    let all = [listed(1, 0), listed(2, 0), listed(3, 0)];
+    tracker.begin_pass(&all, now);
+    for (number, said) in [(1, running(1)), (2, running(2)), (3, Inspected::Failed)] {
+        tracker.next(now);
+        tracker.inspected(&id(number), said, now);
+        tracker.abandon_pass();
+    }
+    tracker.begin_pass(&all, now);
+    let later = now + Duration::from_secs(1);
+    answer_all(&mut tracker, later, |number| if number == 1 { running(1) } else { Inspected::Failed });
+    assert_eq!(told(&mut tracker), "[1 2 ?2 ?3]");
+    // It is told again once it is known for sure, and once only.
+    answer_all(&mut tracker, later + Duration::from_secs(9), running);
+    let told = told(&mut tracker);
+    assert!(told == "+2 +3" || told == "+3 +2", "{told}");
 }
 
 #[test]

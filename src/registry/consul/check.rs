@@ -214,6 +214,7 @@ mod tests {
     use super::*;
     use crate::container::{Health, Protocol};
     use crate::service::Origin;
+    use litemap::LiteMap;
     use serde_json::json;
 
     fn service(address: &str, check: Option<Check>) -> Service {
@@ -224,7 +225,7 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: Vec::new(),
-            attributes: std::collections::BTreeMap::new(),
+            attributes: LiteMap::new(),
             ttl: None,
             check,
             health: Health::None,

@@ -193,7 +193,7 @@ impl Consul {
 impl Registry for Consul {
     fn canonical(&self, service: &Service) -> Canonical {
         Canonical {
-            key: service.id.clone(),
+            key: service.id.as_str().into(),
             fingerprint: spelling::fingerprint(service, self.owner.as_deref(), self.compare()),
         }
     }
@@ -216,7 +216,7 @@ impl Registry for Consul {
         }
         let compare = self.compare();
         let mut entries = Vec::new();
-        let take = |id: &str, service| {
+        let take = |id: &str, service: json::Value<'_>| {
             entries.push(spelling::entry(id, &service, &checks, compare));
         };
         // One by one: ten thousand of them take ten times more room than their text.

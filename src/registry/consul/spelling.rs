@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::json::Shape::{self, Members, Whole};
+use crate::json::Shape::{Members, Whole};
+use crate::json::{self, Shape};
 use crate::registry::{Entry, Marked};
 use crate::service::Service;
 
@@ -207,30 +209,27 @@ pub(super) const READ: Shape =
     Members(&[("Service", Whole), ("Port", Whole), ("Address", Whole), ("Tags", Whole), ("Meta", Whole)]);
 
 /// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
-pub(super) fn entry(id: &str, service: &Value, checks: &Map<String, Value>, compare: Compare) -> Entry {
+pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Map<String, Value>, compare: Compare) -> Entry {
     let held = |check: Option<&'_ Value>| -> Option<String> {
         check.map(|check| compare.of(text(&check["Notes"]), text(&check["Type"])).to_owned())
     };
     let (check, lease) = (held(check_of(id, checks)), held(checks.get(&check::lease_id(id))));
-    let meta: BTreeMap<_, _> = service["Meta"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-        .collect();
+    let meta: BTreeMap<_, _> =
+        service["Meta"].members().iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?))).collect();
     let held = Held {
-        name: text(&service["Service"]),
+        name: service["Service"].as_str().unwrap_or_default(),
         port: service["Port"].as_u64().unwrap_or(0),
-        address: text(&service["Address"]),
-        tags: service["Tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+        address: service["Address"].as_str().unwrap_or_default(),
+        tags: service["Tags"].elements().iter().filter_map(json::Value::as_str).collect(),
         check: check.as_deref(),
         lease: lease.as_deref(),
         meta,
     };
+    let key: Arc<str> = id.into();
     Entry {
-        key: id.to_owned(),
-        service_id: id.to_owned(),
-        owner: held.meta.get(OWNER_KEY).map(|&owner| owner.to_owned()),
+        service_id: Arc::clone(&key),
+        key,
+        owner: held.meta.get(OWNER_KEY).map(|&owner| owner.into()),
         fingerprint: held.fingerprint(),
         marked: marked(id, checks),
     }

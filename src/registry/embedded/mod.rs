@@ -163,7 +163,7 @@ impl Embedded {
 #[async_trait]
 impl Registry for Embedded {
     fn canonical(&self, service: &Service) -> Canonical {
-        Canonical { key: service.id.clone(), fingerprint: fingerprint(service) }
+        Canonical { key: service.id.as_str().into(), fingerprint: fingerprint(service) }
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
@@ -171,14 +171,13 @@ impl Registry for Embedded {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        let entries = self.catalog.entries().into_iter().map(|(id, fingerprint, marked)| Entry {
-            key: id.clone(),
-            service_id: id,
-            owner: Some(self.owner.clone()),
-            fingerprint,
-            marked: if marked { Marked::Ours } else { Marked::No },
-        });
-        Ok(entries.collect())
+        let owner: Arc<str> = self.owner.as_str().into();
+        let entry = |(id, fingerprint, marked): (String, u64, bool)| {
+            let key: Arc<str> = id.into();
+            let marked = if marked { Marked::Ours } else { Marked::No };
+            Entry { service_id: Arc::clone(&key), key, owner: Some(Arc::clone(&owner)), fingerprint, marked }
+        };
+        Ok(self.catalog.entries().into_iter().map(entry).collect())
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {

@@ -54,6 +54,10 @@ impl Registry for Either {
         self.chosen().await?.entries().await
     }
 
+    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        self.chosen().await?.own_entries(keys).await
+    }
+
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
         match self.chosen().await {
             Ok(chosen) => chosen.register(services).await,

@@ -48,6 +48,12 @@ use slot::{Company, Next, Seen, Slot, Standing, Wish, digest, fingerprint};
 
 /// Within what any method ends, whatever the store does.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// The same for reading everything, which goes on page by page: begun anew, it would take as long again.
+const READING_DEADLINE: Duration = Duration::from_secs(45);
+/// While so many entries are others', only our own part is read.
+const MANY: usize = 1000;
+/// How often everything is read all the same, more or less: many hosts should not do it at one time.
+const EVERYTHING: Duration = Duration::from_secs(300);
 /// How often a write is begun again when another hand was in between.
 const TRIES: usize = 5;
 /// How many keys are read at once.
@@ -68,6 +74,8 @@ struct Engine {
     records: Option<Records>,
     /// What this run is called.
     run: String,
+    /// From how many entries of others on only our own part is read.
+    many: usize,
     /// How often TTLs are refreshed, where the settings say.
     ttl_refresh: Option<Duration>,
     state: Mutex<State>,
@@ -78,9 +86,13 @@ struct Engine {
 /// What is known of the store.
 #[derive(Default)]
 struct State {
-    /// Everything was read once.
-    read: bool,
+    /// When everything is to be read again, even if most of it is others'; `None` before it was read once.
+    everything: Option<Instant>,
+    /// How many entries are others', at most.
+    others: usize,
     slots: HashMap<String, Slot>,
+    /// Keys of which it is not known whether our last write of them arrived, since everything was read.
+    unsure: BTreeSet<String>,
     company: Company,
     /// Writes that are on their way, and those that were ever begun.
     writing: usize,
@@ -103,6 +115,7 @@ impl KvRegistry {
             layout,
             records: config.record_owner.then_some(records),
             run: seats::token(),
+            many: MANY,
             ttl_refresh: config.ttl_refresh,
             state: Mutex::new(State { company, ..State::default() }),
             bell: Notify::new(),
@@ -124,27 +137,32 @@ impl Registry for KvRegistry {
     fn canonical(&self, service: &Service) -> Canonical {
         let Engine { layout, records, .. } = &*self.engine;
         let content = digest(layout.value(service).as_bytes());
-        Canonical { key: layout.key(service), fingerprint: fingerprint(content, service.ttl, records.is_some()) }
+        Canonical { key: layout.key(service).into(), fingerprint: fingerprint(content, service.ttl, records.is_some()) }
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
-        in_time(self.engine.store.ping()).await?
+        in_time(DEADLINE, self.engine.store.ping()).await?
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
         self.live();
-        in_time(self.engine.entries()).await?
+        in_time(READING_DEADLINE, self.engine.entries(None)).await?
+    }
+
+    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        self.live();
+        in_time(READING_DEADLINE, self.engine.entries(Some(keys))).await?
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
         self.live();
-        let written = in_time(self.engine.register(services)).await;
+        let written = in_time(DEADLINE, self.engine.register(services)).await;
         written.unwrap_or_else(|error| vec![Err(error); services.len()])
     }
 
     async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        let gone: Vec<_> = entries.iter().map(|entry| (entry.key.clone(), Wish::Gone)).collect();
-        let written = in_time(self.engine.write(&gone)).await;
+        let gone: Vec<_> = entries.iter().map(|entry| (entry.key.to_string(), Wish::Gone)).collect();
+        let written = in_time(DEADLINE, self.engine.write(&gone)).await;
         let written = written.unwrap_or_else(|error| vec![Err(error); entries.len()]);
         // One that has become another's is no longer ours to remove: that is what was asked.
         written.into_iter().map(|result| result.map(drop)).collect()
@@ -155,7 +173,7 @@ impl Registry for KvRegistry {
     }
 
     async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        let refreshed = in_time(self.engine.refresh(services)).await;
+        let refreshed = in_time(DEADLINE, self.engine.refresh(services)).await;
         refreshed.unwrap_or_else(|error| vec![Err(error); services.len()])
     }
 
@@ -196,12 +214,16 @@ impl Engine {
 
     // === reading ===
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    /// Everything, or what is ours and what stands at these keys, where that is much less.
+    async fn entries(&self, keys: Option<&[Arc<str>]>) -> Result<Vec<Entry>, RegistryError> {
         let begun = {
             let state = self.state();
             (state.writing == 0).then_some(state.begun)
         };
-        let (entries, claims) = self.look().await?;
+        let (entries, claims) = match keys.and_then(|keys| self.part(keys)) {
+            Some(part) => self.look_at_part(&part).await?,
+            None => self.look().await?,
+        };
         self.inherit().await?;
         let (entries, left) = {
             let state = self.state();
@@ -255,13 +277,61 @@ impl Engine {
             slot.written = state.slots.get(key).is_some_and(|before| before.written);
         }
         state.slots = slots;
-        state.read = true;
+        state.unsure.clear();
         if let Some(records) = &self.records {
             let signs = alive.iter().filter_map(|held| Some((records.seat(&held.key)?, read(&held.value)?)));
             let signs = signs.map(|(seat, sign): (&str, Alive)| (seat.to_owned(), sign)).collect();
             state.company.alive = signs;
         }
+        state.others = state.slots.values().filter(|slot| !state.company.is_ours(slot)).count();
+        state.everything = Some(Instant::now() + EVERYTHING.mul_f64(0.75 + fastrand::f64() / 2.0));
         Ok((entries, claimed))
+    }
+
+    /// What to read instead of everything, where most of that is others': these keys, and those that are ours, or may be.
+    fn part(&self, keys: &[Arc<str>]) -> Option<Vec<String>> {
+        let state = self.state();
+        let due = state.everything.is_none_or(|due| due <= Instant::now());
+        if due || state.others < self.many {
+            return None;
+        }
+        let ours = state.slots.iter().filter(|(_, slot)| state.company.is_ours(slot)).map(|(key, _)| key);
+        let ours = ours.chain(&state.unsure).map(String::as_str);
+        let part: BTreeSet<_> = ours.chain(keys.iter().map(AsRef::as_ref)).collect();
+        Some(part.into_iter().map(str::to_owned).collect())
+    }
+
+    /// [`Engine::look`] at some keys, in the same order.
+    async fn look_at_part(&self, keys: &[String]) -> Result<(Vec<Held>, Vec<String>), RegistryError> {
+        let entries = self.store.get_all(keys).await?;
+        let mut claims = vec![None; keys.len()];
+        let mut signs = HashMap::new();
+        if let Some(records) = &self.records {
+            let claim_keys: Vec<_> = keys.iter().map(|key| records.claim(key)).collect();
+            let read_claims = self.store.get_all(&claim_keys).await?;
+            claims = read_claims.iter().map(|held| held.as_ref().map(Seen::claim)).collect();
+            let seats = claims.iter().flatten().filter_map(|seen| Some(seen.content.as_ref()?.seat.clone()));
+            let seats: Vec<_> = seats.collect::<BTreeSet<_>>().into_iter().collect();
+            let sign_keys: Vec<_> = seats.iter().map(|seat| records.alive(seat)).collect();
+            let alive = self.store.get_all(&sign_keys).await?;
+            signs = seats.into_iter().zip(alive).collect();
+        }
+        let mut state = self.state();
+        for ((key, entry), claim) in keys.iter().zip(&entries).zip(&claims) {
+            let written = state.slots.get(key).is_some_and(|before| before.written);
+            match (Slot { entry: entry.as_ref().map(Seen::entry), claim: claim.clone(), written }) {
+                Slot { entry: None, claim: None, .. } => state.slots.remove(key),
+                slot => state.slots.insert(key.clone(), slot),
+            };
+        }
+        for (seat, sign) in signs {
+            match sign.and_then(|held| read(&held.value)) {
+                Some(sign) => state.company.alive.insert(seat, sign),
+                None => state.company.alive.remove(&seat),
+            };
+        }
+        let claimed = keys.iter().zip(claims).filter(|(_, claim)| claim.is_some()).map(|(key, _)| key.clone());
+        Ok((entries.into_iter().flatten().collect(), claimed.collect()))
     }
 
     /// Takes the seats that dead instances of ours have left.
@@ -293,9 +363,9 @@ impl Engine {
             Standing::Foreign(owner) => Some(owner),
         };
         Some(Entry {
-            key: held.key.clone(),
-            service_id: claim.map_or(by_key, |claim| claim.id.clone()),
-            owner,
+            key: held.key.as_str().into(),
+            service_id: claim.map_or(by_key, |claim| claim.id.clone()).into(),
+            owner: owner.map(Arc::from),
             fingerprint: fingerprint(digest(&held.value), held.ttl, claim.is_some()),
             marked: Marked::No,
         })
@@ -373,7 +443,7 @@ impl Engine {
         if wishes.is_empty() {
             return Vec::new();
         }
-        if !self.state().read
+        if self.state().everything.is_none()
             && let Err(error) = self.look().await
         {
             return vec![Err(whole(error)); wishes.len()];
@@ -426,18 +496,24 @@ impl Engine {
                 again.drain(..).for_each(|Pending { index, .. }| results[index] = Err(error.clone()));
             }
         }
-        let (indices, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+        let (indices, writes): (Vec<usize>, Vec<_>) = writes.into_iter().unzip();
+        self.state().unsure.extend(indices.iter().map(|&index| wishes[index].0.clone()));
         let applied = if writes.is_empty() { Vec::new() } else { self.store.apply(&writes).await };
         for ((index, write), applied) in indices.into_iter().zip(&writes).zip(applied) {
             let key = &wishes[index].0;
+            let mut state = self.state();
             match applied {
                 Ok(Applied::Done(versions)) => {
-                    self.state().slots.entry(key.clone()).or_default().wrote(key, write, &versions);
+                    state.slots.entry(key.clone()).or_default().wrote(key, write, &versions);
                     results[index] = Ok(Granted::Done);
                 }
                 Ok(Applied::Changed) => stale.push(index),
-                Err(error) => results[index] = Err(error),
+                Err(error) => {
+                    results[index] = Err(error);
+                    continue;
+                }
             }
+            state.unsure.remove(key);
         }
         let looked: Vec<_> = stream::iter(stale)
             .map(async |index: usize| (index, self.look_at(&wishes[index].0).await))
@@ -510,7 +586,7 @@ fn busy(key: &str) -> RegistryError {
     RegistryError::Unreachable(format!("{} is being changed by others all the time", one_line(key, 300)))
 }
 
-async fn in_time<F: Future>(future: F) -> Result<F::Output, RegistryError> {
-    let late = || RegistryError::Unreachable(format!("no answer within {} s", DEADLINE.as_secs()));
-    timeout(DEADLINE, future).await.map_err(|_| late())
+async fn in_time<F: Future>(deadline: Duration, future: F) -> Result<F::Output, RegistryError> {
+    let late = || RegistryError::Unreachable(format!("no answer within {} s", deadline.as_secs()));
+    timeout(deadline, future).await.map_err(|_| late())
 }

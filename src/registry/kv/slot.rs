@@ -78,6 +78,11 @@ impl Company {
         }
     }
 
+    /// Whether a key is ours, or was that of a dead instance of ours.
+    pub(super) fn is_ours(&self, slot: &Slot) -> bool {
+        matches!(self.standing(slot), Standing::Ours | Standing::Inherited(_))
+    }
+
     /// Whether it is a claim of ours that stands for nothing, and that nobody is about to make good.
     pub(super) fn left_behind(&self, slot: &Slot) -> bool {
         let claim = slot.claim.as_ref().and_then(|seen| seen.content.as_ref());

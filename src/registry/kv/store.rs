@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::registry::RegistryError;
+
+/// How many keys are read at once, one by one.
+const CONCURRENCY: usize = 32;
 
 /// A key with what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +95,12 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
 
     /// One key.
     async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError>;
+
+    /// Several keys, in order.
+    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Held>>, RegistryError> {
+        let gets: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        stream::iter(gets).buffered(CONCURRENCY).try_collect().await
+    }
 
     /// Makes writes. They belong to different keys, so their order does not matter; many may go in one transaction, as
     /// long as each still has its own result.

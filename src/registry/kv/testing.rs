@@ -1,6 +1,6 @@
 //! What the tests of this folder share.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use crate::container::{ContainerId, Health, Protocol};
 use crate::service::{Origin, Service};
@@ -14,7 +14,7 @@ pub(super) fn service(id: &str) -> Service {
         port: 8000,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,

@@ -166,7 +166,9 @@ impl World {
             environment: Arc::default(),
         };
         let (layout, records) = (Plain::new(ROOT.to_owned()), Records::new(ROOT, BASE));
-        let registry = KvRegistry::new(Box::new(store), Box::new(layout), records, &config);
+        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), records, &config);
+        // However few there are: what it reads is its own part.
+        Arc::get_mut(&mut registry.engine).unwrap().many = 0;
         Instance { registry, owner, left, told: Vec::new() }
     }
 
@@ -188,6 +190,30 @@ impl World {
                 let instance = &mut self.instances[index];
                 if let Ok(told) = instance.registry.entries().await {
                     instance.told = told;
+                }
+            }
+            Act::LookAtOwn(index, name) => {
+                let instance = &mut self.instances[index];
+                let (part, all) = {
+                    let registry = &instance.registry;
+                    let part = registry.own_entries(&[format!("{ROOT}/web/s{name}").into()]).await;
+                    (part, registry.entries().await)
+                };
+                if let (Ok(part), Ok(all)) = (part, all) {
+                    let missing = all.iter().find(|entry| {
+                        let asked = *entry.service_id == format!("s{name}");
+                        let known = instance.told.iter().any(|told| told.key == entry.key && told.owner == entry.owner);
+                        let ours = entry.owner.as_deref() == Some(instance.owner);
+                        (asked || ours && known) && !part.contains(entry)
+                    });
+                    if let Some(entry) = missing {
+                        self.content
+                            .lock()
+                            .unwrap()
+                            .broken
+                            .push(format!("{} was not told of {entry:?}", instance.owner));
+                    }
+                    instance.told = part;
                 }
             }
             // However old its knowledge is, and whosever the entry.
@@ -220,6 +246,8 @@ fn named(name: u8, port: u16) -> Service {
 enum Act {
     Register(usize, u8, u16),
     Look(usize),
+    /// At what is its own, and at this one.
+    LookAtOwn(usize, u8),
     /// Everything that it was told of, or what it was told is its own.
     Remove(usize, bool),
     /// It dies after so many steps.
@@ -234,6 +262,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (who(), 0u8..3, 1u16..3).prop_map(|(who, name, port)| Act::Register(who, name, port)),
         4 => who().prop_map(Act::Look),
+        4 => (who(), 0u8..3).prop_map(|(who, name)| Act::LookAtOwn(who, name)),
         3 => (who(), any::<bool>()).prop_map(|(who, ours)| Act::Remove(who, ours)),
         2 => (who(), 1usize..5).prop_map(|(who, steps)| Act::Dying(who, steps)),
         2 => who().prop_map(Act::Restart),

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
+use super::records::Records;
 use super::slot::Standing;
 use super::store::News;
 use super::{Engine, State};
@@ -33,10 +34,9 @@ pub(super) async fn changed(engine: &Engine) {
 
 /// Watches, and rings the bell. Never returns.
 pub(super) async fn listen(engine: Arc<Engine>) {
-    let mut prefixes = vec![format!("{}/", engine.layout.root())];
-    if let Some(records) = &engine.records {
-        prefixes.extend([records.all_claims(), records.all_alive()]);
-    }
+    // Claims are written with their entries: to be told of both would be to be told of everything twice.
+    let entries = format!("{}/", engine.layout.root());
+    let prefixes: Vec<_> = [entries].into_iter().chain(engine.records.as_ref().map(Records::all_alive)).collect();
     let (tell, news) = mpsc::unbounded_channel();
     let watching = async {
         loop {
@@ -72,12 +72,14 @@ async fn judge(engine: &Engine, mut news: mpsc::UnboundedReceiver<News>) {
         while let Ok(more) = news.try_recv() {
             note(more);
         }
-        let state = engine.state();
-        let concern = latest.iter().map(|(key, (version, gone))| concern(engine, &state, key, *version, *gone)).max();
+        let mut state = engine.state();
+        let concerns = latest.iter().map(|(key, (version, gone))| concern(engine, &state, key, *version, *gone));
+        let concerns: Vec<_> = concerns.collect();
+        state.others += concerns.iter().filter(|concern| **concern == Concern::Others).count();
         drop(state);
-        if begun || concern == Some(Concern::Ours) {
+        if begun || concerns.contains(&Concern::Ours) {
             engine.bell.notify_one();
-        } else if concern == Some(Concern::Others) {
+        } else if concerns.contains(&Concern::Others) {
             others.get_or_insert_with(|| Instant::now() + OTHERS_PACE);
         }
     }
@@ -97,21 +99,13 @@ fn concern(engine: &Engine, state: &State, key: &str, version: u64, gone: bool) 
         Some(seen) => version > seen,
         None => !gone,
     };
-    if let Some(records) = &engine.records {
-        if let Some(seat) = records.seat(key) {
-            let company = &state.company;
-            let ours = || {
-                let claims = state.slots.values().filter_map(|slot| slot.claim.as_ref()?.content.as_ref());
-                claims.into_iter().any(|claim| claim.seat == seat && claim.owner == company.owner)
-            };
-            return if gone && company.alive.contains_key(seat) && ours() { Concern::Ours } else { Concern::Nobody };
-        }
-        if let Some(entry) = records.entry(key) {
-            let Some(slot) = state.slots.get(&entry) else { return Concern::Nobody };
-            let ours = state.company.standing(slot) == Standing::Ours;
-            let newer = newer(slot.claim.as_ref().map(|seen| seen.version));
-            return if ours && newer { Concern::Ours } else { Concern::Nobody };
-        }
+    if let Some(seat) = engine.records.as_ref().and_then(|records| records.seat(key)) {
+        let company = &state.company;
+        let ours = || {
+            let claims = state.slots.values().filter_map(|slot| slot.claim.as_ref()?.content.as_ref());
+            claims.into_iter().any(|claim| claim.seat == seat && claim.owner == company.owner)
+        };
+        return if gone && company.alive.contains_key(seat) && ours() { Concern::Ours } else { Concern::Nobody };
     }
     if engine.layout.service_id(key).is_none() {
         return Concern::Nobody;

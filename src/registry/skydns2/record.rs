@@ -80,8 +80,9 @@ fn number<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
+
+    use litemap::LiteMap;
 
     use super::*;
     use crate::container::{ContainerId, Health, Protocol};
@@ -142,7 +143,7 @@ mod tests {
         let lasting = Service { ttl: Some(Duration::from_secs(30)), ..service("web", "web", &[]) };
         assert_eq!(records(false).value(&lasting), r#"{"host":"10.0.0.1","port":8000}"#);
         assert_eq!(records(true).value(&lasting), r#"{"host":"10.0.0.1","port":8000,"ttl":30}"#);
-        let own = Service { attributes: BTreeMap::from([("ttl".to_owned(), "5".to_owned())]), ..lasting };
+        let own = Service { attributes: LiteMap::from_iter([("ttl".to_owned(), "5".to_owned())]), ..lasting };
         assert_eq!(records(true).value(&own), r#"{"host":"10.0.0.1","port":8000,"ttl":5}"#);
     }
 }

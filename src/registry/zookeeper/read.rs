@@ -1,5 +1,7 @@
 //! Reads what stands below the path: a node for each name, and below it one for each entry.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use zookeeper_client::{Client, Error, SessionId, Stat};
 
@@ -87,12 +89,13 @@ async fn entry(client: &Client, path: String, us: &str) -> Result<Option<Entry>,
     let holder = Holder::of(&stat, client.session_id());
     let fingerprint = data.map_or(0, |data| fingerprint(holder != Holder::Nobody, &data));
     let owner = match holder {
-        Holder::Us => Some(us.to_owned()),
+        Holder::Us => Some(us.into()),
         Holder::Nobody => None,
-        Holder::Session(session) => Some(format!("session {session}")),
+        Holder::Session(session) => Some(format!("session {session}").into()),
     };
     // The service's ID is nowhere in the data: the path stands for it.
-    Ok(Some(Entry { service_id: path.clone(), key: path, owner, fingerprint, marked: Marked::No }))
+    let key: Arc<str> = path.into();
+    Ok(Some(Entry { service_id: Arc::clone(&key), key, owner, fingerprint, marked: Marked::No }))
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use litemap::LiteMap;
 use serde::Serialize;
 
 use crate::registry::Canonical;
@@ -29,7 +29,8 @@ struct Body<'a> {
     #[serde(rename = "ContainerID")]
     container_id: &'a str,
     tags: &'a [String],
-    attrs: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "crate::json::object")]
+    attrs: &'a LiteMap<String, String>,
 }
 
 /// The data of a service's node. Without tags it says `[]`, without attributes `{}`.
@@ -54,7 +55,7 @@ pub(super) fn path(base: &str, service: &Service) -> String {
 pub(super) fn canonical(base: &str, service: &Service) -> Canonical {
     // Data that cannot be written is refused when it is; no node looks like that.
     let data = data(service).unwrap_or_default();
-    Canonical { key: path(base, service), fingerprint: fingerprint(true, &data) }
+    Canonical { key: path(base, service).into(), fingerprint: fingerprint(true, &data) }
 }
 
 /// A digest of a node. One that would outlive its session is not as it should be, whatever it holds.
@@ -129,7 +130,7 @@ mod tests {
             port: 10000,
             protocol: Protocol::Tcp,
             tags: vec![],
-            attributes: BTreeMap::new(),
+            attributes: LiteMap::new(),
             ttl: None,
             check: None,
             health: crate::container::Health::None,

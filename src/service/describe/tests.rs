@@ -1,10 +1,10 @@
 //! The contract's sections on services and addresses, row by row.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -48,9 +48,9 @@ fn container(name: &str, image: &str) -> Container {
         image: image.to_owned(),
         hostname: "0123456789ab".to_owned(),
         env: vec!["PATH=/bin".to_owned()],
-        labels: BTreeMap::new(),
+        labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
-        networks: BTreeMap::from([("bridge".to_owned(), own)]),
+        networks: LiteMap::from_iter([("bridge".to_owned(), own)]),
         ports: Vec::new(),
         state: State::Running { paused: false, health: Health::None },
         created: "2015-08-30T19:18:12Z".to_owned(),
@@ -159,7 +159,7 @@ fn ids_and_names(services: &[Service]) -> Vec<(&str, &str)> {
     services.iter().map(|service| (service.id.as_str(), service.name.as_str())).collect()
 }
 
-fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn attributes(pairs: &[(&str, &str)]) -> LiteMap<String, String> {
     pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
@@ -179,7 +179,7 @@ fn documented_example_1_a_published_port_is_a_service() {
         port: 10000,
         protocol: Protocol::Tcp,
         tags: vec![],
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -226,7 +226,7 @@ fn documented_example_4_each_port_has_metadata_of_its_own() {
     ]);
     let services = services(&container, &config());
     assert_eq!(ids_and_names(&services), [("hostname:nginx.0:80", "http"), ("https.12345", "https")]);
-    assert_eq!(services[0].attributes, BTreeMap::new());
+    assert_eq!(services[0].attributes, LiteMap::new());
     assert_eq!(services[1].attributes, attributes(&[("sni", "enabled")]));
     assert!(services.iter().all(|service| service.tags == ["www"]));
 }
@@ -340,7 +340,7 @@ fn a_check_looks_at_the_registered_place() {
     let container = redis().env(&["SERVICE_CHECK_SCRIPT=ping $SERVICE_IP:$SERVICE_PORT", "SERVICE_PORT=7"]);
     let service = services(&container, &config()).remove(0);
     assert_eq!(service.check.map(|check| check.kind), Some(CheckKind::Script("ping 192.168.1.102:7".to_owned())));
-    assert_eq!(service.attributes, BTreeMap::new());
+    assert_eq!(service.attributes, LiteMap::new());
 }
 
 // What is ignored.
@@ -690,8 +690,8 @@ prop_compose! {
         let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
         let mut container = container(&name, &image).mode(modes[mode].clone());
         container.env = env;
-        container.labels = labels;
-        container.networks = BTreeMap::from([("bridge".to_owned(), NetworkAddress { ipv4: address, ipv6: None })]);
+        container.labels = labels.into_iter().collect();
+        container.networks = LiteMap::from_iter([("bridge".to_owned(), NetworkAddress { ipv4: address, ipv6: None })]);
         container.ports = ports
             .into_iter()
             .map(|(number, protocol, exposed, bindings)| {

@@ -206,7 +206,7 @@ async fn at_the_end_entries_become_critical_and_the_next_start_undoes_it() {
     bench.part().await;
     let marks: Vec<_> = memory.held().into_values().map(|entry| (entry.key, entry.marked)).collect();
     let expected = [("a", Marked::Ours), ("b", Marked::Ours), ("theirs", Marked::No)];
-    assert_eq!(marks, expected.map(|(key, marked)| (key.to_owned(), marked)));
+    assert_eq!(marks, expected.map(|(key, marked)| (key.into(), marked)));
     drop(memory.take_requests());
 
     let next = Bench::on(memory);

@@ -8,6 +8,7 @@ mod session;
 mod txn;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,14 @@ impl Store for ConsulKv {
             None => Ok(None),
             Some(item) => Ok(self.held(vec![item]).await?.pop()),
         }
+    }
+
+    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Held>>, RegistryError> {
+        let asked: Vec<_> = keys.iter().map(String::as_str).collect();
+        let found: Vec<_> = txn::get(&self.client, &asked).await.into_iter().collect::<Result<_, _>>()?;
+        let held = self.held(found.into_iter().flatten().collect()).await?;
+        let mut held: HashMap<_, _> = held.into_iter().map(|held| (held.key.clone(), held)).collect();
+        Ok(keys.iter().map(|key| held.remove(key)).collect())
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {

@@ -17,8 +17,9 @@ use super::{ConsulKv, Listing};
 const WAIT: Duration = Duration::from_secs(60);
 /// Consul adds up to a sixteenth of the wait, to spread the load.
 const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
-/// The least time from one query to the next, since each reads everything.
+/// The least time from one query to the next, since each reads everything; and for each key that it reads.
 const PACE: Duration = Duration::from_millis(500);
+const PACE_OF_A_KEY: Duration = Duration::from_millis(1);
 /// The longest pause where queries do not wait.
 const BLIND_PACE: Duration = Duration::from_secs(60);
 
@@ -57,7 +58,8 @@ async fn follow(store: &ConsulKv, prefix: &str, first: Listing, tell: &(dyn Fn(N
         pause = if news.is_empty() && began.elapsed() < PACE { (pause * 2).min(BLIND_PACE) } else { PACE };
         news.into_iter().for_each(tell);
         (seen, index) = (now, listing.index);
-        sleep(pause).await;
+        let size = u32::try_from(seen.len()).unwrap_or(u32::MAX);
+        sleep(pause.max((PACE_OF_A_KEY * size).min(BLIND_PACE))).await;
     }
 }
 

@@ -1,11 +1,18 @@
 use std::time::Duration;
 
+use litemap::LiteMap;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::container::{Health, Protocol};
 use crate::service::{Check, CheckKind, Origin};
+
+/// An entry out of this value, read like the text that Consul sends.
+fn read(id: &str, held: &Value, checks: &Map<String, Value>, compare: Compare) -> Entry {
+    let text = held.to_string();
+    entry(id, &json::read(&text, &READ).unwrap(), checks, compare)
+}
 
 fn service() -> Service {
     Service {
@@ -15,7 +22,7 @@ fn service() -> Service {
         port: 8000,
         protocol: Protocol::Tcp,
         tags: vec!["a".to_owned(), "b".to_owned()],
-        attributes: BTreeMap::from([("region".to_owned(), "us2".to_owned())]),
+        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
         ttl: None,
         check: None,
         health: Health::None,
@@ -119,7 +126,7 @@ fn each_difference_changes_the_fingerprint() {
         let fingerprint = fingerprint(service, Some("me"), Compare::Notes);
         assert_eq!(seen.insert(fingerprint, *what), None, "{what}");
         let (entry_held, checks) = held(service, Some("me"));
-        let entry = entry(&service.id, &entry_held, &checks, Compare::Notes);
+        let entry = read(&service.id, &entry_held, &checks, Compare::Notes);
         assert_eq!(entry.fingerprint, fingerprint, "{what}");
         assert_eq!(entry.owner.as_deref(), Some("me"));
     }
@@ -130,7 +137,7 @@ fn an_entry_of_another_owner_or_of_none_differs_from_ours() {
     let ours = fingerprint(&service(), Some("me"), Compare::Notes);
     for owner in [None, Some("you")] {
         let (held, checks) = held(&service(), owner);
-        let entry = entry("host:web:80", &held, &checks, Compare::Notes);
+        let entry = read("host:web:80", &held, &checks, Compare::Notes);
         assert_ne!(entry.fingerprint, ours);
         assert_eq!(entry.owner.as_deref(), owner);
     }
@@ -157,7 +164,7 @@ fn an_entry_with_a_ttl_has_a_check_of_ours_beside_its_own() {
     assert_eq!(long["Checks"][0]["DeregisterCriticalServiceAfter"], "90s");
     for compare in [Compare::Type, Compare::Presence] {
         let (held, checks) = held(&lively(None), None);
-        let entry = entry("host:web:80", &held, &checks, compare);
+        let entry = read("host:web:80", &held, &checks, compare);
         assert_eq!(entry.fingerprint, fingerprint(&lively(None), None, compare));
         assert_ne!(entry.fingerprint, fingerprint(&service(), None, compare));
     }
@@ -194,7 +201,7 @@ fn without_notes_a_check_is_compared_by_its_type_or_its_presence() {
         (Compare::Presence, &service(), false),
     ] {
         let (held, checks) = held(other, None);
-        let entry = entry("host:web:80", &held, &checks, compare);
+        let entry = read("host:web:80", &held, &checks, compare);
         assert_eq!(entry.fingerprint == fingerprint(&checked, None, compare), equal, "{compare:?} {:?}", other.check);
     }
 }
@@ -275,8 +282,8 @@ fn an_odd_entry_is_read_as_far_as_it_goes() {
     for odd in
         [json!(null), json!(7), json!({}), json!({"Tags": 1, "Meta": [], "Port": "x", "Service": {}, "New": true})]
     {
-        let entry = entry("id", &odd, &checks, Compare::Notes);
-        assert_eq!((entry.key.as_str(), entry.service_id.as_str(), entry.owner), ("id", "id", None));
+        let entry = read("id", &odd, &checks, Compare::Notes);
+        assert_eq!((&*entry.key, &*entry.service_id, entry.owner), ("id", "id", None));
     }
 }
 
@@ -286,7 +293,7 @@ proptest! {
         attributes in proptest::collection::btree_map(".{0,9}|[a-z]{1,9}|k{126,131}", "x{0,9}|é{254,259}", 0..100),
         owned: bool,
     ) {
-        let service = with(|service| service.attributes = attributes);
+        let service = with(|service| service.attributes = attributes.into_iter().collect());
         let (meta, left_out) = meta(&service, owned.then_some("me"));
         prop_assert!(meta.len() <= 64);
         prop_assert_eq!(meta.len() + left_out.len(), service.attributes.len() + if owned { 2 } else { 0 });

@@ -1,8 +1,9 @@
 //! What a change means for indexes and for those who wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +28,7 @@ fn service(id: &str, name: &str) -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,

@@ -1,7 +1,6 @@
 //! Intervals and patience, on a clock of the test's own.
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use tokio::time::sleep;
 
 use super::super::catalog::Node;
@@ -29,7 +28,7 @@ fn service(kind: CheckKind, deregister_after: Option<Duration>) -> Arc<Service> 
         port: 1,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: Some(check),
         health: Health::None,

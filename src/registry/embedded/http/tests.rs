@@ -1,10 +1,10 @@
 //! What one client can take, with limits that a test can reach.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use litemap::LiteMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -32,7 +32,7 @@ fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
         port: 80,
         protocol: Protocol::Tcp,
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         ttl: None,
         check: None,
         health: Health::None,

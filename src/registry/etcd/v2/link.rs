@@ -51,7 +51,9 @@ pub(super) type Reply = (Result<Answer, Failure>, Option<u64>);
 
 impl Link {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, current: watch::Sender::new(0), client: OnceLock::new() }
+        // Of many hosts with one list of servers, not all begin with the first.
+        let first = fastrand::usize(..settings.servers.len());
+        Self { settings, current: watch::Sender::new(first), client: OnceLock::new() }
     }
 
     /// For the engine.

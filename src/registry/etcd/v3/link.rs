@@ -42,7 +42,9 @@ struct Current {
 
 impl Link {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, current: Mutex::default() }
+        // Of many hosts with one list of servers, not all begin with the first.
+        let index = fastrand::usize(..settings.servers.len());
+        Self { settings, current: Mutex::new(Current { index, ..Current::default() }) }
     }
 
     /// For the engine.

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{EventType, GetOptions, KeyValue, WatchOptions, WatchStream};
+use etcd_client::{EventType, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, WatchOptions, WatchStream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
 use crate::registry::RegistryError;
@@ -25,6 +26,10 @@ use link::Link;
 
 /// How many keys are read at once: an answer may not be larger than 4 MiB.
 const PAGE: i64 = 2000;
+/// How many are asked for by name in one transaction; servers take 128 steps.
+const KEYS: usize = 120;
+/// How many of these are on their way at once.
+const CONCURRENCY: usize = 8;
 /// How long beginning to watch may take.
 const WATCH: Duration = Duration::from_secs(6);
 
@@ -64,6 +69,23 @@ impl Etcd3 {
                 return Ok(all);
             }
         }
+    }
+
+    /// Those of these keys that are there, at one moment.
+    async fn bundle(&self, keys: &[String]) -> Result<Vec<KeyValue>, Failure> {
+        let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
+        let answer = self
+            .link
+            .call(|client| {
+                let txn = Txn::new().and_then(gets.clone());
+                async move { client.kv_client().txn(txn).await }
+            })
+            .await?;
+        let found = answer.op_responses().into_iter().filter_map(|response| match response {
+            TxnOpResponse::Get(mut found) => Some(found.take_kvs()),
+            _ => None,
+        });
+        Ok(found.flatten().collect())
     }
 
     /// As the engine takes them; keys that are no text are none of ours.
@@ -117,6 +139,17 @@ impl Store for Etcd3 {
             self.held(answer.take_kvs()).await
         };
         get.await.map(|held| held.into_iter().next()).map_err(|failure| self.link.error(failure))
+    }
+
+    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Held>>, RegistryError> {
+        let got = async {
+            let bundles: Vec<_> = keys.chunks(KEYS).map(|keys| self.bundle(keys)).collect();
+            let found: Vec<_> = stream::iter(bundles).buffered(CONCURRENCY).try_collect().await?;
+            self.held(found.concat()).await
+        };
+        let held = got.await.map_err(|failure| self.link.error(failure))?;
+        let mut held: HashMap<_, _> = held.into_iter().map(|held| (held.key.clone(), held)).collect();
+        Ok(keys.iter().map(|key| held.remove(key)).collect())
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {

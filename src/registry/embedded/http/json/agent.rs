@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use litemap::LiteMap;
 use serde::Serialize;
 
 use super::{NodeMeta, Nothing, ServiceAddresses, WEIGHTS, Weights, service_addresses};
@@ -16,7 +17,8 @@ pub(in super::super) struct AgentService<'a> {
     id: &'a str,
     service: &'a str,
     tags: &'a [String],
-    meta: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "crate::json::object")]
+    meta: &'a LiteMap<String, String>,
     port: u16,
     address: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

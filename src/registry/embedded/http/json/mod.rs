@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use litemap::LiteMap;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
@@ -144,7 +145,8 @@ pub(super) struct CatalogService<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     service_tagged_addresses: ServiceAddresses<'a>,
     service_weights: Weights,
-    service_meta: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "crate::json::object")]
+    service_meta: &'a LiteMap<String, String>,
     service_port: u16,
     service_enable_tag_override: bool,
     service_proxy: Proxy,
@@ -192,7 +194,8 @@ pub(super) struct NodeService<'a> {
     address: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tagged_addresses: ServiceAddresses<'a>,
-    meta: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "crate::json::object")]
+    meta: &'a LiteMap<String, String>,
     port: u16,
     weights: Weights,
     enable_tag_override: bool,

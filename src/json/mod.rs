@@ -1,24 +1,41 @@
 //! Reading JSON without keeping what nobody will look at: an inspect has some 150 members, of which we need 20,
 //! and a list of twenty thousand services need not be held as a whole to be read.
 
+mod pieces;
+mod value;
+
 use std::borrow::Cow;
 use std::fmt;
 
+use litemap::LiteMap;
+use serde::Serializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Number;
+
+pub(crate) use pieces::Pieces;
+pub(crate) use value::Value;
 
 /// What is kept of a value.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// All of it.
     Whole,
-    /// Of an object these members, the last of each name; anything else is as if it were null.
+    /// Of an object these members; anything else is as if it were null.
     Members(&'static [(&'static str, Shape)]),
     /// Of an object every member, in this shape; anything else is as if it were null.
     Each(&'static Shape),
 }
 
 impl Shape {
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
+
+    /// A value that is neither array nor object.
+    fn plain<'a>(&self, value: Value<'a>) -> Value<'a> {
+        if self.is_whole() { value } else { Value::Null }
+    }
+
     /// The shape of the member of this name, if it is kept.
     fn member(&self, name: &str) -> Option<&Self> {
         match self {
@@ -30,60 +47,68 @@ impl Shape {
 }
 
 impl<'de> DeserializeSeed<'de> for &Shape {
-    type Value = Value;
+    type Value = Value<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self {
-            Shape::Whole => serde::Deserialize::deserialize(deserializer),
-            Shape::Members(_) | Shape::Each(_) => deserializer.deserialize_any(self),
-        }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for &Shape {
-    type Value = Value;
+    type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut kept = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value<'de>, A::Error> {
+        let mut kept = Vec::new();
         while let Some(Name(name)) = object.next_key()? {
             match self.member(&name) {
-                Some(shape) => drop(kept.insert(name.into_owned(), object.next_value_seed(shape)?)),
+                Some(shape) => kept.push((name, object.next_value_seed(shape)?)),
                 None => drop(object.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Value::Object(kept))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Null)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value<'de>, A::Error> {
+        if !self.is_whole() {
+            while array.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        let mut elements = Vec::new();
+        while let Some(element) = array.next_element_seed(self)? {
+            elements.push(element);
+        }
+        Ok(Value::Array(elements))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(self.plain(Value::Bool(value)))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(self.plain(Value::Number(value.into())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(self.plain(Value::Number(value.into())))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
+        Ok(self.plain(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(self.plain(Value::Text(Cow::Borrowed(text))))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(if self.is_whole() { Value::Text(Cow::Owned(text.to_owned())) } else { Value::Null })
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
         Ok(Value::Null)
     }
 }
@@ -91,6 +116,12 @@ impl<'de> Visitor<'de> for &Shape {
 /// The name of a member; borrowed where it holds no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Bytes as text: those that are no UTF-8 become U+FFFD.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // Most are; this is what is fast for them.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
 
 /// Reads one JSON text, and makes of it what the seed says.
 ///
@@ -103,6 +134,14 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> ser
     Ok(said)
 }
 
+/// Writes a map as an object, also where it is empty.
+///
+/// # Errors
+/// When the serializer fails.
+pub(crate) fn object<S: Serializer>(map: &LiteMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map)
+}
+
 /// Hands each element of a list to `take` as soon as it is read, in this shape: of an array with an empty
 /// name, of an object with its own. Null is an empty list, as engines written in Go have it.
 pub(crate) struct Elements<'s, F> {
@@ -110,7 +149,7 @@ pub(crate) struct Elements<'s, F> {
     pub(crate) take: F,
 }
 
-impl<'de, F: FnMut(&str, Value)> DeserializeSeed<'de> for Elements<'_, F> {
+impl<'de, F: FnMut(&str, Value<'de>)> DeserializeSeed<'de> for Elements<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -118,7 +157,7 @@ impl<'de, F: FnMut(&str, Value)> DeserializeSeed<'de> for Elements<'_, F> {
     }
 }
 
-impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Elements<'_, F> {
+impl<'de, F: FnMut(&str, Value<'de>)> Visitor<'de> for Elements<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
