@@ -222,6 +222,10 @@ impl World {
                 let is_ours = |entry: &&Entry| !ours || entry.owner.as_deref() == Some(instance.owner);
                 let entries: Vec<_> = instance.told.iter().filter(is_ours).cloned().collect();
                 instance.registry.deregister(&entries).await;
+                // What is gone may come back by another's hand, of which one's own part says nothing.
+                let content = self.content.lock().unwrap();
+                let gone = |entry: &Entry| entries.contains(entry) && !content.keys.contains_key(&*entry.key);
+                self.instances[index].told.retain(|entry| !gone(entry));
             }
             Act::Dying(index, steps) => *self.instances[index].left.lock().unwrap() = Some(steps),
             Act::Restart(index) => self.instances[index] = self.instance(OWNERS[index]),
