@@ -4,6 +4,8 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use support::{IP, SOON, id, registrator};
 use testkit::consul::Consul;
@@ -12,14 +14,12 @@ use testkit::wait::becomes;
 
 /// The keys of one name, with what they hold.
 async fn keys(consul: &Consul, name: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let all = consul.get("/v1/kv/?keys").await;
-    let all = all.as_array().into_iter().flatten().filter_map(Value::as_str);
-    for key in all.filter(|key| key.starts_with(&format!("services/{name}/"))) {
-        let value = consul.get(&format!("/v1/kv/{key}?raw")).await;
-        found.insert(key.to_owned(), value.as_str().unwrap_or_default().to_owned());
-    }
-    found
+    let text = |item: &Value| {
+        let value = BASE64_STANDARD.decode(item["Value"].as_str().unwrap_or_default()).unwrap_or_default();
+        String::from_utf8_lossy(&value).into_owned()
+    };
+    let items = consul.items(&format!("services/{name}/")).await;
+    items.into_iter().map(|(key, item)| (key, text(&item))).collect()
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_container_is_a_key_while_it_runs_and_a_restart_changes_nothing() {
         (format!("services/{name}/chosen"), value(other.host_port("80/tcp"))),
     ]);
     becomes(expected.clone(), SOON, || keys(&consul, &name)).await;
-    let index = async || consul.get(&format!("/v1/kv/{key}")).await[0]["ModifyIndex"].clone();
+    let index = async || consul.items(&key).await[&key]["ModifyIndex"].clone();
     let before = index().await;
     program.signal("KILL");
     program.ended(SOON).await;

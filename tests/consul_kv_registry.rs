@@ -5,7 +5,6 @@
 
 mod conformance;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,20 +53,6 @@ fn plain() -> Arc<Service> {
 
 fn lasting(seconds: u64) -> Arc<Service> {
     with(service("host:web:80"), |service| service.ttl = Some(Duration::from_secs(seconds)))
-}
-
-/// Every key below a prefix, with what Consul says of it.
-async fn items(consul: &Consul, prefix: &str) -> BTreeMap<String, Value> {
-    let keys = consul.get("/v1/kv/?keys").await;
-    if !keys
-        .as_array()
-        .is_some_and(|keys| keys.iter().any(|key| key.as_str().is_some_and(|key| key.starts_with(prefix))))
-    {
-        return BTreeMap::new();
-    }
-    let items = consul.get(&format!("/v1/kv/{prefix}?recurse")).await;
-    let items = items.as_array().expect("a list").clone();
-    items.into_iter().map(|item| (item["Key"].as_str().expect("a key").to_owned(), item)).collect()
 }
 
 async fn raw(consul: &Consul, key: &str) -> Value {
@@ -132,7 +117,7 @@ async fn a_service_is_spelt_as_documented_in_every_spelling_of_the_uri() {
         assert_held(&*registry, &[plain()]).await;
         assert_eq!(raw(&consul, KEY).await, VALUE, "{uri}");
         assert_eq!(raw(&consul, "r/web/v6").await, "[2001:db8::1]:8000");
-        assert_eq!(items(&consul, "r/").await.len(), 2, "there is more below the prefix");
+        assert_eq!(consul.items("r/").await.len(), 2, "there is more below the prefix");
         let held: Vec<_> = entries(&*registry).await.into_values().collect();
         assert_eq!(registry.deregister(&held).await, [Ok(()), Ok(())]);
     }
@@ -147,7 +132,7 @@ async fn a_value_that_consul_refuses_costs_no_neighbour() {
     let results = registry.register(&services).await;
     assert!(matches!(&results[40], Err(RegistryError::Rejected(_))), "{:?}", results[40]);
     assert!(results[..40].iter().all(Result::is_ok), "{results:?}");
-    assert_eq!(items(&consul, "r/").await.len(), 40);
+    assert_eq!(consul.items("r/").await.len(), 40);
 }
 
 #[tokio::test]
@@ -163,11 +148,11 @@ async fn with_a_ttl_an_entry_lives_as_long_as_it_is_refreshed() {
         tokio::time::sleep(interval).await;
         assert_eq!(registry.refresh(&[lasting(10)]).await, [Ok(())]);
     }
-    let version = async || items(&consul, KEY).await.remove(KEY).map(|item| item["ModifyIndex"].clone());
+    let version = async || consul.items(KEY).await.remove(KEY).map(|item| item["ModifyIndex"].clone());
     let before = version().await;
     assert_eq!(registry.refresh(&[lasting(10)]).await, [Ok(())]);
     assert_eq!(version().await, before, "readers were told of a refresh");
-    becomes(0, SOON, async || items(&consul, "r/").await.len()).await;
+    becomes(0, SOON, async || consul.items("r/").await.len()).await;
     assert!(matches!(only(registry.refresh(&[lasting(10)]).await), Err(RegistryError::Rejected(_))));
     // The session that it went with is made again.
     register(&*registry, &[lasting(10)]).await;
@@ -179,7 +164,7 @@ async fn a_session_that_another_hand_ends_is_made_again_and_its_keys_with_it() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
     register(&*registry, &[lasting(30)]).await;
-    let session = items(&consul, KEY).await[KEY]["Session"].as_str().expect("a session").to_owned();
+    let session = consul.items(KEY).await[KEY]["Session"].as_str().expect("a session").to_owned();
     while tokio::time::timeout(Duration::from_secs(3), registry.changed()).await.is_ok() {}
     let told = tokio::time::timeout(SOON, registry.changed());
     let destroy = format!("/v1/session/destroy/{session}");
@@ -188,7 +173,7 @@ async fn a_session_that_another_hand_ends_is_made_again_and_its_keys_with_it() {
     assert_eq!(registry.entries().await, Ok(Vec::new()));
     register(&*registry, &[lasting(30)]).await;
     assert_held(&*registry, &[lasting(30)]).await;
-    assert_ne!(items(&consul, KEY).await[KEY]["Session"], session);
+    assert_ne!(consul.items(KEY).await[KEY]["Session"], session);
 }
 
 #[tokio::test]
@@ -200,7 +185,7 @@ async fn a_ttl_that_comes_goes_or_changes_is_put_right_without_readers_seeing_it
         assert_held(&*registry, &[service]).await;
         assert_eq!(raw(&consul, KEY).await, VALUE);
     }
-    assert!(items(&consul, KEY).await[KEY].get("Session").is_none());
+    assert!(consul.items(KEY).await[KEY].get("Session").is_none());
 }
 
 #[tokio::test]
@@ -250,11 +235,11 @@ async fn two_instances_of_one_owner_keep_their_hands_off_each_other_while_both_l
     assert_eq!(raw(&consul, KEY).await, VALUE);
     stays("the other's entry", Duration::from_secs(2), async || raw(&consul, KEY).await == VALUE).await;
     // When the first is dead for long enough, it is the second's, without having been written.
-    let before = items(&consul, KEY).await;
+    let before = consul.items(KEY).await;
     drop(first);
     let ours = async || entries(&*second).await[&second.canonical(&mine).key].owner.as_deref() == Some(OWNER);
     becomes(true, SOON, ours).await;
-    assert_eq!(items(&consul, KEY).await, before);
+    assert_eq!(consul.items(KEY).await, before);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A real Consul server for one test: on ports of its own, empty at the start, gone at the end.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -246,6 +247,19 @@ impl Consul {
     pub async fn keys(&self, prefix: &str) -> Option<Vec<String>> {
         let reply = self.send("GET", &format!("/v1/kv/{prefix}?keys"), None).await.ok()?;
         if reply.status == 404 { Some(Vec::new()) } else { serde_json::from_slice(&reply.body).ok() }
+    }
+
+    /// Every key below this prefix with what Consul says of it, all of one moment.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn items(&self, prefix: &str) -> BTreeMap<String, Value> {
+        let reply = self.send("GET", &format!("/v1/kv/{prefix}?recurse"), None).await.expect("an answer of Consul");
+        if reply.status == 404 {
+            return BTreeMap::new();
+        }
+        let items: Vec<Value> = serde_json::from_slice(&reply.body).expect("a list of keys");
+        items.into_iter().map(|item| (item["Key"].as_str().expect("a key").to_owned(), item)).collect()
     }
 
     /// How many services the catalog has on its node; `None` when it does not answer.

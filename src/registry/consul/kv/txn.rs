@@ -86,13 +86,11 @@ async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, Re
     let mut left: BTreeSet<&str> = keys.iter().copied().collect();
     let mut found = HashMap::new();
     let failed = |error: RegistryError| keys.iter().map(|_| Err(error.clone())).collect();
-    // A key that is not there fails the reading of all; those are left out then. More may have gone meanwhile.
-    for _ in 0..=3 {
+    // A key that is not there fails the reading of all; those are left out then. More may have gone meanwhile, so
+    // this ends when none is left at the latest.
+    while !left.is_empty() {
         let asked: Vec<_> = left.iter().copied().collect();
         let operations: Vec<_> = asked.iter().map(|key| operation("get", key, [])).collect();
-        if operations.is_empty() {
-            break;
-        }
         match transact(client, &operations).await {
             Ok(Outcome::Done(items)) => {
                 found.extend(items.into_iter().map(|item| (format!("/{}", item.key), item)));
@@ -102,8 +100,12 @@ async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, Re
                 if let Some((_, what)) = problems.iter().find(|(_, what)| !is_missing(what)) {
                     return failed(refused(what));
                 }
+                let before = left.len();
                 for (index, _) in problems {
                     asked.get(index).map(|key| left.remove(key));
+                }
+                if left.len() == before {
+                    return failed(client.unreachable("its answer cannot be read: is this a Consul agent?"));
                 }
             }
             Err(error) => return failed(error),
