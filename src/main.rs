@@ -44,10 +44,10 @@ fn give(answer: &Answer) -> ExitCode {
     ExitCode::from(answer.code)
 }
 
-/// Runs the bridge on threads of its own. This one only listens for signals: whatever blocks the
-/// others, a log that nobody reads included, a signal still ends the process.
+/// Runs the bridge on a thread of its own: on two, a quarter of its work would be to wake the other. This one only
+/// listens for signals: whatever blocks the other, a log that nobody reads included, a signal still ends the process.
 fn run(config: Config) -> io::Result<ExitCode> {
-    let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let workers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = Builder::new_current_thread().enable_all().build()?.block_on(supervise(config, workers.handle()));
     workers.shutdown_background();
     outcome

@@ -65,7 +65,7 @@ fn build(seed: u64, history: &History, trace: &Arc<Trace>) -> Shared {
         Host::new(settings.clone(), rules, format!("10.0.{index}.1"))
     });
     let stores = history.stores.iter().enumerate().map(|(index, kind)| {
-        let mut store = Store::new(format!("store{index}"), kind);
+        let mut store = Store::new(format!("store{index}"), kind, index % 2 == 1);
         for (id, owner) in [
             ("theirs", Some("elsewhere")),
             ("legacy", None),

@@ -132,6 +132,8 @@ pub(crate) struct Store {
     pub(crate) upsert_only: bool,
     /// Whether it has health, so that entries can be marked as not to be used.
     pub(crate) marks: bool,
+    /// Whether it holds too much to be read as a whole each time; such a store keeps owners apart by itself.
+    vast: bool,
     pub(crate) entries: BTreeMap<String, Held>,
     /// Every key that was emptied at any time.
     pub(crate) emptied: BTreeSet<String>,
@@ -155,7 +157,7 @@ pub(crate) struct Store {
 pub(crate) type Client = (usize, u64);
 
 impl Store {
-    pub(crate) fn new(name: String, kind: &Kind) -> Self {
+    pub(crate) fn new(name: String, kind: &Kind, vast: bool) -> Self {
         let &Kind { shape, tells, upsert_only, marks } = kind;
         Self {
             name,
@@ -163,6 +165,7 @@ impl Store {
             tells,
             upsert_only,
             marks,
+            vast,
             entries: BTreeMap::new(),
             emptied: BTreeSet::new(),
             written: BTreeSet::new(),
@@ -202,6 +205,12 @@ impl Store {
             Sender::Forgot => self.unsure |= !self.tells,
         }
         self.bell.notify_waiters();
+    }
+
+    /// Whether it keeps what is there from this owner.
+    fn is_anothers(&self, key: &str, owner: &str) -> bool {
+        let holder = self.entries.get(key).and_then(|held| held.owner.as_deref());
+        self.vast && holder.is_some_and(|holder| holder != owner)
     }
 
     /// How often it was changed by other hands than this.
@@ -384,6 +393,12 @@ impl Link {
                     world.note(|| format!("store {store} refuses {key}"));
                     return Err(RegistryError::Rejected("simulated: refused".to_owned()));
                 }
+                if world.stores[store].is_anothers(&key, &owner) {
+                    let at = &mut world.stores[store];
+                    at.unsure |= !at.tells;
+                    world.note(|| format!("store {store} keeps {key} as another's, and not as {owner} asks"));
+                    return Err(RegistryError::Rejected("simulated: it is another's".to_owned()));
+                }
                 world.note(|| format!("store {store} holds {key} = {content:?} of {owner}"));
                 let expires = content.ttl.map(|ttl| Instant::now() + Duration::from_secs(ttl));
                 let at = &mut world.stores[store];
@@ -413,6 +428,10 @@ impl Link {
         let (client, store, owner) = (self.client, self.store, self.owner.clone());
         let removed = key.clone();
         self.send(true, move |world, sender| {
+            if world.stores[store].is_anothers(&removed, &owner) {
+                world.note(|| format!("store {store} keeps {removed} as another's, which {owner} asks to be removed"));
+                return;
+            }
             world.note(|| format!("store {store} removes {removed}, as {owner} asks"));
             let at = &mut world.stores[store];
             at.planted.remove(&removed);
@@ -530,8 +549,7 @@ impl Registry for Link {
 
     async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
         let mut entries = self.entries().await?;
-        // Some stores hold too much to be read as a whole.
-        if self.store % 2 == 1 {
+        if lock(&self.world).stores[self.store].vast {
             entries.retain(|entry| entry.owner.as_deref() == Some(&*self.owner) || keys.contains(&entry.key));
             let mut world = lock(&self.world);
             world.note(|| format!("host {} is told of its own in store {} alone", self.client.0, self.store));

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::uri::{Uri, redacted};
@@ -52,6 +53,30 @@ pub struct Embedded {
     http: Option<SocketAddr>,
     dns: Option<SocketAddr>,
     _stop: DropGuard,
+    _readers: Readers,
+}
+
+/// The thread on which readers are answered: however many there are, the bridge has its own.
+struct Readers(Option<Runtime>);
+
+impl Readers {
+    fn start() -> io::Result<Self> {
+        Ok(Self(Some(Builder::new_multi_thread().worker_threads(1).thread_name("readers").enable_all().build()?)))
+    }
+
+    /// What is spawned while this is held runs on that thread.
+    fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.0.as_ref().map(Runtime::enter)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        // Whoever drops it may be a task, which must not wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Opens the embedded registry of a URI whose scheme is `embedded`, and serves. To be called within a
@@ -96,6 +121,8 @@ impl Embedded {
         let stop = CancellationToken::new();
         let http_address = http.as_ref().map(TcpListener::local_addr).transpose().map_err(unusable)?;
         let dns_address = dns.as_ref().map(|(_, tcp)| tcp.local_addr()).transpose().map_err(unusable)?;
+        let readers = Readers::start().map_err(unusable)?;
+        let entered = readers.enter();
         if let Some(listener) = http {
             listener.set_nonblocking(true).map_err(unusable)?;
             let listener = tokio::net::TcpListener::from_std(listener).map_err(unusable)?;
@@ -108,6 +135,7 @@ impl Embedded {
             let directory = Arc::new(CatalogDirectory::new(Arc::clone(&catalog)));
             dns::serve(udp, tcp, spoken, directory, stop.clone()).map_err(unusable)?;
         }
+        drop(entered);
         let shown = |address: Option<SocketAddr>| address.map_or("nowhere".to_owned(), |address| address.to_string());
         tracing::info!("embedded: HTTP on {}, DNS on {}", shown(http_address), shown(dns_address));
         Ok(Self {
@@ -118,6 +146,7 @@ impl Embedded {
             http: http_address,
             dns: dns_address,
             _stop: stop.drop_guard(),
+            _readers: readers,
         })
     }
 
