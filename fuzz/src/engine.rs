@@ -5,9 +5,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http_body_util::Full;
 use registrator::config::DockerConfig;
 use registrator::docker::{Carrier, Docker};
+use registrator::http::{Error, Response};
 use tokio::runtime::{Builder, Runtime};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
@@ -61,11 +64,7 @@ fn assert_line(line: &str) {
 struct Answers([Vec<u8>; 4]);
 
 impl Carrier for Answers {
-    fn get<'a>(
-        &'a self,
-        url: &'a str,
-        _: &'a [(&'a str, &'a str)],
-    ) -> BoxFuture<'a, reqwest::Result<reqwest::Response>> {
+    fn get<'a>(&'a self, url: &'a str, _: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, Result<Response, Error>> {
         let which = match url {
             _ if url.ends_with("/version") => 0,
             _ if url.ends_with("/containers/json") => 1,
@@ -83,7 +82,7 @@ impl Carrier for Answers {
                 rest.to_vec(),
             )
         });
-        let mut response = http::Response::new(body);
+        let mut response = http::Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
         Box::pin(async move { Ok(response.into()) })
     }

@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use futures_util::future::BoxFuture;
-use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
+use url::form_urlencoded;
 
 use super::decode::{self, Listed, Malformed};
 use super::endpoint::{self, Endpoint, Surroundings};
@@ -18,7 +19,7 @@ use super::events::{Decoder, Heard};
 use super::version::{ApiVersion, EngineInfo, Greeting};
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
-use crate::http::{self, BodyError, Tls, describe};
+use crate::http::{self, BodyError, Client, Response, Tls};
 
 /// How long an event stream may take to begin, before it is taken to be open and silent.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
@@ -36,12 +37,21 @@ pub struct Docker {
 /// What carries a request to an engine, and its answer back: HTTP. In simulations, nothing at all.
 pub trait Carrier: Send + Sync + 'static {
     /// Asks for a URL, with this query; ends when the answer begins.
-    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, reqwest::Result<Response>>;
+    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)])
+    -> BoxFuture<'a, Result<Response, http::Error>>;
 }
 
-impl Carrier for reqwest::Client {
-    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, reqwest::Result<Response>> {
-        Box::pin(self.get(url).query(query).send())
+impl Carrier for Client {
+    fn get<'a>(
+        &'a self,
+        url: &'a str,
+        query: &'a [(&'a str, &'a str)],
+    ) -> BoxFuture<'a, Result<Response, http::Error>> {
+        if query.is_empty() {
+            return Box::pin(self.get(url));
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        Box::pin(async move { self.get(&format!("{url}?{query}")).await })
     }
 }
 
@@ -201,7 +211,7 @@ impl Docker {
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, RequestError> {
         let Inner { carrier, endpoint, info, .. } = &*self.inner;
         let url = format!("{}/v{}{path}", endpoint.base, info.api);
-        carrier.get(&url, query).await.map_err(|error| RequestError::Transport(describe(&error)))
+        carrier.get(&url, query).await.map_err(|error| RequestError::Transport(error.to_string()))
     }
 }
 
@@ -234,7 +244,7 @@ impl EventStream {
         match response.chunk().await {
             Ok(Some(bytes)) => Ok(self.decoder.push(&bytes)),
             Ok(None) => Err(RequestError::Transport("the event stream ended".to_owned())),
-            Err(error) => Err(RequestError::Transport(format!("the event stream broke: {}", describe(&error)))),
+            Err(error) => Err(RequestError::Transport(format!("the event stream broke: {error}"))),
         }
     }
 
@@ -270,7 +280,7 @@ impl From<BodyError> for RequestError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge(limit) => Self::TooLarge { limit },
-            BodyError::Broken(error) => Self::Transport(describe(&error)),
+            BodyError::Broken(error) => Self::Transport(error.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::decode::Malformed;
 use super::version::NoCommonVersion;
-use crate::http::{ClientError, describe};
+use crate::http::{self, ClientError};
 
 /// How long an answer may take, from the request to its last byte.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    pub(super) fn from_request(endpoint: &str, socket: Option<&Path>, error: &reqwest::Error) -> Self {
+    pub(super) fn from_request(endpoint: &str, socket: Option<&Path>, error: &http::Error) -> Self {
         let name = endpoint.to_owned();
         match (io_kind(error), socket) {
             (Some(io::ErrorKind::NotFound), Some(path)) => Self::Missing { path: path.to_owned() },
@@ -139,10 +139,8 @@ impl ConnectError {
                 Self::NotASocket { path: path.to_owned(), directory: path.is_dir() }
             }
             (Some(io::ErrorKind::ConnectionRefused), _) => Self::NobodyThere { endpoint: name },
-            _ if error.is_connect() || error.is_timeout() => {
-                Self::Unreachable { endpoint: name, reason: describe(error) }
-            }
-            _ => Self::not_an_engine(endpoint, &describe(error)),
+            _ if error.is_connect() => Self::Unreachable { endpoint: name, reason: error.to_string() },
+            _ => Self::not_an_engine(endpoint, &error.to_string()),
         }
     }
 
@@ -170,7 +168,7 @@ fn is_socket(path: &Path) -> bool {
 }
 
 /// The kind of the I/O error at the root of a failed request.
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+fn io_kind(error: &http::Error) -> Option<io::ErrorKind> {
     std::iter::successors(error.source(), |&error| error.source())
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .map(io::Error::kind)

@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use reqwest::header::LOCATION;
-use reqwest::{Client, Url};
+use ::http::header::LOCATION;
 use tokio::runtime::{Builder, Runtime};
+use url::Url;
 
-use crate::http::{self, Tls};
+use crate::http::{self, Client, Tls};
 
 /// How long one request may take, redirects included.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ fn fetcher() -> Option<(Runtime, Client)> {
 
 async fn fetch(client: Client, mut url: Url, longest: usize) -> Result<String, String> {
     for _ in 0..=MOST_REDIRECTS {
-        let response = client.get(url.clone()).send().await.map_err(|error| http::describe(&error))?;
+        let response = client.get(url.as_str()).await.map_err(|error| error.to_string())?;
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         if let Some(location) = location.and_then(|location| location.to_str().ok()) {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
 use registrator::docker::Carrier;
-use reqwest::{Body, Response};
+use registrator::http::{self, Response};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
@@ -232,7 +234,7 @@ impl Wire {
         Some(Fate { pause, life, refused: down || failing, hangs, cut, old })
     }
 
-    async fn ask(&self, url: &str, all: bool) -> reqwest::Result<Response> {
+    async fn ask(&self, url: &str, all: bool) -> Result<Response, http::Error> {
         let path = url.trim_start_matches("http://elsewhere").to_owned();
         let Some(Fate { pause, life, refused, hangs, cut, old }) = self.fate() else {
             return std::future::pending().await;
@@ -240,7 +242,7 @@ impl Wire {
         let refuse = async || {
             sleep(Duration::from_millis(1)).await;
             lock(&self.world).counts.requests_failed += 1;
-            Err(broken().await)
+            Err(http::Error::broken("simulated: the connection broke"))
         };
         if refused {
             return refuse().await;
@@ -270,8 +272,10 @@ impl Wire {
         }
         match early.unwrap_or_else(|| self.answer(&path, all)) {
             (Answer::Stream(events), _) => {
-                let body = stream::unfold(events, async |mut events| events.recv().await.map(|part| (part, events)));
-                Ok(http::Response::new(Body::wrap_stream(body)).into())
+                let frame = async |mut events: mpsc::UnboundedReceiver<_>| {
+                    events.recv().await.map(|part: Result<Bytes, _>| (part.map(Frame::data), events))
+                };
+                Ok(::http::Response::new(StreamBody::new(stream::unfold(events, frame))).into())
             }
             (Answer::Is(status, said), learned) => {
                 let mut text = said.to_string();
@@ -280,8 +284,8 @@ impl Wire {
                 } else if let Some((id, container)) = learned {
                     lock(&self.world).learned(self.client, &id, container);
                 }
-                let mut response = http::Response::new(Body::from(text));
-                *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+                let mut response = ::http::Response::new(Full::new(Bytes::from(text)));
+                *response.status_mut() = ::http::StatusCode::from_u16(status).unwrap();
                 Ok(response.into())
             }
         }
@@ -332,17 +336,12 @@ impl Wire {
 }
 
 impl Carrier for Wire {
-    fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, reqwest::Result<Response>> {
+    fn get<'a>(
+        &'a self,
+        url: &'a str,
+        query: &'a [(&'a str, &'a str)],
+    ) -> BoxFuture<'a, Result<Response, http::Error>> {
         let all = query.contains(&("all", "1"));
         Box::pin(self.ask(url, all))
     }
-}
-
-/// What a client says of a connection that broke.
-async fn broken() -> reqwest::Error {
-    let body = Body::wrap_stream(stream::once(async {
-        Err::<Bytes, _>(std::io::Error::other("simulated: the connection broke"))
-    }));
-    let response: Response = http::Response::new(body).into();
-    response.bytes().await.unwrap_err()
 }

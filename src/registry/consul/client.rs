@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode};
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::http::{self, ClientError, client, describe};
+use crate::http::{self, ClientError, client};
 use crate::registry::RegistryError;
 use crate::registry::text::one_line;
 
@@ -24,7 +24,7 @@ const WORDS_LIMIT: usize = 300;
 
 /// Speaks to one agent.
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: http::Client,
     base: Url,
     /// What people call it: `http://host:port` or `unix:///path`.
     name: String,
@@ -148,7 +148,7 @@ impl Client {
         deadline: Duration,
     ) -> Result<Answer, RegistryError> {
         let token = self.token.now().await?;
-        let mut request = self.http.request(method, self.url(path, query)).timeout(deadline);
+        let mut request = Request::builder().method(method).uri(self.url(path, query).as_str());
         if let Some(token) = &token {
             let mut value = HeaderValue::from_str(token.expose_secret())
                 .map_err(|_| RegistryError::Rejected("the Consul token has characters that no token has".to_owned()))?;
@@ -156,18 +156,25 @@ impl Client {
             request = request.header("X-Consul-Token", value);
         }
         if let Some((user, password)) = &self.basic {
-            request = request.basic_auth(user, Some(password.expose_secret()));
+            request = request.header(AUTHORIZATION, http::basic(user, password.expose_secret()));
         }
-        if let Some(body) = body {
-            request = request.header("Content-Type", "application/json").body(body);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&describe(&error)))?;
-        let status = response.status();
-        let index = index(response.headers());
-        let began = Instant::now();
-        let body = http::body(response, ANSWER_LIMIT).await.map_err(|error| self.unreachable(&error.to_string()))?;
-        let words = if status.is_success() { String::new() } else { self.words(status, &body, token.as_ref()) };
-        Ok(Answer { status, index, reading: began.elapsed(), body, words })
+        let request = request
+            .body(body.unwrap_or_default().into())
+            .map_err(|error| RegistryError::Rejected(format!("no request can be made of it: {error}")))?;
+        let exchange = async {
+            let response = self.http.send(request).await.map_err(|error| self.unreachable(&error.to_string()))?;
+            let status = response.status();
+            let index = index(response.headers());
+            let began = Instant::now();
+            let body =
+                http::body(response, ANSWER_LIMIT).await.map_err(|error| self.unreachable(&error.to_string()))?;
+            let words = if status.is_success() { String::new() } else { self.words(status, &body, token.as_ref()) };
+            Ok(Answer { status, index, reading: began.elapsed(), body, words })
+        };
+        timeout(deadline, exchange).await.unwrap_or_else(|_| Err(self.unreachable("no answer in time")))
     }
 
     /// The address of a request; each element of the path is encoded on its own.

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONNECTION, LOCATION};
-use http::{Method, StatusCode};
+use ::http::header::{ACCEPT, CONNECTION, LOCATION};
+use ::http::{Method, Request, StatusCode};
+use bytes::Bytes;
 use tokio::time::timeout;
 use url::Url;
 
 use super::output::LONGEST;
 use super::{Outcome, Status, dial};
-use crate::http::{ClientError, Tls, client, describe};
+use crate::http::{self, Client, ClientError, Tls, client};
 
 /// Redirects that are followed, as many as Go's client does.
 const REDIRECTS: usize = 10;
 
 /// The two clients that checks need.
 pub(super) struct Clients {
-    verifying: reqwest::Client,
-    trusting: reqwest::Client,
+    verifying: Client,
+    trusting: Client,
 }
 
 impl Clients {
@@ -46,16 +47,19 @@ fn worth(status: StatusCode) -> Status {
 }
 
 /// The last answer of a chain of redirects, and the first bytes of its body.
-async fn ask(client: &reqwest::Client, url: &str, method: &str) -> Result<(StatusCode, String), String> {
+async fn ask(client: &Client, url: &str, method: &str) -> Result<(StatusCode, String), String> {
     let mut url = Url::parse(url).map_err(|error| error.to_string())?;
     let mut method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
     for _ in 0..=REDIRECTS {
-        let request = client
-            .request(method.clone(), url.clone())
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(url.as_str())
             .header(ACCEPT, "text/plain, text/*, */*")
             // Each probe says anew whether a connection can be made.
-            .header(CONNECTION, "close");
-        let mut answer = request.send().await.map_err(|error| reason(&url, &error))?;
+            .header(CONNECTION, "close")
+            .body(Bytes::new())
+            .map_err(|error| error.to_string())?;
+        let mut answer = client.send(request).await.map_err(|error| reason(&url, &error))?;
         let status = answer.status();
         let next = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
         if let Some(next) = next.and_then(|next| next.to_str().ok()).and_then(|next| url.join(next).ok()) {
@@ -69,7 +73,7 @@ async fn ask(client: &reqwest::Client, url: &str, method: &str) -> Result<(Statu
         }
         let mut body = Vec::new();
         while body.len() < LONGEST
-            && let Some(chunk) = answer.chunk().await.map_err(|error| describe(&error))?
+            && let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())?
         {
             body.extend_from_slice(&chunk);
         }
@@ -79,11 +83,11 @@ async fn ask(client: &reqwest::Client, url: &str, method: &str) -> Result<(Statu
     Err(format!("stopped after {REDIRECTS} redirects"))
 }
 
-fn reason(url: &Url, error: &reqwest::Error) -> String {
+fn reason(url: &Url, error: &http::Error) -> String {
     let target = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
     match dial::behind(error) {
         Some(io) if error.is_connect() && io.raw_os_error().is_some() => dial::refused(&target, io),
-        _ => describe(error),
+        _ => error.to_string(),
     }
 }
 

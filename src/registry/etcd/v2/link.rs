@@ -1,15 +1,18 @@
 //! Requests: one server at a time, the next one when it fails.
 
+use std::fmt::Display;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ::http::Method;
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use url::form_urlencoded;
 
-use crate::http::{self, Tls, client, describe};
+use crate::http::{self, Client, Tls, client};
 use crate::registry::RegistryError;
 use crate::registry::etcd::Settings;
 
@@ -122,22 +125,27 @@ impl Link {
         let client = self.client(tls.as_ref())?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server = &servers[server % servers.len()];
-        let url = format!("{scheme}://{server}/v2/keys{}", utf8_percent_encode(request.key, PATH));
-        let mut asked = client.request(request.method.clone(), url).query(request.query).timeout(deadline);
+        let mut url = format!("{scheme}://{server}/v2/keys{}", utf8_percent_encode(request.key, PATH));
+        if !request.query.is_empty() {
+            url = format!("{url}?{}", encoded(request.query));
+        }
+        let mut asked = ::http::Request::builder().method(request.method.clone()).uri(url);
         if !request.form.is_empty() {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
-            let form = form.extend_pairs(request.form).finish();
-            asked = asked.header("Content-Type", "application/x-www-form-urlencoded").body(form);
+            asked = asked.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         if let Some((user, password)) = user {
-            asked = asked.basic_auth(user, Some(password.expose_secret()));
+            asked = asked.header(AUTHORIZATION, http::basic(user, password.expose_secret()));
         }
-        let away = |error: reqwest::Error| Failure::Away(describe(&error));
-        let reply = asked.send().await.map_err(away)?;
-        let index = reply.headers().get("X-Etcd-Index").and_then(|index| index.to_str().ok()?.parse().ok());
-        let status = reply.status().as_u16();
-        let body = http::body(reply, ANSWER_LIMIT).await.map_err(|error| Failure::Away(error.to_string()))?;
-        Ok((Answer::read(status, &body), index))
+        let away = |error: &dyn Display| Failure::Away(error.to_string());
+        let asked = asked.body(encoded(request.form).into()).map_err(|error| away(&error))?;
+        let exchange = async {
+            let reply = client.send(asked).await.map_err(|error| away(&error))?;
+            let index = reply.headers().get("X-Etcd-Index").and_then(|index| index.to_str().ok()?.parse().ok());
+            let status = reply.status().as_u16();
+            let body = http::body(reply, ANSWER_LIMIT).await.map_err(|error| away(&error))?;
+            Ok((Answer::read(status, &body), index))
+        };
+        timeout(deadline, exchange).await.unwrap_or_else(|_| Err(away(&"no answer in time")))
     }
 
     fn leave(&self, server: usize) {
@@ -156,4 +164,9 @@ impl Link {
         let made = client(None, &tls.cloned().unwrap_or_default()).map_err(|error| Failure::Away(error.to_string()))?;
         Ok(self.client.get_or_init(|| made))
     }
+}
+
+/// As a query or a form has it.
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }

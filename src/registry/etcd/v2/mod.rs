@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
-use reqwest::Method;
+use http::Method;
 use tokio::time::{Instant, sleep};
 
 use crate::registry::RegistryError;

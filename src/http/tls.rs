@@ -1,9 +1,7 @@
-//! The HTTP client that Docker and the HTTP registries share: TCP or a unix socket, with TLS.
+//! TLS: whom to trust, and who we are.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,9 +9,6 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-
-/// How long a connection may take to be made.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What TLS to speak where a URL says https.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,77 +35,12 @@ pub enum ClientError {
     /// The TLS settings do not fit together.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The HTTP client refuses its settings.
-    #[error("{}", describe(.0))]
-    Http(#[from] reqwest::Error),
-}
-
-/// A client whose requests all go to `socket`, if given, and otherwise where their URL says.
-///
-/// It follows no redirect and heeds no proxy setting: engines and registries are spoken to directly.
-///
-/// # Errors
-/// When a PEM file is missing or is not one, or the certificate does not fit the key.
-pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<reqwest::Client, ClientError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("registrator/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_DEADLINE)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .tls_backend_preconfigured(tls_config(tls)?);
-    if let Some(path) = socket {
-        builder = builder.unix_socket(path);
-    }
-    Ok(builder.build()?)
-}
-
-/// Why the body of an answer could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// It is longer than any that makes sense; holds the most that is read, in bytes.
-    #[error("the answer is larger than {} KiB", .0 >> 10)]
-    TooLarge(usize),
-    /// The connection broke, or the request's deadline passed.
-    #[error("{}", describe(.0))]
-    Broken(#[from] reqwest::Error),
-}
-
-/// However long an answer says that it is, no more room than this is made before it arrives, in bytes.
-const MOST_AT_ONCE: usize = 64 << 10;
-
-/// The body of an answer: nobody is listened to for more than `limit` bytes.
-///
-/// # Errors
-/// When it is longer, or breaks off.
-pub async fn body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, BodyError> {
-    let said = response.content_length().and_then(|length| usize::try_from(length).ok());
-    let mut body = Vec::with_capacity(said.unwrap_or_default().min(limit).min(MOST_AT_ONCE));
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLarge(limit));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// What went wrong with a request, in one line: the innermost reason, which the error itself hides.
-#[must_use]
-pub fn describe(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 /// How a client speaks this TLS, for protocols other than HTTP/1.
 ///
 /// # Errors
-/// As those of [`client`].
+/// When a PEM file is missing or is not one, or the certificate does not fit the key.
 pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;

@@ -1,0 +1,87 @@
+//! Connections: by a unix socket or over the network, each made in time.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+/// How long a connection may take to be made.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// After so long without a word, and so often, the system asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What goes wrong with a connection.
+pub(super) type Failure = Box<dyn Error + Send + Sync>;
+
+/// To wherever a URL says, with TLS where it says https.
+pub(super) fn network(tls: ClientConfig) -> InTime<HttpsConnector<HttpConnector>> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE));
+    tcp.set_keepalive_retries(Some(3));
+    InTime(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
+}
+
+/// To one socket, whatever a URL says.
+pub(super) fn socket(path: PathBuf) -> InTime<Socket> {
+    InTime(Socket(path.into()))
+}
+
+#[derive(Clone)]
+pub(super) struct Socket(Arc<std::path::Path>);
+
+impl Service<Uri> for Socket {
+    type Response = TokioIo<UnixStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let path = Arc::clone(&self.0);
+        Box::pin(async move { UnixStream::connect(path).await.map(TokioIo::new) })
+    }
+}
+
+/// A connector that gives up.
+#[derive(Clone)]
+pub(super) struct InTime<C>(C);
+
+impl<C> Service<Uri> for InTime<C>
+where
+    C: Service<Uri, Error: Into<Failure>, Future: Send + 'static>,
+{
+    type Response = C::Response;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.0.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let connecting = self.0.call(to);
+        Box::pin(async move {
+            match timeout(DEADLINE, connecting).await {
+                Ok(connected) => connected.map_err(Into::into),
+                Err(_) => Err("no answer in time".into()),
+            }
+        })
+    }
+}
