@@ -59,7 +59,7 @@ pub struct Container {
     /// The image as it was named at creation: `registry:5000/team/app:1.2` (`Config.Image`).
     pub image: String,
     /// The host name inside the container (`Config.Hostname`).
-    pub hostname: String,
+    pub hostname: Arc<str>,
     /// `KEY=value` lines, in the engine's order (`Config.Env`); not every one need have a `=`. A watch tells
     /// only those that are settings.
     pub env: Vec<String>,
@@ -81,7 +81,7 @@ pub struct Container {
     /// How it is told to stop.
     pub stop: Stop,
     /// When it was created: RFC 3339, as the engine wrote it. Orders containers by age.
-    pub created: String,
+    pub created: Arc<str>,
     /// The whole inspect result, kept only where tag templates need it.
     pub inspect: Option<Arc<serde_json::Value>>,
 }

@@ -133,7 +133,7 @@ async fn it_keeps_the_contract_when_it_is_refused() {
 async fn without_the_owner_entries_are_what_the_old_program_wrote_and_are_read_back_as_well() {
     let consul = Consul::start().await;
     let plain = open(&RegistryConfig { record_owner: false, ..config(&consul.uri(), &[]) }).expect("a registry");
-    let checked = with(service("host:web:80"), |service| service.check = Some(check(CheckKind::Tcp)));
+    let checked = with(service("host:web:80"), |service| service.check = Some(Box::new(check(CheckKind::Tcp))));
     register(&*plain, std::slice::from_ref(&checked)).await;
     let held = &consul.services().await["host:web:80"];
     assert_eq!(held["Meta"], json!({"region": "us2"}));
@@ -181,13 +181,13 @@ async fn every_kind_of_check_is_registered_compared_and_replaced() {
         for (kind, asked) in &kinds {
             let service = with(service("checked"), |service| {
                 service.address = address.to_owned();
-                service.check = Some(Check {
+                service.check = Some(Box::new(Check {
                     initial_status: Some("warning".to_owned()),
                     deregister_after: Some(Duration::from_secs(600)),
                     timeout: Some(Duration::from_millis(500)),
                     interval: Duration::from_secs(300),
                     ..check(asked.clone())
-                });
+                }));
             });
             assert_ne!(
                 entries(&*registry).await.get("checked").map(|entry| entry.fingerprint),
@@ -218,7 +218,7 @@ async fn consul_truly_runs_the_checks_that_were_asked_for() {
         with(service(id), |service| {
             service.address = "127.0.0.1".to_owned();
             service.port = target.address().port();
-            service.check = Some(Check { interval: Duration::from_millis(500), ..check(kind) });
+            service.check = Some(Box::new(Check { interval: Duration::from_millis(500), ..check(kind) }));
         })
     };
     let http = |path: &str, method: Option<&str>| CheckKind::Http {
@@ -249,7 +249,8 @@ async fn consul_truly_runs_the_checks_that_were_asked_for() {
 async fn scripts_that_the_agent_does_not_allow_cost_that_service_alone() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
-    let script = with(service("script"), |service| service.check = Some(check(CheckKind::Script("true".to_owned()))));
+    let script =
+        with(service("script"), |service| service.check = Some(Box::new(check(CheckKind::Script("true".to_owned())))));
     let results = registry.register(&[script, Arc::new(service("plain"))]).await;
     assert!(rejected(results[0].clone()).contains("enable_script_checks"));
     assert_eq!(results[1], Ok(()));
@@ -260,7 +261,8 @@ async fn scripts_that_the_agent_does_not_allow_cost_that_service_alone() {
 async fn a_ttl_check_is_passing_from_the_start_as_long_as_it_is_refreshed() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
-    let ttl = with(service("ttl"), |service| service.check = Some(check(CheckKind::Ttl(Duration::from_secs(2)))));
+    let ttl =
+        with(service("ttl"), |service| service.check = Some(Box::new(check(CheckKind::Ttl(Duration::from_secs(2))))));
     let ttl = std::slice::from_ref(&ttl);
     let status = async || consul.checks().await["service:ttl"]["Status"].clone();
     register(&*registry, ttl).await;
@@ -286,7 +288,7 @@ async fn a_ttl_check_begins_as_its_container_says() {
     let registry = at(consul.address());
     let slow = with(service("slow"), |service| {
         let ttl = check(CheckKind::Ttl(Duration::from_secs(60)));
-        service.check = Some(Check { initial_status: Some("critical".to_owned()), ..ttl });
+        service.check = Some(Box::new(Check { initial_status: Some("critical".to_owned()), ..ttl }));
     });
     register(&*registry, std::slice::from_ref(&slow)).await;
     assert_eq!(consul.checks().await["service:slow"]["Status"], "critical");
@@ -487,7 +489,7 @@ async fn a_token_is_taken_from_the_environment_and_its_lack_of_rights_is_named()
     let token = consul.token("service \"web\" { policy = \"write\" }").await;
     let registry = opened(&consul.uri(), &[("CONSUL_HTTP_TOKEN", &token)]);
     let web = with(service("web"), |service| {
-        service.check = Some(check(CheckKind::Ttl(Duration::from_secs(30))));
+        service.check = Some(Box::new(check(CheckKind::Ttl(Duration::from_secs(30)))));
     });
     let db = with(service("db"), |service| service.name = "db".to_owned());
     let results = registry.register(&[Arc::clone(&web), Arc::clone(&db)]).await;

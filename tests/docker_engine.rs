@@ -154,7 +154,7 @@ async fn what_runs_is_in_the_first_snapshot() {
     let container = snapshot.containers.iter().find(|it| it.id.as_str() == id).expect("the container");
     assert_eq!(container.name, bench.name("web"));
     assert!(container.image.contains(&bench.prefix), "{}", container.image);
-    assert_eq!(container.hostname, "inside");
+    assert_eq!(&*container.hostname, "inside");
     assert!(container.env.contains(&"SERVICE_NAME=db".to_owned()));
     assert_eq!(container.labels.get("SERVICE_TAGS").map(String::as_str), Some("a,b"));
     assert!(container.state.is_running());

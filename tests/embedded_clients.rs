@@ -52,8 +52,8 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: String::new(),
-            hostname: "inside".to_owned(),
+            created: "".into(),
+            hostname: "inside".into(),
             exposed_port: 80,
         },
     };

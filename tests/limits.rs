@@ -106,9 +106,9 @@ fn service() -> Arc<Service> {
         health: registrator::container::Health::None,
         origin: Origin {
             container: ContainerId::from("0123456789ab"),
-            hostname: "host".to_owned(),
+            hostname: "host".into(),
             exposed_port: 80,
-            created: String::new(),
+            created: "".into(),
         },
     })
 }

@@ -477,7 +477,7 @@ async fn a_resync_inspects_everything_and_tells_it_all_again() {
     engine.forget_requests();
     follower.resync.notify_one();
     follower.snapshot().await;
-    assert_eq!(follower.containers[&ids[3]].hostname, "new");
+    assert_eq!(&*follower.containers[&ids[3]].hostname, "new");
     assert_eq!((engine.inspects(), engine.count("/events")), (20, 0));
 
     let config = DockerConfig { resync: Some(Duration::from_secs(100)), ..config(&engine) };

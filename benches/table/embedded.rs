@@ -41,8 +41,8 @@ fn service(name: &str, number: u16) -> Service {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: String::new(),
-            hostname: "inside".to_owned(),
+            created: "".into(),
+            hostname: "inside".into(),
             exposed_port: 80,
         },
     }

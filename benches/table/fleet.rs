@@ -254,8 +254,8 @@ fn update(host: usize, number: usize) -> Update {
         health: Health::None,
         origin: Origin {
             container: format!("{host:012x}{number:052x}").as_str().into(),
-            created: String::new(),
-            hostname: format!("c{number}"),
+            created: "".into(),
+            hostname: format!("c{number}").into(),
             exposed_port: 80,
         },
     };

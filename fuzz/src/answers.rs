@@ -63,8 +63,8 @@ async fn ask(uri: String, address: SocketAddr) {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("1234567890abcdef"),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            hostname: "web".to_owned(),
+            created: "2026-01-01T00:00:00Z".into(),
+            hostname: "web".into(),
             exposed_port: 80,
         },
     });

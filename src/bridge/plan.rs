@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules { owner: "us".into(), hostname: "host".to_owned(), ..Rules::default() }
+        Rules { owner: "us".into(), hostname: "host".into(), ..Rules::default() }
     }
 
     fn entry(id: &str, owner: Option<&str>) -> Entry {

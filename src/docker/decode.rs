@@ -219,7 +219,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         id,
         name: without_slash(text(&said["Name"])),
         image: text(&config["Image"]).to_owned(),
-        hostname: text(&config["Hostname"]).to_owned(),
+        hostname: text(&config["Hostname"]).into(),
         env: config["Env"].elements().iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         labels: config["Labels"]
             .members()
@@ -230,7 +230,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         networks: networks(&said["NetworkSettings"]),
         ports: ports(&said, state),
         state,
-        created: text(&said["Created"]).to_owned(),
+        created: text(&said["Created"]).into(),
         started: text(&said["State"]["StartedAt"]).to_owned(),
         stop: stop(config),
         inspect: None,

@@ -276,9 +276,9 @@ mod tests {
             health: crate::container::Health::None,
             origin: Origin {
                 container: "0123".into(),
-                hostname: "inside".to_owned(),
+                hostname: "inside".into(),
                 exposed_port: 80,
-                created: String::new(),
+                created: "".into(),
             },
         });
         for ttl in [Some(Duration::from_secs(5)), None] {

@@ -160,7 +160,7 @@ impl Scribe<'_> {
             tags: self.tags(port.protocol, metadata),
             attributes: fitted(metadata.attributes()),
             ttl: self.config.ttl,
-            check,
+            check: check.map(Box::new),
             health: self.container.state.health(),
             origin: Origin {
                 container: self.container.id.clone(),

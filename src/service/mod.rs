@@ -13,6 +13,7 @@ pub mod notes;
 pub mod ports;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use litemap::LiteMap;
@@ -41,7 +42,7 @@ pub struct Service {
     /// How long its entry may live without a refresh (`-ttl`).
     pub ttl: Option<Duration>,
     /// How its health is to be checked.
-    pub check: Option<Check>,
+    pub check: Option<Box<Check>>,
     /// What Docker's HEALTHCHECK says of its container; only registries that tell health use it.
     pub health: Health,
     /// Where it comes from.
@@ -89,9 +90,9 @@ pub struct Origin {
     /// The container.
     pub container: ContainerId,
     /// When that was created: RFC 3339. Of two that claim one place, the older has it.
-    pub created: String,
+    pub created: Arc<str>,
     /// The host name inside the container.
-    pub hostname: String,
+    pub hostname: Arc<str>,
     /// The port inside the container.
     pub exposed_port: u16,
 }

@@ -198,7 +198,7 @@ async fn refreshing_is_for_what_is_there(subject: &Subject) {
     let ttl = Duration::from_secs(30);
     let here = with(service("here"), |service| {
         service.ttl = Some(ttl);
-        service.check = Some(check(CheckKind::Ttl(ttl)));
+        service.check = Some(Box::new(check(CheckKind::Ttl(ttl))));
     });
     let away = with(Service::clone(&here), |service| service.id = "away".to_owned());
     register(ours, std::slice::from_ref(&here)).await;

@@ -124,7 +124,7 @@ pub(super) fn entry_of(registry: &dyn Registry, service: &Service) -> Entry {
 /// Every method ends in time, and says that the store cannot be reached.
 pub(crate) async fn assert_unreachable(registry: &dyn Registry) {
     // More than are written at once, so that a batch has some that have not begun.
-    let ttl = |id: &str| with(service(id), |service| service.check = Some(check(CheckKind::Ttl(LONGEST))));
+    let ttl = |id: &str| with(service(id), |service| service.check = Some(Box::new(check(CheckKind::Ttl(LONGEST)))));
     let services: Vec<_> = (0..100).map(|n| ttl(&format!("s{n}"))).collect();
     let entries: Vec<_> = services.iter().map(|service| entry_of(registry, service)).collect();
     let all = async {

@@ -76,7 +76,7 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) fn new(owner: &str, registry: &Arc<dyn Registry>) -> Self {
-        let rules = Rules { owner: owner.into(), hostname: "host".to_owned(), ..Rules::default() };
+        let rules = Rules { owner: owner.into(), hostname: "host".into(), ..Rules::default() };
         let (commands, told) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         tokio::spawn(Keeper::new(owner.to_owned(), Arc::clone(registry), rules).run(told, stop.clone()));

@@ -22,9 +22,9 @@ pub(crate) fn service(id: &str) -> Service {
         check: None,
         health: Health::None,
         origin: Origin {
-            created: String::new(),
+            created: "".into(),
             container: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
-            hostname: "inside".to_owned(),
+            hostname: "inside".into(),
             exposed_port: 80,
         },
     }
@@ -58,7 +58,7 @@ prop_compose! {
     ) -> Service {
         let id = id.replace("//", "-").replace("/.", "-").replace("./", "-");
         let attributes = attributes.into_iter().collect();
-        Service { id, name, address, port, tags, attributes, check, ..service("") }
+        Service { id, name, address, port, tags, attributes, check: check.map(Box::new), ..service("") }
     }
 }
 

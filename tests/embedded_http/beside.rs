@@ -146,8 +146,8 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: String::new(),
-            hostname: "inside".to_owned(),
+            created: "".into(),
+            hostname: "inside".into(),
             exposed_port: 80,
         },
     }
@@ -163,7 +163,7 @@ pub(crate) fn tagged(mut service: Service, tags: &[&str]) -> Service {
 pub(crate) fn checked(mut service: Service, kind: CheckKind, status: Option<&str>) -> Service {
     let interval = Duration::from_secs(1);
     let initial_status = status.map(str::to_owned);
-    service.check = Some(Check { kind, interval, timeout: None, initial_status, deregister_after: None });
+    service.check = Some(Box::new(Check { kind, interval, timeout: None, initial_status, deregister_after: None }));
     service
 }
 

@@ -86,7 +86,7 @@ impl Drop for Bench {
 }
 
 fn rules() -> Rules {
-    Rules { owner: "us".into(), hostname: "host".to_owned(), ..Rules::default() }
+    Rules { owner: "us".into(), hostname: "host".into(), ..Rules::default() }
 }
 
 fn service(id: &str, port: u16) -> Arc<Service> {
@@ -103,8 +103,8 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from(id),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            hostname: id.to_owned(),
+            created: "2026-01-01T00:00:00Z".into(),
+            hostname: id.into(),
             exposed_port: 80,
         },
     })
@@ -447,7 +447,7 @@ async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
     let claim = |container: &str, created: &str, port: u16| {
         let mut service = (*service("one", port)).clone();
         service.origin.container = ContainerId::from(container);
-        created.clone_into(&mut service.origin.created);
+        service.origin.created = created.into();
         Arc::new(service)
     };
     let bench = Bench::new();

@@ -135,7 +135,7 @@ fn a_running_container_of_engine_29_is_read() {
 fn containers_of_podman_are_read() {
     let running = inspected(PODMAN_4_RUNNING);
     assert_eq!((running.name.as_str(), running.image.as_str()), ("redis.0", "registry.example:5000/shop/redis:7"));
-    assert_eq!(running.hostname, "a1e18f6648d4");
+    assert_eq!(&*running.hostname, "a1e18f6648d4");
     assert!(running.env.contains(&"SERVICE_NAME=db".to_owned()));
     assert_eq!(running.labels, LiteMap::from_iter([("role".into(), "cache".into())]));
     assert_eq!(running.network_mode, NetworkMode::Network("bridge".into()));
@@ -259,7 +259,7 @@ fn a_field_of_another_type_costs_itself_alone() {
         "HostConfig": "junk",
         "NetworkSettings": {"Networks": {"n": null, "m": {"IPAddress": "one", "GlobalIPv6Address": 6}}},
     }));
-    assert_eq!((container.name.as_str(), container.created.as_str()), ("", ""));
+    assert_eq!((container.name.as_str(), &*container.created), ("", ""));
     assert_eq!(container.env, ["A=1", "B=2"]);
     assert_eq!(container.labels, LiteMap::from_iter([("a".into(), "b".into())]));
     assert_eq!(container.networks.len(), 2);

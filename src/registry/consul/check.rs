@@ -53,7 +53,7 @@ fn is_false(flag: &bool) -> bool {
 
 /// The check of a service. A TTL of nothing is no check: Consul would not make one.
 fn of(service: &Service) -> Option<&Check> {
-    service.check.as_ref().filter(|check| check.kind != CheckKind::Ttl(Duration::ZERO))
+    service.check.as_deref().filter(|check| check.kind != CheckKind::Ttl(Duration::ZERO))
 }
 
 /// The TTL of a service that is to be kept passing.
@@ -227,12 +227,12 @@ mod tests {
             tags: Vec::new(),
             attributes: LiteMap::new(),
             ttl: None,
-            check,
+            check: check.map(Box::new),
             health: Health::None,
             origin: Origin {
                 container: "0123456789abcdef".into(),
-                created: String::new(),
-                hostname: "c".to_owned(),
+                created: "".into(),
+                hostname: "c".into(),
                 exposed_port: 8080,
             },
         }

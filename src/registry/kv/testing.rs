@@ -20,8 +20,8 @@ pub(super) fn service(id: &str) -> Service {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("0123"),
-            created: String::new(),
-            hostname: "inside".to_owned(),
+            created: "".into(),
+            hostname: "inside".into(),
             exposed_port: 80,
         },
     }

@@ -102,8 +102,8 @@ mod tests {
             health: Health::None,
             origin: Origin {
                 container: ContainerId::from("0123"),
-                created: String::new(),
-                hostname: "inside".to_owned(),
+                created: "".into(),
+                hostname: "inside".into(),
                 exposed_port: 80,
             },
         }

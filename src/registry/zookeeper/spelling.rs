@@ -136,9 +136,9 @@ mod tests {
             health: crate::container::Health::None,
             origin: Origin {
                 container: ContainerId::from("0123"),
-                hostname: "3f2a".to_owned(),
+                hostname: "3f2a".into(),
                 exposed_port: 6379,
-                created: String::new(),
+                created: "".into(),
             },
         }
     }

@@ -28,8 +28,8 @@ fn service() -> Service {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: String::new(),
-            hostname: "c".to_owned(),
+            created: "".into(),
+            hostname: "c".into(),
             exposed_port: 80,
         },
     }
@@ -58,7 +58,7 @@ fn sent(service: &Service, owner: Option<&str>) -> Value {
 #[test]
 fn without_an_owner_nothing_of_ours_is_added() {
     assert_eq!(
-        sent(&with(|service| service.check = Some(tcp_check())), None),
+        sent(&with(|service| service.check = Some(Box::new(tcp_check()))), None),
         json!({
             "ID": "host:web:80", "Name": "web", "Port": 8000, "Address": "10.0.0.1", "Tags": ["a", "b"],
             "Meta": {"region": "us2"}, "Check": {"TCP": "10.0.0.1:8000", "Interval": "10s"},
@@ -69,7 +69,7 @@ fn without_an_owner_nothing_of_ours_is_added() {
 #[test]
 fn with_an_owner_entry_and_check_tell_of_us() {
     assert_eq!(
-        sent(&with(|service| service.check = Some(tcp_check())), Some("me")),
+        sent(&with(|service| service.check = Some(Box::new(tcp_check()))), Some("me")),
         json!({
             "ID": "host:web:80", "Name": "web", "Port": 8000, "Address": "10.0.0.1", "Tags": ["a", "b"],
             "Meta": {"region": "us2", "external-source": "registrator", "registrator-owner": "me"},
@@ -109,16 +109,18 @@ fn each_difference_changes_the_fingerprint() {
         ("port", with(|service| service.port += 1)),
         ("tags", with(|service| service.tags.reverse())),
         ("attribute", with(|service| drop(service.attributes.insert("region".to_owned(), "us1".to_owned())))),
-        ("check", with(|service| service.check = Some(tcp_check()))),
+        ("check", with(|service| service.check = Some(Box::new(tcp_check())))),
         ("ttl", with(|service| service.ttl = Some(Duration::from_secs(30)))),
         ("another ttl", with(|service| service.ttl = Some(Duration::from_secs(60)))),
         (
             "check's interval",
-            with(|service| service.check = Some(Check { interval: Duration::from_secs(20), ..tcp_check() })),
+            with(|service| service.check = Some(Box::new(Check { interval: Duration::from_secs(20), ..tcp_check() }))),
         ),
         (
             "check's kind",
-            with(|service| service.check = Some(Check { kind: CheckKind::Script("true".to_owned()), ..tcp_check() })),
+            with(|service| {
+                service.check = Some(Box::new(Check { kind: CheckKind::Script("true".to_owned()), ..tcp_check() }))
+            }),
         ),
     ];
     let mut seen = BTreeMap::new();
@@ -157,7 +159,7 @@ fn an_entry_with_a_ttl_has_a_check_of_ours_beside_its_own() {
     });
     let sent_without = sent(&lively(None), None);
     assert_eq!((&sent_without["Checks"], sent_without.get("Check")), (&json!([lease]), None));
-    let both = sent(&lively(Some(tcp_check())), Some("me"));
+    let both = sent(&lively(Some(Box::new(tcp_check()))), Some("me"));
     assert_eq!(both["Check"]["CheckID"], "service:host:web:80");
     assert_eq!(both["Checks"][0]["Notes"], "ttl 30s");
     let long = sent(&with(|service| service.ttl = Some(Duration::from_secs(90))), None);
@@ -189,10 +191,12 @@ fn a_maintenance_mode_is_ours_by_its_reason() {
 
 #[test]
 fn without_notes_a_check_is_compared_by_its_type_or_its_presence() {
-    let checked = with(|service| service.check = Some(tcp_check()));
-    let slower = with(|service| service.check = Some(Check { interval: Duration::from_secs(20), ..tcp_check() }));
-    let script =
-        with(|service| service.check = Some(Check { kind: CheckKind::Script("true".to_owned()), ..tcp_check() }));
+    let checked = with(|service| service.check = Some(Box::new(tcp_check())));
+    let slower =
+        with(|service| service.check = Some(Box::new(Check { interval: Duration::from_secs(20), ..tcp_check() })));
+    let script = with(|service| {
+        service.check = Some(Box::new(Check { kind: CheckKind::Script("true".to_owned()), ..tcp_check() }))
+    });
     for (compare, other, equal) in [
         (Compare::Type, &slower, true),
         (Compare::Type, &script, false),

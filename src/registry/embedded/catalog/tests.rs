@@ -32,14 +32,14 @@ fn service(id: &str, name: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: String::new(), hostname: String::new(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
     }
 }
 
 fn checked(id: &str, name: &str) -> Service {
     let interval = Duration::from_secs(1);
     let check = Check { kind: CheckKind::Tcp, interval, timeout: None, initial_status: None, deregister_after: None };
-    Service { check: Some(check), ..service(id, name) }
+    Service { check: Some(Box::new(check)), ..service(id, name) }
 }
 
 fn put(catalog: &Catalog, service: Service) -> Registered {

@@ -72,7 +72,7 @@ impl Checks {
 
     /// Looks after the check of a service that was just registered.
     pub(super) fn follow(&self, service: &Arc<Service>, registered: Registered) {
-        let Some(check) = &service.check else {
+        let Some(check) = service.check.as_deref() else {
             self.forget(&service.id);
             return;
         };

@@ -30,9 +30,9 @@ fn service(kind: CheckKind, deregister_after: Option<Duration>) -> Arc<Service> 
         tags: Vec::new(),
         attributes: LiteMap::new(),
         ttl: None,
-        check: Some(check),
+        check: Some(Box::new(check)),
         health: Health::None,
-        origin: Origin { container: "c".into(), created: String::new(), hostname: String::new(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
     })
 }
 

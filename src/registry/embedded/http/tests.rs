@@ -36,7 +36,7 @@ fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: String::new(), hostname: String::new(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
     };
     catalog.register(&Arc::new(service), 0);
 }
