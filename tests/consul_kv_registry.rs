@@ -88,7 +88,7 @@ async fn it_keeps_the_contract_when_it_is_refused() {
     // One that is known, and may read and nothing else.
     let reader = consul.token("key_prefix \"\" { policy = \"read\" } session_prefix \"\" { policy = \"write\" }").await;
     let registry = opened(&uri, &[("CONSUL_HTTP_TOKEN", &reader)]);
-    let Err(RegistryError::Unreachable(line) | RegistryError::Rejected(line)) =
+    let Err(RegistryError::Unreachable(line) | RegistryError::Rejected(line) | RegistryError::Taken(line)) =
         only(registry.register(&[plain()]).await)
     else {
         panic!("it may write")
@@ -228,10 +228,10 @@ async fn two_instances_of_one_owner_keep_their_hands_off_each_other_while_both_l
     let foreign = seen[&second.canonical(&mine).key].clone();
     assert!(foreign.owner.as_deref().is_some_and(|owner| owner != OWNER), "{foreign:?}");
     // Neither by asking nor by mistake.
-    assert!(matches!(only(second.register(std::slice::from_ref(&mine)).await), Err(RegistryError::Rejected(_))));
+    assert!(matches!(only(second.register(std::slice::from_ref(&mine)).await), Err(RegistryError::Taken(_))));
     assert_eq!(second.deregister(std::slice::from_ref(&foreign)).await, [Ok(())]);
     let moved = with(Service::clone(&mine), |service| service.port = 9);
-    assert!(matches!(only(second.register(&[moved]).await), Err(RegistryError::Rejected(_))));
+    assert!(matches!(only(second.register(&[moved]).await), Err(RegistryError::Taken(_))));
     assert_eq!(raw(&consul, KEY).await, VALUE);
     stays("the other's entry", Duration::from_secs(2), async || raw(&consul, KEY).await == VALUE).await;
     // When the first is dead for long enough, it is the second's, without having been written.

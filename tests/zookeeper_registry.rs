@@ -66,7 +66,7 @@ async fn register_one(registry: &dyn Registry, service: &Arc<Service>) -> Result
 
 fn rejected(result: Result<(), RegistryError>) -> String {
     match result {
-        Err(RegistryError::Rejected(reason)) => reason,
+        Err(RegistryError::Rejected(reason) | RegistryError::Taken(reason)) => reason,
         other => panic!("{other:?} is no refusal"),
     }
 }

@@ -60,6 +60,8 @@ pub struct Faults {
     pub mute: bool,
     /// It refuses services whose ID contains this.
     pub refuses: Option<String>,
+    /// Another's entry, which nobody has read, stands in the place of this service.
+    pub taken: Option<String>,
     /// It takes so long to answer.
     pub delay: Duration,
 }
@@ -139,6 +141,12 @@ impl Memory {
         {
             held.requests.push(request);
             return Err(RegistryError::Rejected("refused".to_owned()));
+        }
+        if let Request::Register(id) = &request
+            && held.faults.taken.as_ref() == Some(id)
+        {
+            held.requests.push(request);
+            return Err(RegistryError::Taken("taken".to_owned()));
         }
         held.requests.push(request);
         apply(&mut held);

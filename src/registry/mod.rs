@@ -179,4 +179,7 @@ pub enum RegistryError {
     /// It will not take this as it is: try again only when it changes, or at a resync.
     #[error("{0}")]
     Rejected(String),
+    /// Another's entry stood in its place when it was written, whatever was read before: look again.
+    #[error("{0}")]
+    Taken(String),
 }

@@ -281,7 +281,8 @@ pub(crate) async fn prove_refused(registry: &dyn Registry, secret: &str) {
     // Whoever is there can be told to anyone.
     let reached = registry.ping().await;
     for result in said.iter().chain(reached.is_err().then_some(&reached)) {
-        let Err(RegistryError::Rejected(line) | RegistryError::Unreachable(line)) = result else {
+        let Err(RegistryError::Rejected(line) | RegistryError::Taken(line) | RegistryError::Unreachable(line)) = result
+        else {
             panic!("it is not refused: {said:?}")
         };
         assert!(!line.is_empty() && !line.contains(secret) && !line.chars().any(char::is_control), "{line:?}");

@@ -83,7 +83,7 @@ pub(super) async fn odd_names_cost_at_most_their_own_service(subject: &Subject) 
     for (service, result) in services.iter().zip(&results) {
         match result {
             Ok(()) => {}
-            Err(RegistryError::Rejected(reason)) => {
+            Err(RegistryError::Rejected(reason) | RegistryError::Taken(reason)) => {
                 assert!(!reason.is_empty() && !reason.chars().any(char::is_control), "{service:?}: {reason:?}");
             }
             Err(RegistryError::Unreachable(reason)) => panic!("{service:?}: {reason}"),

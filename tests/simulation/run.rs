@@ -301,6 +301,10 @@ fn picked(world: &Shared, host: usize, pick: usize, is: impl Fn(&Container) -> b
     (!fit.is_empty()).then(|| fit[pick % fit.len()].id.clone())
 }
 
+fn probed(container: &Container) -> bool {
+    matches!(container.state, State::Running { paused: false, .. })
+}
+
 fn change(world: &Shared, host: usize, id: &str, how: impl FnOnce(&mut Container)) {
     if let Some(container) = lock(world).hosts[host].engine.containers.get_mut(id) {
         how(container);
@@ -411,7 +415,8 @@ async fn take(world: &Shared, step: Step) {
             }
         }
         Step::Health { host, pick, health: new } => {
-            if let Some(id) = picked(world, host, pick, runs) {
+            // What is paused is not probed.
+            if let Some(id) = picked(world, host, pick, probed) {
                 change(world, host, &id, |container| {
                     if let State::Running { health, .. } = &mut container.state {
                         *health = Some(new);

@@ -397,7 +397,7 @@ impl Link {
                     let at = &mut world.stores[store];
                     at.unsure |= !at.tells;
                     world.note(|| format!("store {store} keeps {key} as another's, and not as {owner} asks"));
-                    return Err(RegistryError::Rejected("simulated: it is another's".to_owned()));
+                    return Err(RegistryError::Taken("simulated: it is another's".to_owned()));
                 }
                 world.note(|| format!("store {store} holds {key} = {content:?} of {owner}"));
                 let expires = content.ttl.map(|ttl| Instant::now() + Duration::from_secs(ttl));

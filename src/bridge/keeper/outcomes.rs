@@ -185,6 +185,8 @@ impl Keeper {
                     self.rejected.insert(key, stood);
                 }
             }
+            // It may be gone before it is seen: not every store would tell.
+            RegistryError::Taken(_) => self.look_at(Instant::now() + SECOND_LOOK),
             RegistryError::Unreachable(_) => *lost = Some(error),
         }
     }
@@ -206,7 +208,7 @@ impl Keeper {
                 Err(error) => {
                     self.complain(&key, &format!("refresh failed: {id}: {error}"));
                     match error {
-                        RegistryError::Rejected(_) => {
+                        RegistryError::Rejected(_) | RegistryError::Taken(_) => {
                             self.look_again();
                             self.schedule_next(key, &service);
                         }

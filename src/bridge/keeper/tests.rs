@@ -309,6 +309,22 @@ async fn what_is_in_the_way_is_looked_at_again_even_if_nobody_tells_that_it_went
     assert_eq!(bench.memory.held()["a"].owner.as_deref(), Some("us"));
 }
 
+/// It came after we read and went before we read again: what is read is as it was.
+#[tokio::test(start_paused = true)]
+async fn what_was_in_the_way_of_a_write_alone_is_tried_again() {
+    let bench = Bench::new();
+    bench.memory.fail(Faults { taken: Some("a".to_owned()), ..Faults::default() });
+    bench.compare(true, false);
+    bench.update([wanted("a", 1), wanted("b", 1)]);
+    bench.settle().await;
+    assert_eq!(bench.ids(), ["b"]);
+    assert_eq!(bench.writes().len(), 2);
+    bench.memory.fail(Faults::default());
+    sleep(SECOND_LOOK).await;
+    assert_eq!(bench.ids(), ["a", "b"]);
+    assert_eq!(bench.writes(), [Request::Register("a".to_owned())]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_changes_all_the_time_is_read_for_a_small_part_of_the_time() {
     let bench = Bench::new();
@@ -563,6 +579,7 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
             hung,
             mute,
             refuses: refuses.map(|id| format!("s{id}")),
+            taken: None,
             delay: Duration::from_millis(delay),
         },
     );

@@ -150,7 +150,7 @@ impl State {
         self.node = None;
         self.pause = match error {
             RegistryError::Unreachable(_) => doubled(self.pause, AWAY_PACE),
-            RegistryError::Rejected(reason) => {
+            RegistryError::Rejected(reason) | RegistryError::Taken(reason) => {
                 self.say_blind(reason);
                 BLIND_PACE
             }

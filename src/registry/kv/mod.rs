@@ -431,7 +431,7 @@ impl Engine {
                     Granted::Done => Ok(()),
                     Granted::Refused(owner) => {
                         let (key, owner) = (one_line(&self.layout.key(service), 300), one_line(&owner, 300));
-                        Err(RegistryError::Rejected(format!("{key} belongs to the owner {owner}")))
+                        Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
                     }
                 }
             })
@@ -577,7 +577,7 @@ fn named(service: &Service) -> bool {
 /// That we are refused altogether is no reason to give up a single service.
 fn whole(error: RegistryError) -> RegistryError {
     match error {
-        RegistryError::Rejected(reason) => RegistryError::Unreachable(reason),
+        RegistryError::Rejected(reason) | RegistryError::Taken(reason) => RegistryError::Unreachable(reason),
         RegistryError::Unreachable(_) => error,
     }
 }

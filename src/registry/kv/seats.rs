@@ -108,7 +108,7 @@ async fn round(engine: &Engine) -> bool {
                 well = false;
             }
             // It has expired, or somebody removed it.
-            Err(RegistryError::Rejected(_)) => match engine.take(seat).await {
+            Err(RegistryError::Rejected(_) | RegistryError::Taken(_)) => match engine.take(seat).await {
                 Ok(true) => engine.bell.notify_one(),
                 Ok(false) => {
                     warn!(

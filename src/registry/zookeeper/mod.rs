@@ -90,7 +90,7 @@ impl ZooKeeper {
     /// A client to write with. That we are refused altogether is no reason to give up a single service.
     async fn writer(&self, until: Instant) -> Result<Client, RegistryError> {
         self.client(until).await.map_err(|error| match error {
-            RegistryError::Rejected(reason) => RegistryError::Unreachable(reason),
+            RegistryError::Rejected(reason) | RegistryError::Taken(reason) => RegistryError::Unreachable(reason),
             RegistryError::Unreachable(_) => error,
         })
     }

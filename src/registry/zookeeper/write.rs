@@ -72,7 +72,7 @@ impl Node<'_> {
                 both.commit().await.map(drop).map_err(Error::from)
             }
             Holder::Session(session) => {
-                return Err(RegistryError::Rejected(format!(
+                return Err(RegistryError::Taken(format!(
                     "{} belongs to the session {session}, and goes with it",
                     one_line(self.path, LIMIT)
                 )));
