@@ -179,7 +179,7 @@ async fn two_instances_of_one_owner_keep_their_hands_off_each_other() {
         assert!(foreign.owner.as_deref().is_some_and(|owner| owner != OWNER), "{foreign:?}");
         assert!(matches!(
             second.register(std::slice::from_ref(&mine)).await.as_slice(),
-            [Err(RegistryError::Rejected(_))]
+            [Err(RegistryError::Taken(_))]
         ));
         assert_eq!(second.deregister(&[foreign]).await, [Ok(())]);
         assert_held(&*first, &[mine]).await;

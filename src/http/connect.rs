@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,12 +37,12 @@ pub(super) fn network(tls: ClientConfig) -> InTime<HttpsConnector<HttpConnector>
 }
 
 /// To one socket, whatever a URL says.
-pub(super) fn socket(path: PathBuf) -> InTime<Socket> {
+pub(super) fn socket(path: &Path) -> InTime<Socket> {
     InTime(Socket(path.into()))
 }
 
 #[derive(Clone)]
-pub(super) struct Socket(Arc<std::path::Path>);
+pub(super) struct Socket(Arc<Path>);
 
 impl Service<Uri> for Socket {
     type Response = TokioIo<UnixStream>;

@@ -53,7 +53,7 @@ pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<Client, ClientError> {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
     Ok(Client(match socket {
-        Some(path) => Way::Socket(builder.build(connect::socket(path.to_owned()))),
+        Some(path) => Way::Socket(builder.build(connect::socket(path))),
         None => Way::Network(builder.build(connect::network(tls_config(tls)?))),
     }))
 }

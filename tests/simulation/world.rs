@@ -106,6 +106,8 @@ pub(crate) struct Host {
     offered: BTreeMap<String, BTreeSet<String>>,
     /// Those that a container no longer offers that is still there.
     withdrawn: BTreeSet<String>,
+    /// Those at which this life was told of a container that runs.
+    seen: BTreeSet<String>,
     /// When each key was last offered by a container that runs.
     served: BTreeMap<String, Instant>,
     /// Whether it was told to stop.
@@ -151,6 +153,7 @@ impl Host {
             wants: VecDeque::new(),
             offered: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            seen: BTreeSet::new(),
             served: BTreeMap::new(),
             stopping: false,
             unsure: false,
@@ -209,6 +212,7 @@ impl Host {
         self.wants.clear();
         self.offered.clear();
         self.withdrawn.clear();
+        self.seen.clear();
         self.stopping = false;
         self.reconsider();
     }
@@ -226,6 +230,9 @@ impl Host {
         let now = Instant::now();
         for (key, offer) in wants.iter().flatten() {
             self.offered.entry(key.clone()).or_default().insert(offer.container.clone());
+            if !offer.kept {
+                self.seen.insert(key.clone());
+            }
         }
         let offers = |container: &String, key: &String| {
             wants.iter().any(|wants| wants.get(key).is_some_and(|offer| offer.container == *container))
@@ -276,6 +283,11 @@ impl Host {
         self.settings.cleanup && made_here(&held.content.id, self.owner())
     }
 
+    /// Whether a container claims this that ended, and whose entry stays whatever it is.
+    fn keeps(&self, shape: Shape, key: &str) -> bool {
+        self.settings.deregister == "never" && self.truth(shape).get(key).is_some_and(|offer| offer.kept)
+    }
+
     /// Whether a container stood there that runs, as far as it was told.
     fn left_running(&self, key: &str) -> bool {
         let runs = |known: &Option<Container>| known.as_ref().is_some_and(|container| container.state.runs());
@@ -287,7 +299,8 @@ impl Host {
     fn leaves(&self, at: &Store, key: &str, held: &Held, resynced: bool) -> bool {
         // One that served in the place of what failed is told apart by the life that saw it serve.
         let never = self.settings.deregister == "never";
-        let unseen = never || self.served.get(key).is_some_and(|served| *served < self.alive_since);
+        let seen = |served: &Instant| *served >= self.alive_since && self.seen.contains(key);
+        let unseen = never || self.served.get(key).is_some_and(|served| !seen(served));
         let kept = self.engine.containers.values().any(|container| {
             let here: Vec<_> = container.stood.iter().filter(|(at, _)| at == key).collect();
             // It served while this registry was away, and ended before it was back: what stands is whose it was before.
@@ -559,7 +572,7 @@ impl World {
         let others = at.entries.iter().filter(|(key, _)| !claims.contains_key(*key));
         others.filter(|_| !at.upsert_only).try_for_each(|(key, held)| {
             let stays = match held.owner.as_deref() {
-                None => !resynced || !self.hosts.iter().any(|host| host.cleans_up(held)),
+                None => !resynced || !self.hosts.iter().any(|host| host.cleans_up(held) && !host.keeps(at.shape, key)),
                 Some(owner) => {
                     let host = self.hosts.iter().find(|host| host.owner() == owner);
                     host.is_none_or(|host| host.leaves(at, key, held, resynced))
