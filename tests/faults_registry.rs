@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use support::{HOST, IP, SOON, id, ids, registrator, set};
-use testkit::consul::Consul;
+use testkit::consul::{self, Consul};
 use testkit::docker::{Container, SOCKET, Spec, unique};
 use testkit::etcd::{EtcdServer, Options};
 use testkit::island::Island;
@@ -106,6 +106,22 @@ async fn an_etcd_that_is_cut_off_without_a_word_lets_go_of_what_has_a_ttl_and_is
     island.forget_connections();
     island.restore();
     becomes(keys(&[&stays_up, &comes]), PATIENCE, held).await;
+    assert_eq!(program.logged("panicked"), 0);
+}
+
+#[tokio::test]
+async fn a_consul_with_a_full_disk_is_caught_up_with_when_there_is_room() {
+    let consul = Consul::with(consul::Options { disk: Some(20), ..consul::Options::default() }).await;
+    let name = unique("disk");
+    let goes = Spec::new(&format!("{name}-goes")).publish("80/tcp").start();
+    let program = registrator(&consul.uri(), &[]);
+    becomes(set([id(&goes, "80")]), SOON, || ids(&consul, &name)).await;
+    consul.fill();
+    let comes = Spec::new(&format!("{name}-comes")).publish("80/tcp").start();
+    program.wait_for("no space left on device").await;
+    drop(goes);
+    consul.make_room();
+    becomes(set([id(&comes, "80")]), PATIENCE, || ids(&consul, &name)).await;
     assert_eq!(program.logged("panicked"), 0);
 }
 

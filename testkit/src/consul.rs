@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -36,6 +37,8 @@ pub struct Options {
     pub dns: bool,
     /// It keeps over a restart what it holds.
     pub keeps: bool,
+    /// It keeps what it holds on a disk of its own, of so many MB, that can be filled; takes root.
+    pub disk: Option<u32>,
 }
 
 /// A Consul server, killed when dropped.
@@ -233,6 +236,32 @@ impl Consul {
         self.signal("CONT");
     }
 
+    /// Fills its disk; needs [`Options::disk`].
+    ///
+    /// # Panics
+    /// When it has none, or it takes more than it should have room for.
+    pub fn fill(&self) {
+        let room = u64::from(self.options.disk.expect("Options::disk")) << 20;
+        let mut file = fs::File::create(self.filler()).expect("a file on its disk");
+        let written = std::io::copy(&mut std::io::repeat(0).take(2 * room), &mut file);
+        assert!(written.is_err(), "its disk takes everything");
+    }
+
+    /// Removes what [`Self::fill`] wrote.
+    ///
+    /// # Panics
+    /// When nothing was.
+    pub fn make_room(&self) {
+        fs::remove_file(self.filler()).expect("a filled disk");
+    }
+
+    /// What fills its disk, as it is seen from outside of its mounts.
+    fn filler(&self) -> PathBuf {
+        let data = self.data();
+        let inside = data.strip_prefix("/").expect("an absolute path").join("filler");
+        PathBuf::from(format!("/proc/{}/root", self.child.as_ref().expect("a running Consul").id())).join(inside)
+    }
+
     /// The services of the agent, by ID.
     pub async fn services(&self) -> Map<String, Value> {
         self.list("/v1/agent/services").await
@@ -312,6 +341,11 @@ impl Consul {
         tokio::time::timeout(Duration::from_secs(10), send(&Place::Tcp(self.address()), &request)).await?
     }
 
+    /// Whether it has a disk at all.
+    fn keeps(&self) -> bool {
+        self.options.keeps || self.options.disk.is_some()
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -322,8 +356,20 @@ impl Consul {
         fs::write(&config, self.config().to_string()).expect("its settings written");
         let log = fs::File::create(self.folder.path().join("log")).expect("its log");
         let _ = fs::remove_file(self.socket());
-        let child = Command::new(servers::binary("consul"))
-            .args(if self.options.keeps { &["agent"][..] } else { &["agent", "-dev"] })
+        let consul = servers::binary("consul");
+        let mut command = match self.options.disk {
+            None => Command::new(consul),
+            // A mount that nobody else sees, and that goes with the server.
+            Some(size) => {
+                fs::create_dir_all(self.data()).expect("its folder");
+                let line = format!("mount -t tmpfs -o size={size}m none \"$0\" && exec \"$@\"");
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", &line]).arg(self.data()).arg(consul);
+                command
+            }
+        };
+        let child = command
+            .args(if self.keeps() { &["agent"][..] } else { &["agent", "-dev"] })
             .arg("-config-file")
             .arg(&config)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -381,7 +427,7 @@ impl Consul {
             // Or the catalog hears of a check's new output minutes later.
             "check_update_interval": "0s",
         });
-        if self.options.keeps {
+        if self.keeps() {
             config["data_dir"] = json!(self.data());
             config["server"] = json!(true);
             config["bootstrap_expect"] = json!(self.cluster.len().max(1));

@@ -212,8 +212,14 @@ fn index(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether an answer says that nobody is served now, whoever asks for whatever.
 fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
-    const SIGNS: [&str; 4] =
-        ["No cluster leader", "No known Consul servers", "rpc error", "not ready to serve consistent reads"];
+    const SIGNS: [&str; 5] = [
+        "No cluster leader",
+        "No known Consul servers",
+        "rpc error",
+        "not ready to serve consistent reads",
+        // An agent writes what it is told to its disk.
+        "no space left on device",
+    ];
     let refused = status == StatusCode::FORBIDDEN;
     matches!(
         status,
@@ -263,6 +269,7 @@ mod tests {
             (500, "rpc error making call: Permission denied", false),
             (403, "rpc error making call: ACL not found", false),
             (500, "No known Consul servers", true),
+            (500, "write /data/services/8a8b.tmp: no space left on device", true),
             (503, "", true),
             (502, "<html>", true),
             (429, "", true),
