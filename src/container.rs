@@ -111,6 +111,7 @@ impl Container {
         self.labels.retain(|key, _| key.starts_with(SETTING) || Some(key.as_str()) == label);
         self.labels = fitted(std::mem::take(&mut self.labels));
         self.networks = fitted(std::mem::take(&mut self.networks));
+        self.ports.iter_mut().for_each(|port| port.bindings.shrink_to_fit());
         self.ports.shrink_to_fit();
     }
 }

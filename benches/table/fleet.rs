@@ -16,7 +16,7 @@ use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
 use registrator::config::{Deregister, OnShutdown, RegistryConfig};
 use registrator::container::{Health, Protocol};
-use registrator::registry::{Canonical, Entry, Policy, Registry, RegistryError, open};
+use registrator::registry::{Entry, Policy, Registry, RegistryError, open};
 use registrator::service::{Origin, Service};
 use testkit::consul::Consul;
 use testkit::etcd::{EtcdServer, Options};
@@ -276,8 +276,12 @@ impl Counted {
 
 #[async_trait]
 impl Registry for Counted {
-    fn canonical(&self, service: &Service) -> Canonical {
-        self.registry.canonical(service)
+    fn key(&self, service: &Service) -> Arc<str> {
+        self.registry.key(service)
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        self.registry.fingerprint(service)
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

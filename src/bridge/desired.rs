@@ -311,40 +311,26 @@ impl Remark {
     }
 }
 
-/// The containers by their IDs and names.
+/// The containers by their IDs.
 #[derive(Debug, Default)]
 struct Containers {
     by_id: HashMap<ContainerId, Known>,
-    by_name: HashMap<String, ContainerId>,
 }
 
 impl Containers {
     fn insert(&mut self, tagged: Tagged) {
-        let id = tagged.container.id.clone();
-        let name = tagged.container.name.clone();
-        match self.by_id.get_mut(&id) {
-            Some(known) => {
-                let old = std::mem::replace(&mut known.tagged, tagged);
-                self.release_name(&old.container);
-            }
+        let id = &tagged.container.id;
+        match self.by_id.get_mut(id) {
+            Some(known) => known.tagged = tagged,
             None => {
-                self.by_id
-                    .insert(id.clone(), Known { tagged, draining: false, offers: Offers::new(), remarks: Vec::new() });
+                let known = Known { draining: false, offers: Offers::new(), remarks: Vec::new(), tagged };
+                self.by_id.insert(known.tagged.container.id.clone(), known);
             }
         }
-        self.by_name.insert(name, id);
     }
 
     fn remove(&mut self, id: &ContainerId) -> Option<Known> {
-        let known = self.by_id.remove(id)?;
-        self.release_name(&known.tagged.container);
-        Some(known)
-    }
-
-    fn release_name(&mut self, container: &Container) {
-        if self.by_name.get(&container.name) == Some(&container.id) {
-            self.by_name.remove(&container.name);
-        }
+        self.by_id.remove(id)
     }
 
     /// Whether `sharer` uses the network of `owner`, which need not be known.
@@ -362,10 +348,10 @@ impl Containers {
 impl Neighbours for Containers {
     fn find(&self, reference: &str) -> Option<Arc<Container>> {
         let id = ContainerId::from(reference);
-        let known =
-            self.by_id.get(&id).or_else(|| self.by_id.get(self.by_name.get(reference)?)).or_else(|| {
-                self.by_id.iter().find(|(id, _)| id.as_str().starts_with(reference)).map(|(_, known)| known)
-            })?;
+        // Engines say the whole ID. What else people may write is looked for, rather than kept for each container.
+        let called = || self.by_id.values().find(|known| known.tagged.container.name == reference);
+        let begins = || self.by_id.iter().find(|(id, _)| id.as_str().starts_with(reference)).map(|(_, known)| known);
+        let known = self.by_id.get(&id).or_else(called).or_else(begins)?;
         Some(Arc::clone(&known.tagged.container))
     }
 }

@@ -12,6 +12,7 @@ mod next;
 mod operations;
 mod outcomes;
 mod parting;
+mod places;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use tracing::warn;
 
 use comebacks::Comebacks;
 use guard::{Guard, Verdict};
-use intents::{Claim, Intent};
 use operations::{Operation, finished};
+use places::Places;
 
 use super::desired::Update;
 use super::plan::{Rules, Scope};
@@ -58,12 +59,8 @@ pub struct Keeper {
 
     /// The key that each port of a container claims.
     keys: HashMap<Source, Arc<str>>,
-    /// Who claims each key; the first in rank has it.
-    claims: HashMap<Arc<str>, Vec<Claim>>,
-    /// What should become of each key that anybody here wants, or wanted, something of.
-    intents: HashMap<Arc<str>, Intent>,
-    /// What the registry holds, as far as is known: read by the last compare, then kept up by our writes.
-    actual: HashMap<Arc<str>, Entry>,
+    /// What is known of each key.
+    places: Places,
     /// Keys whose next step is to be planned.
     dirty: BTreeSet<Arc<str>>,
     /// What may be concluded while those are planned.
@@ -121,9 +118,7 @@ impl Keeper {
             registry,
             rules,
             keys: HashMap::new(),
-            claims: HashMap::new(),
-            intents: HashMap::new(),
-            actual: HashMap::new(),
+            places: Places::default(),
             dirty: BTreeSet::new(),
             scope: Scope::default(),
             guard: Guard::default(),
@@ -230,8 +225,8 @@ impl Keeper {
 
     /// What the deletion guard says of the removals that it holds up.
     fn judge(&mut self) {
-        let ours = |entry: &&Entry| self.rules.owns(entry, self.intents.contains_key(&entry.key));
-        let held = if self.guard.due().is_some() { self.actual.values().filter(ours).count() } else { 0 };
+        let ours = |(entry, wanted): &(&Entry, bool)| self.rules.owns(entry, *wanted);
+        let held = if self.guard.due().is_some() { self.places.held().filter(ours).count() } else { 0 };
         let name = &self.name;
         match self.guard.verdict(held, Instant::now()) {
             Some(Verdict::Go(keys)) => {

@@ -53,13 +53,19 @@ struct Life {
     container: Arc<Container>,
     /// Since when it was seen to run, or not to.
     since: Instant,
+    /// Its ends, once there was one: of thousands that only run, few have any.
+    flaps: Option<Box<Flaps>>,
+    held: Option<Box<Held>>,
+    draining: Option<Box<Draining>>,
+    alarm: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Flaps {
     /// Its ends within the window.
     ends: VecDeque<Instant>,
     /// How often in a row its start was held back.
     holds: u32,
-    held: Option<Box<Held>>,
-    draining: Option<Draining>,
-    alarm: Option<Instant>,
 }
 
 /// What was last seen, to be taken in later.
@@ -104,7 +110,7 @@ impl Pacing {
             return false;
         };
         let give_up = now + drain.max(life.container.stop.timeout) + SLACK;
-        life.draining = Some(Draining { until: now + drain, give_up });
+        life.draining = Some(Box::new(Draining { until: now + drain, give_up }));
         self.set_alarm(id);
         true
     }
@@ -252,15 +258,7 @@ impl Pacing {
 impl Life {
     fn new(container: &Arc<Container>, now: Instant) -> Self {
         // As if it had been there before: a first sight is no start.
-        Self {
-            container: Arc::clone(container),
-            since: now,
-            ends: VecDeque::new(),
-            holds: 0,
-            held: None,
-            draining: None,
-            alarm: None,
-        }
+        Self { container: Arc::clone(container), since: now, flaps: None, held: None, draining: None, alarm: None }
     }
 
     fn runs(&self) -> bool {
@@ -270,24 +268,25 @@ impl Life {
     /// Its process ended.
     fn ended(&mut self, now: Instant) {
         if now.duration_since(self.since) >= WINDOW {
-            self.ends.clear();
-            self.holds = 0;
+            self.flaps = None;
         }
-        self.ends.push_back(now);
-        if self.ends.len() > FLAPS {
-            self.ends.pop_front();
+        let Flaps { ends, .. } = &mut **self.flaps.get_or_insert_default();
+        ends.push_back(now);
+        if ends.len() > FLAPS {
+            ends.pop_front();
         }
     }
 
     /// For how long its start is to be held back, if it flaps.
     fn hold(&mut self, now: Instant) -> Option<Duration> {
-        let first = self.ends.front()?;
+        let Flaps { ends, holds } = &mut **self.flaps.as_mut()?;
+        let first = ends.front()?;
         // Once it is held back, it must come to rest first.
-        if self.holds == 0 && (self.ends.len() < FLAPS || now.duration_since(*first) > WINDOW) {
+        if *holds == 0 && (ends.len() < FLAPS || now.duration_since(*first) > WINDOW) {
             return None;
         }
-        let pause = (FIRST_HOLD * 2_u32.pow(self.holds.min(4))).min(LONGEST_HOLD);
-        self.holds += 1;
+        let pause = (FIRST_HOLD * 2_u32.pow((*holds).min(4))).min(LONGEST_HOLD);
+        *holds += 1;
         Some(pause)
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::{Deregister, OnShutdown};
-use crate::registry::{Canonical, Entry, Marked, Policy};
+use crate::registry::{Entry, Marked, Policy};
 
 /// What is known of one key of a registry when its write is planned.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// What should become of it.
-    pub wanted: Wanted<'a>,
+    pub wanted: Wanted,
     /// Whether it should be marked as not to be used; never where the registry has no marks.
     pub marked: bool,
     /// What the registry holds there.
@@ -18,9 +18,9 @@ pub struct Situation<'a> {
 
 /// What should become of one key.
 #[derive(Clone, Copy, Debug)]
-pub enum Wanted<'a> {
-    /// A service, in this form.
-    Service(&'a Canonical),
+pub enum Wanted {
+    /// A service, in the form of this [`Registry::fingerprint`](crate::registry::Registry::fingerprint).
+    Service(u64),
     /// Whatever is there.
     Kept {
         /// Nothing that runs stands behind it, for `-cleanup`.
@@ -96,9 +96,9 @@ impl Rules {
         let Situation { wanted, marked, actual } = situation;
         match (wanted, actual) {
             (Wanted::Service(_), None) => Step::Add,
-            (Wanted::Service(canonical), Some(entry)) => match self.foreign(entry) {
+            (Wanted::Service(fingerprint), Some(entry)) => match self.foreign(entry) {
                 Some(owner) => Step::Conflict(owner.to_owned()),
-                None if entry.fingerprint == canonical.fingerprint => marking(marked, entry),
+                None if entry.fingerprint == fingerprint => marking(marked, entry),
                 None => Step::Change,
             },
             (_, None) => Step::Leave,
@@ -166,10 +166,10 @@ mod tests {
     const NOTHING: Scope = Scope { complete: false, cleanup: false };
     const COMPLETE: Scope = Scope { complete: true, cleanup: false };
     const CLEANUP: Scope = Scope { complete: true, cleanup: true };
-    const KEPT: Wanted<'_> = Wanted::Kept { dangling: true };
+    const KEPT: Wanted = Wanted::Kept { dangling: true };
     const UNSURE_CLEANUP: Scope = Scope { complete: false, cleanup: true };
 
-    fn step(wanted: Wanted<'_>, actual: Option<&Entry>, scope: Scope) -> Step {
+    fn step(wanted: Wanted, actual: Option<&Entry>, scope: Scope) -> Step {
         rules().step(Situation { wanted, marked: false, actual }, scope)
     }
 
@@ -183,27 +183,25 @@ mod tests {
 
     #[test]
     fn a_wanted_service_is_written_only_where_it_is_missing_or_differs() {
-        let same = Canonical { key: "k".into(), fingerprint: 1 };
-        let other = Canonical { key: "k".into(), fingerprint: 2 };
+        let (same, other) = (Wanted::Service(1), Wanted::Service(2));
         for scope in [NOTHING, COMPLETE, CLEANUP] {
             for owner in [None, Some("us")] {
                 let there = entry("k", owner);
-                assert_eq!(step(Wanted::Service(&same), Some(&there), scope), Step::Leave);
-                assert_eq!(step(Wanted::Service(&other), Some(&there), scope), Step::Change);
+                assert_eq!(step(same, Some(&there), scope), Step::Leave);
+                assert_eq!(step(other, Some(&there), scope), Step::Change);
             }
-            assert_eq!(step(Wanted::Service(&same), None, scope), Step::Add);
+            assert_eq!(step(same, None, scope), Step::Add);
         }
     }
 
     #[test]
     fn an_entry_of_another_owner_is_never_touched() {
-        let canonical = Canonical { key: "host:web:80".into(), fingerprint: 1 };
         let theirs = entry("host:web:80", Some("them"));
         for scope in [NOTHING, COMPLETE, CLEANUP] {
             for wanted in [KEPT, Wanted::Withdrawn, Wanted::Unknown] {
                 assert_eq!(step(wanted, Some(&theirs), scope), Step::Leave, "{wanted:?}");
             }
-            assert_eq!(step(Wanted::Service(&canonical), Some(&theirs), scope), Step::Conflict("them".to_owned()));
+            assert_eq!(step(Wanted::Service(1), Some(&theirs), scope), Step::Conflict("them".to_owned()));
         }
     }
 
@@ -263,8 +261,7 @@ mod tests {
             let step = rules.step(Situation { wanted, marked: true, actual: Some(&ours) }, CLEANUP);
             assert_eq!(step, Step::Mark, "{wanted:?}");
         }
-        let canonical = Canonical { key: "host:web:80".into(), fingerprint: 2 };
-        let wanted = Wanted::Service(&canonical);
+        let wanted = Wanted::Service(2);
         assert_eq!(rules.step(Situation { wanted, marked: false, actual: Some(&ours) }, CLEANUP), Step::Change);
         assert_eq!(rules.step(Situation { wanted, marked: false, actual: None }, CLEANUP), Step::Add);
     }
@@ -280,8 +277,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_put_on_and_taken_off_and_that_of_another_hand_is_left_alone() {
-        let canonical = Canonical { key: "k".into(), fingerprint: 1 };
-        for (wanted, owner) in [(Wanted::Service(&canonical), Some("us")), (KEPT, None)] {
+        for (wanted, owner) in [(Wanted::Service(1), Some("us")), (KEPT, None)] {
             for (marked, is, expected) in [
                 (true, Marked::No, Step::Mark),
                 (true, Marked::Ours, Step::Leave),

@@ -177,10 +177,12 @@ impl Docker {
             let config = &self.inner.config;
             let mut said = decode::inspect(&successful(response, LARGEST_INSPECT).await?, config.keep_inspect)?;
             if let Some(container) = &mut said {
+                if container.id != *id {
+                    return Err(Malformed::Missing("container that was asked for").into());
+                }
+                // In the words that are there already: ten thousand of them are kept.
+                container.id = id.clone();
                 container.forget_what_is_not_ours(config.ip_label.as_deref());
-            }
-            if said.as_ref().is_some_and(|container| container.id != *id) {
-                return Err(Malformed::Missing("container that was asked for").into());
             }
             Ok(said)
         })

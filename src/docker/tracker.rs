@@ -62,7 +62,7 @@ struct Entry {
     told: Told,
     work: Work,
     /// Where its last inspect failed.
-    failing: Option<Backoff>,
+    failing: Option<Box<Backoff>>,
     /// Whether an event was heard that no answer has followed up yet.
     heard: bool,
     /// Whether it was told that this container was told to stop, since the last answer.
@@ -190,7 +190,9 @@ impl Tracker {
     /// Takes over the list, and returns the one before.
     fn remember(&mut self, list: &[Listed]) -> HashMap<ContainerId, Listed> {
         let fresh = list.iter().filter(|entry| !self.moved.contains(&entry.id));
-        let listed = fresh.map(|entry| (entry.id.clone(), entry.clone())).collect();
+        // Of what is known already, an ID is kept once.
+        let known = |id| self.entries.get_key_value(id).map_or(id, |(id, _)| id).clone();
+        let listed = fresh.map(|entry| (known(&entry.id), entry.clone())).collect();
         self.moved.clear();
         std::mem::replace(&mut self.listed, listed)
     }
@@ -283,7 +285,7 @@ impl Tracker {
         let first_failure = matches!(said, Inspected::Failed) && entry.failing.is_none();
         if let Inspected::Failed = said {
             // Also where it got dirty meanwhile: the retry comes after.
-            let due = now + entry.failing.get_or_insert_with(Backoff::new).pause();
+            let due = now + entry.failing.get_or_insert_with(|| Box::new(Backoff::new())).pause();
             entry.work = Work::Waiting(due);
             self.retries.insert((due, id.clone()));
         } else {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::parameters::{COMMON, Parameters, decoded};
 use super::uri::{Uri, redacted};
-use super::{Canonical, Entry, Mark, OpenError, Registry, RegistryError};
+use super::{Entry, Mark, OpenError, Registry, RegistryError};
 use crate::config::RegistryConfig;
 use crate::service::Service;
 
@@ -102,8 +102,12 @@ impl Retimed {
 
 #[async_trait]
 impl Registry for Retimed {
-    fn canonical(&self, service: &Service) -> Canonical {
-        self.registry.canonical(&self.retimed(service))
+    fn key(&self, service: &Service) -> Arc<str> {
+        self.registry.key(&self.retimed(service))
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        self.registry.fingerprint(&self.retimed(service))
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
@@ -238,9 +242,14 @@ mod tests {
 
     #[async_trait]
     impl Registry for Seen {
-        fn canonical(&self, service: &Service) -> Canonical {
-            Canonical { key: format!("{:?}", service.ttl).into(), fingerprint: 0 }
+        fn key(&self, service: &Service) -> Arc<str> {
+            format!("{:?}", service.ttl).into()
         }
+
+        fn fingerprint(&self, _service: &Service) -> u64 {
+            0
+        }
+
         async fn ping(&self) -> Result<(), RegistryError> {
             Ok(())
         }

@@ -156,11 +156,15 @@ impl Memory {
 
 #[async_trait]
 impl Registry for Memory {
-    fn canonical(&self, service: &Service) -> Canonical {
+    fn key(&self, service: &Service) -> Arc<str> {
+        service.id.as_str().into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
         let mut digest = DefaultHasher::new();
         (&self.owner, &service.name, &service.address, service.port, &service.tags, &service.attributes)
             .hash(&mut digest);
-        Canonical { key: service.id.as_str().into(), fingerprint: digest.finish() }
+        digest.finish()
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

@@ -102,8 +102,16 @@ pub struct Canonical {
 /// - `entries` read after a successful `register` has an entry with the service's canonical key and fingerprint.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// How this store would hold the service. Pure and cheap.
-    fn canonical(&self, service: &Service) -> Canonical;
+    /// Where this store would hold the service: the [`Entry::key`] of its entry. Pure and cheap.
+    fn key(&self, service: &Service) -> Arc<str>;
+
+    /// A digest of what this store would hold for the service. Cheap.
+    fn fingerprint(&self, service: &Service) -> u64;
+
+    /// How this store would hold the service.
+    fn canonical(&self, service: &Service) -> Canonical {
+        Canonical { key: self.key(service), fingerprint: self.fingerprint(service) }
+    }
 
     /// Reaches the store.
     ///

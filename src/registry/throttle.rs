@@ -40,18 +40,20 @@ impl Default for State {
 }
 
 impl Throttle {
-    /// Waits for all of these, as many at once as the server bears; the results are in their order.
-    pub(super) async fn all<F: Future>(&self, work: Vec<F>) -> Vec<F::Output> {
-        let mut waiting = work.into_iter().enumerate();
+    /// Waits for so many requests, as many at once as the server bears; the results are in their order.
+    /// Each is made when its turn has come: all of a batch at once would take megabytes.
+    pub(super) async fn all<F: Future>(&self, count: usize, request: impl Fn(usize) -> F) -> Vec<F::Output> {
+        let mut waiting = 0..count;
         let mut flying = FuturesUnordered::new();
         let mut done = Vec::new();
         let (mut answers, mut since) = (0, Instant::now());
         loop {
             let limit = self.limit();
             while flying.len() < limit
-                && let Some((place, work)) = waiting.next()
+                && let Some(place) = waiting.next()
             {
-                flying.push(async move { (place, work.await) });
+                let request = request(place);
+                flying.push(async move { (place, request.await) });
             }
             let is_full = flying.len() == limit;
             let Some(answer) = flying.next().await else { break };
@@ -107,11 +109,11 @@ mod tests {
     /// The number that is arrived at with a server that does so many at once, each in 5 ms.
     async fn learned(server: usize) -> usize {
         let (throttle, seats) = (Throttle::default(), Semaphore::new(server));
-        let work = (0..4_000).map(|_| async {
+        let request = |_| async {
             let _seat = seats.acquire().await.unwrap();
             sleep(Duration::from_millis(5)).await;
-        });
-        throttle.all(work.collect()).await;
+        };
+        throttle.all(4_000, request).await;
         throttle.limit()
     }
 
@@ -127,16 +129,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn results_are_in_order_and_never_more_than_the_most_are_under_way() {
         let (now, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = (0..3_000_u64).map(|number| {
+        let request = |number| {
             let (now, peak) = (&now, &peak);
             async move {
                 peak.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                sleep(Duration::from_millis(number * 7 % 13)).await;
+                sleep(Duration::from_millis(number as u64 * 7 % 13)).await;
                 now.fetch_sub(1, Ordering::Relaxed);
                 number
             }
-        });
-        assert!(Throttle::default().all(work.collect()).await.into_iter().eq(0..3_000));
+        };
+        assert!(Throttle::default().all(3_000, request).await.into_iter().eq(0..3_000));
         assert!(peak.load(Ordering::Relaxed) <= MOST);
     }
 

@@ -57,6 +57,13 @@ impl Service {
         Source { container: container.clone(), port: *exposed_port, protocol: self.protocol }
     }
 
+    /// Whether this is what it stands for.
+    #[must_use]
+    pub fn is_from(&self, source: &Source) -> bool {
+        let Origin { container, exposed_port, .. } = &self.origin;
+        (container, exposed_port, self.protocol) == (&source.container, &source.port, source.protocol)
+    }
+
     /// `address:port`, an IPv6 address in brackets.
     #[must_use]
     pub fn authority(&self) -> String {

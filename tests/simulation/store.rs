@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registrator::registry::{Canonical, Entry, Mark, Marked, Registry, RegistryError};
+use registrator::registry::{Entry, Mark, Marked, Registry, RegistryError};
 use registrator::service::Service;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::Notify;
@@ -374,13 +374,13 @@ impl Link {
         answer
     }
 
-    fn key(&self, content: &Content) -> String {
+    fn place(&self, content: &Content) -> String {
         lock(&self.world).stores[self.store].shape.key(content)
     }
 
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         let content = Content::of(service);
-        let key = self.key(&content);
+        let key = self.place(&content);
         let _write = Writing::begin(self, &key, Change::To(&content));
         let (client, store, owner) = (self.client, self.store, self.owner.clone());
         let held = (key.clone(), content.clone());
@@ -474,7 +474,7 @@ impl Link {
 
     async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
         let content = Content::of(service);
-        let key = self.key(&content);
+        let key = self.place(&content);
         let (store, owner) = (self.store, self.owner.clone());
         self.send(true, move |world, _| {
             world.expire();
@@ -521,9 +521,12 @@ pub(crate) type InFlight = BTreeSet<(Client, usize, String)>;
 
 #[async_trait]
 impl Registry for Link {
-    fn canonical(&self, service: &Service) -> Canonical {
-        let content = Content::of(service);
-        Canonical { key: self.key(&content).into(), fingerprint: content.fingerprint(Some(&self.owner)) }
+    fn key(&self, service: &Service) -> Arc<str> {
+        self.place(&Content::of(service)).into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        Content::of(service).fingerprint(Some(&self.owner))
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

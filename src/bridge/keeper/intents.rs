@@ -9,7 +9,7 @@ use super::Keeper;
 use crate::bridge::desired::{Kept, Update, Want};
 use crate::bridge::plan::Wanted;
 use crate::config::Deregister;
-use crate::registry::{Canonical, Mark};
+use crate::registry::{Mark, Registry};
 use crate::service::{Service, Source};
 
 /// A service that is to stand at a key.
@@ -31,7 +31,7 @@ pub(super) enum Standing {
 /// What should become of one key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Intent {
-    Register(Arc<Service>, Canonical, Option<Mark>),
+    Register(Arc<Service>, Option<Mark>),
     Keep(Arc<Service>, Kept),
     /// Whether an event told of it, and not only a list.
     Withdraw(Arc<Service>, bool),
@@ -49,27 +49,25 @@ impl Keeper {
         let claim = standing
             .zip(update.want.service())
             .map(|(standing, service)| Claim { service: Arc::clone(service), standing });
-        let key = claim.as_ref().map(|claim| self.registry.canonical(&claim.service).key);
+        let key = claim.as_ref().map(|claim| self.registry.key(&claim.service));
         let old = match &key {
             Some(key) => self.keys.insert(update.source.clone(), key.clone()),
             None => self.keys.remove(&update.source),
         };
-        if let Some(claims) = old.as_ref().and_then(|old| self.claims.get_mut(old)) {
-            claims.retain(|claim| claim.service.source() != update.source);
+        if let Some(old) = &old {
+            self.places.disclaim(old, &update.source);
         }
         if let (Some(key), Some(claim)) = (&key, claim) {
-            let claims = self.claims.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
-            claims.push(claim);
-            claims.sort_by(Claim::rank);
+            self.places.claim(key, claim);
         }
         if let Some(old) = old.filter(|old| Some(old) != key.as_ref()) {
             if update.want != Want::Forgotten {
                 self.intend(old, update.want != Want::Missing);
-            } else if self.claims.get(&old).is_none_or(Vec::is_empty) {
+            } else if self.places.get(&old).is_none_or(|place| place.claims.is_empty()) {
                 self.forget(&old);
             } else {
                 // What it left there, if it did, stays like that of whoever is left.
-                self.intents.remove(&old);
+                self.places.change(&old, |place| place.intent = None);
                 self.intend(old, true);
             }
         }
@@ -80,9 +78,9 @@ impl Keeper {
 
     /// Makes out of the claims on a key what should become of it; `told` is whether an event told of the change.
     pub(super) fn intend(&mut self, key: Arc<str>, told: bool) {
-        let claims = self.claims.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let claimed = |service: &Service| claims.iter().any(|claim| claim.service.source() == service.source());
-        let intent = match (claims.first(), self.intents.get(&key)) {
+        let Some(place) = self.places.get(&key) else { return };
+        let claimed = |service: &Service| place.claims.iter().any(|claim| claim.service.is_from(&service.source()));
+        let intent = match (place.claims.first(), &place.intent) {
             // What stands there is not what was kept, but what served in its place afterwards, and no longer does.
             (
                 Some(Claim { standing: Standing::Kept(_), .. }),
@@ -90,34 +88,27 @@ impl Keeper {
             ) if !claimed(served) => Intent::Withdraw(Arc::clone(served), told),
             (Some(Claim { service, standing: Standing::Kept(why) }), _) => Intent::Keep(Arc::clone(service), *why),
             (Some(Claim { service, standing: Standing::Registered(mark) }), _) => {
-                let canonical = Canonical { key: Arc::clone(&key), ..self.registry.canonical(service) };
-                Intent::Register(Arc::clone(service), canonical, *mark)
+                Intent::Register(Arc::clone(service), *mark)
             }
             (None, Some(intent)) => Intent::Withdraw(Arc::clone(intent.service()), told),
-            (None, None) => {
-                self.claims.remove(&key);
-                return;
-            }
+            (None, None) => return,
         };
-        if let Some((winner, losers)) = claims.split_first() {
+        if let Some((winner, losers)) = place.claims.split_first() {
             for loser in losers.iter().filter(|loser| matches!(loser.standing, Standing::Registered(_))) {
                 say_ignored(&self.name, &loser.service, &winner.service);
             }
-        } else {
-            self.claims.remove(&key);
         }
-        if self.intents.get(&key) != Some(&intent) {
+        if place.intent.as_ref() != Some(&intent) {
             self.rejected.remove(&key);
             self.guard.clear(&key);
-            self.dirty.insert(key.clone());
-            self.intents.insert(key, intent);
+            self.places.change(&key, |place| place.intent = Some(intent));
+            self.dirty.insert(key);
         }
     }
 
     /// Nobody looks after this key any more; whatever stands there stays.
-    pub(super) fn forget(&mut self, key: &str) {
-        self.claims.remove(key);
-        self.intents.remove(key);
+    pub(super) fn forget(&mut self, key: &Arc<str>) {
+        self.places.change(key, |place| place.intent = None);
         self.rejected.remove(key);
         self.complaints.remove(key);
         if self.registry.marks() && self.known {
@@ -127,8 +118,8 @@ impl Keeper {
 
     /// Why the entry at this key is to be marked, if it is.
     pub(super) fn mark(&self, key: &str) -> Option<Mark> {
-        let mark = match self.intents.get(key) {
-            Some(Intent::Register(_, _, mark)) => *mark,
+        let mark = match self.places.intent(key) {
+            Some(Intent::Register(_, mark)) => *mark,
             Some(Intent::Keep(_, Kept::Draining)) => Some(Mark::Draining),
             Some(Intent::Keep(..)) => Some(Mark::Ended),
             Some(Intent::Withdraw(..)) | None => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
@@ -162,9 +153,10 @@ fn say_ignored(registry: &str, loser: &Service, winner: &Service) {
 }
 
 impl Intent {
-    pub(super) fn wanted(&self) -> Wanted<'_> {
+    /// What should become of its key in this registry.
+    pub(super) fn wanted(&self, registry: &dyn Registry) -> Wanted {
         match self {
-            Self::Register(_, canonical, _) => Wanted::Service(canonical),
+            Self::Register(service, _) => Wanted::Service(registry.fingerprint(service)),
             Self::Keep(_, why) => Wanted::Kept { dangling: *why == Kept::Failed },
             Self::Withdraw(..) => Wanted::Withdrawn,
         }

@@ -8,8 +8,10 @@ use tracing::{debug, info};
 
 use super::intents::Intent;
 use super::operations::{Operation, Removal, compare, refresh, write};
+use super::places::Place;
 use super::{Keeper, SECOND_LOOK};
 use crate::bridge::plan::{Scope, Situation, Step, Wanted};
+use crate::registry::Canonical;
 use crate::service::Service;
 
 /// How many writes go to the registry in one operation.
@@ -27,7 +29,7 @@ impl Keeper {
             self.next_look = None;
             // Only a cleanup is about entries that are neither ours nor where we write.
             let cleanup = scope.cleanup || self.cleanup;
-            let keys = (self.known && !cleanup).then(|| self.intents.keys().cloned().collect());
+            let keys = (self.known && !cleanup).then(|| self.places.intended().cloned().collect());
             return Some(compare(Arc::clone(&self.registry), scope, keys));
         }
         if !self.known {
@@ -52,28 +54,27 @@ impl Keeper {
                 continue;
             }
             let mark = self.mark(&key);
-            let situation = Situation {
-                wanted: self.intents.get(&key).map_or(Wanted::Unknown, Intent::wanted),
-                marked: mark.is_some(),
-                actual: self.actual.get(&key),
-            };
+            let place = self.places.get(&key);
+            let (intent, actual) = place.map_or((None, None), |place| (place.intent.as_ref(), place.actual.as_ref()));
+            let wanted = intent.map_or(Wanted::Unknown, |intent| intent.wanted(&*self.registry));
+            let situation = Situation { wanted, marked: mark.is_some(), actual };
             match self.rules.step(situation, self.scope) {
                 Step::Leave => self.leave(&key),
                 Step::Conflict(owner) => self.refuse(&key, &owner),
                 step @ (Step::Add | Step::Change) => {
-                    if let Some(Intent::Register(service, canonical, _)) = self.intents.get(&key) {
+                    if let (Some(Intent::Register(service, _)), Wanted::Service(fingerprint)) = (intent, wanted) {
                         debug!(registry = self.name, service = service.id, ?step, "registering {}", service.id);
-                        added.push((Arc::clone(service), canonical.clone()));
+                        added.push((Arc::clone(service), Canonical { key, fingerprint }));
                     }
                 }
-                Step::Mark | Step::Unmark => marked.extend(self.actual.get(&key).map(|entry| (entry.clone(), mark))),
+                Step::Mark | Step::Unmark => marked.extend(actual.map(|entry| (entry.clone(), mark))),
                 Step::Dangling if self.comebacks.is_anothers(&key) => self.spare(&key),
                 Step::Remove | Step::Dangling => {
-                    let told = matches!(self.intents.get(&key), Some(Intent::Withdraw(_, true)));
+                    let told = matches!(intent, Some(Intent::Withdraw(_, true)));
                     if (told || self.guard.permits(&key, Instant::now()))
-                        && let Some(entry) = self.actual.get(&key)
+                        && let Some(entry) = actual
                     {
-                        let why = match self.intents.get(&key) {
+                        let why = match intent {
                             Some(Intent::Withdraw(service, _)) => Removal::Withdrawn(Arc::clone(service)),
                             _ => Removal::Dangling,
                         };
@@ -92,9 +93,9 @@ impl Keeper {
 
     /// Nothing need be written for this key.
     pub(super) fn leave(&mut self, key: &Arc<str>) {
-        match self.intents.get(key) {
+        match self.places.intent(key) {
             Some(Intent::Withdraw(..)) => {
-                self.intents.remove(key);
+                self.places.change(key, |place| place.intent = None);
                 self.complaints.remove(key);
             }
             // It stood there before us: nobody knows how long it has to live.
@@ -106,9 +107,9 @@ impl Keeper {
     pub(super) fn refuse(&mut self, key: &Arc<str>, owner: &str) {
         // It may be gone already, or go: not every store would tell.
         self.look_at(Instant::now() + SECOND_LOOK);
-        if let Some(Intent::Register(service, canonical, _)) = self.intents.get(key) {
+        if let Some(Place { intent: Some(Intent::Register(service, _)), actual, .. }) = self.places.get(key) {
             // As after a crash of ours, where our own entries have yet to expire.
-            if self.actual.get(key).is_some_and(|entry| entry.fingerprint == canonical.fingerprint) {
+            if actual.as_ref().is_some_and(|entry| entry.fingerprint == self.registry.fingerprint(service)) {
                 self.awaited += 1;
                 return;
             }
@@ -134,7 +135,7 @@ impl Keeper {
 
     /// An entry of our name that nothing here stands behind has come back after it was removed.
     pub(super) fn spare(&mut self, key: &Arc<str>) {
-        let Some(id) = self.actual.get(key).map(|entry| entry.service_id.clone()) else { return };
+        let Some(id) = self.places.actual(key).map(|entry| entry.service_id.clone()) else { return };
         let us = &self.rules.owner;
         let why =
             format!("another instance registers it under our name, {us:?}: give each its own -owner or -hostname");
@@ -153,8 +154,9 @@ impl Keeper {
             && let Some((_, key)) = self.refreshes.pop_first()
         {
             self.refreshing.remove(&key);
-            if let Some(Intent::Register(service, canonical, _)) = self.intents.get(&key)
-                && self.actual.get(&key).is_some_and(|entry| entry.fingerprint == canonical.fingerprint)
+            if let Some(Place { intent: Some(Intent::Register(service, _)), actual: Some(entry), .. }) =
+                self.places.get(&key)
+                && entry.fingerprint == self.registry.fingerprint(service)
             {
                 services.push((key, Arc::clone(service)));
             }

@@ -1,6 +1,5 @@
 //! What came of an operation, and what follows from it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,32 +44,16 @@ impl Keeper {
         self.known = true;
         // What the bridge said while the registry was read counts, too.
         // What the guard holds up was concluded in a compare that could conclude it.
-        let shared = |entry| self.shared(entry);
-        let held: HashMap<_, _> =
-            entries.into_iter().map(shared).map(|entry| (Arc::clone(&entry.key), entry)).collect();
-        self.guard.begin(|key| held.contains_key(key));
+        self.places.hold(entries, &self.rules.owner);
+        let places = &self.places;
+        self.guard.begin(|key| places.actual(key).is_some());
         self.cleanup = scope.cleanup || (self.cleanup && self.guard.is_busy());
         self.scope = Scope { complete: self.complete, cleanup: self.cleanup };
         self.comebacks.settle();
         self.awaited = 0;
-        self.actual = held;
         // What was in the way may be gone.
-        self.rejected.retain(|key, stood| self.actual.get(key) == stood.as_ref());
-        self.dirty = self.intents.keys().chain(self.actual.keys()).cloned().collect();
-    }
-
-    /// The same entry, in the words that are there already: twenty thousand of them are kept.
-    fn shared(&self, mut entry: Entry) -> Entry {
-        if let Some((key, _)) = self.intents.get_key_value(&entry.key) {
-            entry.key = Arc::clone(key);
-        }
-        if entry.service_id == entry.key {
-            entry.service_id = Arc::clone(&entry.key);
-        }
-        if entry.owner.as_ref() == Some(&self.rules.owner) {
-            entry.owner = Some(Arc::clone(&self.rules.owner));
-        }
-        entry
+        self.rejected.retain(|key, stood| self.places.actual(key) == stood.as_ref());
+        self.dirty = self.places.keys().cloned().collect();
     }
 
     pub(super) fn written(
@@ -136,11 +119,11 @@ impl Keeper {
             fingerprint,
             marked: Marked::No,
         };
-        self.actual.insert(key, entry);
+        self.places.change(&key, |place| place.actual = Some(entry));
     }
 
     pub(super) fn marked(&mut self, entry: &Entry, mark: Option<Mark>) {
-        let service = self.intents.get(&entry.key).map(Intent::service);
+        let service = self.places.intent(&entry.key).map(Intent::service);
         let id = service.map_or(&*entry.service_id, |service| &service.id);
         let container = service.map_or("-", |service| service.origin.container.short());
         match mark {
@@ -150,9 +133,11 @@ impl Keeper {
             None => info!(registry = self.name, container, service = id, "critical no more: {container} {id}"),
         }
         self.complaints.remove(&entry.key);
-        if let Some(entry) = self.actual.get_mut(&entry.key) {
-            entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
-        }
+        self.places.change(&entry.key, |place| {
+            if let Some(entry) = &mut place.actual {
+                entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
+            }
+        });
         // What is wanted may have changed meanwhile.
         self.dirty.insert(entry.key.clone());
     }
@@ -169,7 +154,7 @@ impl Keeper {
                 self.comebacks.emptied(&entry.key);
             }
         }
-        self.actual.remove(&entry.key);
+        self.places.change(&entry.key, |place| place.actual = None);
         self.guard.clear(&entry.key);
         // Withdrawn still, or wanted again meanwhile: planning it once more tells.
         self.dirty.insert(entry.key.clone());
@@ -181,7 +166,7 @@ impl Keeper {
             RegistryError::Rejected(_) => {
                 // Unless it changed meanwhile: then it is dirty, and its next state is tried.
                 if !self.dirty.contains(&key) {
-                    let stood = self.actual.get(&key).cloned();
+                    let stood = self.places.actual(&key).cloned();
                     self.rejected.insert(key, stood);
                 }
             }

@@ -77,7 +77,7 @@ impl Keeper {
     }
 
     async fn part_with(&mut self, keys: &[Arc<str>]) {
-        let next = keys.iter().filter_map(|key| self.actual.get(key)).cloned();
+        let next = keys.iter().filter_map(|key| self.places.actual(key)).cloned();
         let (removed, marked) = match self.rules.on_shutdown {
             OnShutdown::Critical => (vec![], next.map(|entry| (entry, Some(Mark::Left))).collect()),
             _ => (next.map(|entry| self.withdrawn(entry)).collect(), vec![]),
@@ -88,7 +88,7 @@ impl Keeper {
     }
 
     fn withdrawn(&self, entry: Entry) -> (Entry, Removal) {
-        let why = match self.intents.get(&entry.key) {
+        let why = match self.places.intent(&entry.key) {
             Some(intent) => Removal::Withdrawn(intent.service().clone()),
             None => Removal::Dangling,
         };
@@ -98,10 +98,11 @@ impl Keeper {
     /// What is ours and not yet as it is to be left, but for what the registry would not do.
     fn left(&self) -> impl Iterator<Item = &Entry> {
         let marked = self.rules.on_shutdown == OnShutdown::Critical;
-        self.actual.values().filter(move |entry| {
-            self.rules.owns(entry, self.intents.contains_key(&entry.key))
+        let left = self.places.held().filter(move |(entry, wanted)| {
+            self.rules.owns(entry, *wanted)
                 && !(marked && entry.marked != Marked::No)
                 && !self.rejected.contains_key(&entry.key)
-        })
+        });
+        left.map(|(entry, _)| entry)
     }
 }

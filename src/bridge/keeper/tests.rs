@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use litemap::LiteMap;
 use tokio::time::{sleep, timeout};
 
+use super::intents::Intent;
 use super::operations::{Attempt, OPERATION_DEADLINE};
 use super::outcomes::READING_SHARE;
 use super::*;
@@ -12,7 +13,7 @@ use crate::bridge::desired::{Kept, Want};
 use crate::config::{Deregister, OnShutdown};
 use crate::container::{ContainerId, Health, Protocol};
 use crate::registry::memory::{Faults, Memory, Request};
-use crate::registry::{Canonical, Mark, Marked, Policy, RegistryError};
+use crate::registry::{Mark, Marked, Policy, RegistryError};
 use crate::service::{Origin, Service};
 
 mod guarded;
@@ -449,13 +450,13 @@ async fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it()
     }
     for (key, id) in [("1", "b"), ("2", "a")] {
         assert!(
-            matches!(&keeper.intents[key], Intent::Register(service, ..) if service.id == id),
+            matches!(keeper.places.intent(key), Some(Intent::Register(service, _)) if service.id == id),
             "{key}: {:?}",
-            keeper.intents[key]
+            keeper.places.intent(key)
         );
     }
     keeper.update(&Update { source: service("a", 1).source(), want: Want::Absent });
-    assert!(matches!(keeper.intents["2"], Intent::Withdraw(..)));
+    assert!(matches!(keeper.places.intent("2"), Some(Intent::Withdraw(..))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -537,8 +538,12 @@ struct ByPort;
 
 #[async_trait::async_trait]
 impl Registry for ByPort {
-    fn canonical(&self, service: &Service) -> Canonical {
-        Canonical { key: service.port.to_string().into(), fingerprint: u64::from(service.port) }
+    fn key(&self, service: &Service) -> Arc<str> {
+        service.port.to_string().into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        service.port.into()
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

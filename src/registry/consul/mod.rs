@@ -28,7 +28,7 @@ use crate::service::Service;
 use super::text::one_line;
 use super::throttle::Throttle;
 use super::uri::Uri;
-use super::{Canonical, Entry, Mark, Marked, OpenError, Registry, RegistryError};
+use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
 
 use client::{Client, DEADLINE};
 use settings::Settings;
@@ -153,29 +153,29 @@ impl Consul {
         self.client.put(&path, &query, None, &right).await
     }
 
-    /// Writes each item, several at once, and gives the results in order. When the agent turns out to be away,
+    /// Makes so many writes, several at once, and gives the results in order. When the agent turns out to be away,
     /// what has not begun by then shares that failure, so that a batch ends in about the time of one request.
-    async fn batch<'a, T, F>(&self, items: &'a [T], write: impl Fn(&'a T) -> F) -> Vec<Result<(), RegistryError>>
+    async fn batch<F>(&self, count: usize, write: impl Fn(usize) -> F) -> Vec<Result<(), RegistryError>>
     where
         F: Future<Output = Result<(), RegistryError>>,
     {
-        let away = &OnceLock::new();
+        let (away, write) = (&OnceLock::new(), &write);
         let until = Instant::now() + BATCH_DEADLINE;
-        let writes = items.iter().map(write).map(|write| async move {
+        let attempt = |place| async move {
             if let Some(failure) = away.get() {
                 return Err(RegistryError::clone(failure));
             }
             if Instant::now() >= until {
                 return Err(RegistryError::Unreachable("Consul is too slow for so many writes at once".to_owned()));
             }
-            let result = write.await;
+            let result = write(place).await;
             if let Err(failure @ RegistryError::Unreachable(_)) = &result {
                 // Only the first is kept; the others say the same.
                 let _ = away.set(failure.clone());
             }
             result
-        });
-        self.throttle.all(writes.collect()).await
+        };
+        self.throttle.all(count, attempt).await
     }
 
     async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
@@ -191,11 +191,12 @@ impl Consul {
 
 #[async_trait]
 impl Registry for Consul {
-    fn canonical(&self, service: &Service) -> Canonical {
-        Canonical {
-            key: service.id.as_str().into(),
-            fingerprint: spelling::fingerprint(service, self.owner.as_deref(), self.compare()),
-        }
+    fn key(&self, service: &Service) -> Arc<str> {
+        service.id.as_str().into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        spelling::fingerprint(service, self.owner.as_deref(), self.compare())
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
@@ -229,11 +230,11 @@ impl Registry for Consul {
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.batch(services, |service| self.register_one(service)).await
+        self.batch(services.len(), |place| self.register_one(&services[place])).await
     }
 
     async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        self.batch(entries, |entry| self.deregister_one(entry)).await
+        self.batch(entries.len(), |place| self.deregister_one(&entries[place])).await
     }
 
     fn marks(&self) -> bool {
@@ -248,9 +249,12 @@ impl Registry for Consul {
             Ok(checks) => checks,
             Err(error) => return vec![Err(error.clone()); entries.len()],
         };
-        self.batch(entries, async |(entry, mark): &(Entry, Option<Mark>)| match mark {
-            None if spelling::marked(&entry.key, checks) != Marked::Ours => Ok(()),
-            _ => self.mark_one(entry, *mark).await,
+        self.batch(entries.len(), |place| async move {
+            let (entry, mark) = &entries[place];
+            match mark {
+                None if spelling::marked(&entry.key, checks) != Marked::Ours => Ok(()),
+                _ => self.mark_one(entry, *mark).await,
+            }
         })
         .await
     }
@@ -262,7 +266,7 @@ impl Registry for Consul {
     }
 
     async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.batch(services, |service| self.refresh_one(service)).await
+        self.batch(services.len(), |place| self.refresh_one(&services[place])).await
     }
 
     async fn changed(&self) {

@@ -28,7 +28,7 @@ use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::uri::{Uri, redacted};
-use super::{Canonical, Entry, Mark, Marked, OpenError, Registry, RegistryError};
+use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
 use crate::config::RegistryConfig;
 use crate::host;
 use crate::service::{CheckKind, Service};
@@ -191,8 +191,12 @@ impl Embedded {
 
 #[async_trait]
 impl Registry for Embedded {
-    fn canonical(&self, service: &Service) -> Canonical {
-        Canonical { key: service.id.as_str().into(), fingerprint: fingerprint(service) }
+    fn key(&self, service: &Service) -> Arc<str> {
+        service.id.as_str().into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        fingerprint(service)
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::registry::{Canonical, Entry, Registry, RegistryError};
+use crate::registry::{Entry, Registry, RegistryError};
 use crate::service::Service;
 
 use super::v2::Etcd2;
@@ -42,8 +42,12 @@ impl Either {
 
 #[async_trait]
 impl Registry for Either {
-    fn canonical(&self, service: &Service) -> Canonical {
-        self.v3.canonical(service)
+    fn key(&self, service: &Service) -> Arc<str> {
+        self.v3.key(service)
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        self.v3.fingerprint(service)
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

@@ -37,7 +37,7 @@ use crate::config::RegistryConfig;
 use crate::service::Service;
 
 use super::text::one_line;
-use super::{Canonical, Entry, Marked, Registry, RegistryError};
+use super::{Entry, Marked, Registry, RegistryError};
 
 pub(in crate::registry) use layout::{Layout, Plain};
 pub(in crate::registry) use records::Records;
@@ -134,10 +134,13 @@ impl KvRegistry {
 
 #[async_trait]
 impl Registry for KvRegistry {
-    fn canonical(&self, service: &Service) -> Canonical {
+    fn key(&self, service: &Service) -> Arc<str> {
+        self.engine.layout.key(service).into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
         let Engine { layout, records, .. } = &*self.engine;
-        let content = digest(layout.value(service).as_bytes());
-        Canonical { key: layout.key(service).into(), fingerprint: fingerprint(content, service.ttl, records.is_some()) }
+        fingerprint(digest(layout.value(service).as_bytes()), service.ttl, records.is_some())
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {

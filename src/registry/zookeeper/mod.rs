@@ -47,7 +47,7 @@ use crate::config::RegistryConfig;
 use crate::service::Service;
 
 use super::uri::Uri;
-use super::{Canonical, Entry, OpenError, Registry, RegistryError};
+use super::{Entry, OpenError, Registry, RegistryError};
 
 use link::Link;
 use settings::Settings;
@@ -104,8 +104,13 @@ impl ZooKeeper {
 
 #[async_trait]
 impl Registry for ZooKeeper {
-    fn canonical(&self, service: &Service) -> Canonical {
-        spelling::canonical(self.base(), service)
+    fn key(&self, service: &Service) -> Arc<str> {
+        spelling::path(self.base(), service).into()
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        // Data that cannot be written is refused when it is; no node looks like that.
+        spelling::fingerprint(true, &spelling::data(service).unwrap_or_default())
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
