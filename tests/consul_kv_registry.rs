@@ -112,7 +112,7 @@ async fn a_service_is_spelt_as_documented_in_every_spelling_of_the_uri() {
     ] {
         let registry = opened(&uri, environment);
         registry.ping().await.expect("it is there");
-        let v6 = with(service("v6"), |service| service.address = "2001:db8::1".to_owned());
+        let v6 = with(service("v6"), |service| service.address = "2001:db8::1".into());
         register(&*registry, &[plain(), v6]).await;
         assert_held(&*registry, &[plain()]).await;
         assert_eq!(raw(&consul, KEY).await, VALUE, "{uri}");
@@ -127,7 +127,7 @@ async fn a_service_is_spelt_as_documented_in_every_spelling_of_the_uri() {
 async fn a_value_that_consul_refuses_costs_no_neighbour() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
-    let huge = with(service("huge"), |service| service.address = "x".repeat(600_000));
+    let huge = with(service("huge"), |service| service.address = "x".repeat(600_000).into());
     let services: Vec<_> = (0..40).map(|n| Arc::new(service(&format!("s{n}")))).chain([huge]).collect();
     let results = registry.register(&services).await;
     assert!(matches!(&results[40], Err(RegistryError::Rejected(_))), "{:?}", results[40]);

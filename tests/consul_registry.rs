@@ -180,7 +180,7 @@ async fn every_kind_of_check_is_registered_compared_and_replaced() {
     for address in ["127.0.0.1", "::1"] {
         for (kind, asked) in &kinds {
             let service = with(service("checked"), |service| {
-                service.address = address.to_owned();
+                service.address = address.into();
                 service.check = Some(Box::new(Check {
                     initial_status: Some("warning".to_owned()),
                     deregister_after: Some(Duration::from_secs(600)),
@@ -216,7 +216,7 @@ async fn consul_truly_runs_the_checks_that_were_asked_for() {
     target.set(Mode::Answer(200, "fine".to_owned()));
     let checked = |id: &str, kind| {
         with(service(id), |service| {
-            service.address = "127.0.0.1".to_owned();
+            service.address = "127.0.0.1".into();
             service.port = target.address().port();
             service.check = Some(Box::new(Check { interval: Duration::from_millis(500), ..check(kind) }));
         })
@@ -302,12 +302,12 @@ async fn attributes_that_consul_refuses_are_left_out_and_named_once() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
     let odd = with(service("odd"), |service| {
-        service.attributes.extend((0..70).map(|n| (format!("k{n:02}"), "v".to_owned())));
+        Arc::make_mut(&mut service.attributes).extend((0..70).map(|n| (format!("k{n:02}"), "v".to_owned())));
         for key in ["a.b", "consul-x", "new\nline", "registrator-owner", ""] {
-            service.attributes.insert(key.to_owned(), "hidden-value".to_owned());
+            Arc::make_mut(&mut service.attributes).insert(key.to_owned(), "hidden-value".to_owned());
         }
-        service.attributes.insert("big".to_owned(), "x".repeat(513));
-        service.attributes.insert("fits".to_owned(), "é".repeat(256));
+        Arc::make_mut(&mut service.attributes).insert("big".to_owned(), "x".repeat(513));
+        Arc::make_mut(&mut service.attributes).insert("fits".to_owned(), "é".repeat(256));
     });
     register(&*registry, std::slice::from_ref(&odd)).await;
     assert_held(&*registry, std::slice::from_ref(&odd)).await;

@@ -40,13 +40,13 @@ fn embedded() -> Embedded {
 
 async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
     let service = Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
-        address: "127.0.0.1".to_owned(),
+        address: "127.0.0.1".into(),
         port,
         protocol: Protocol::Tcp,
-        tags: vec!["blue".to_owned()],
-        attributes: [("team".to_owned(), "a".to_owned())].into_iter().collect(),
+        tags: vec!["blue".to_owned()].into(),
+        attributes: Arc::new([("team".to_owned(), "a".to_owned())].into_iter().collect()),
         ttl: None,
         check: None,
         health: Health::None,

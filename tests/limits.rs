@@ -94,13 +94,13 @@ fn opened(scheme: &str, server: &Endless) -> Arc<dyn Registry> {
 
 fn service() -> Arc<Service> {
     Arc::new(Service {
-        id: "host:web:80".to_owned(),
+        id: "host:web:80".into(),
         name: "web".to_owned(),
-        address: "192.0.2.1".to_owned(),
+        address: "192.0.2.1".into(),
         port: 80,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: litemap::LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::new(litemap::LiteMap::new()),
         ttl: None,
         check: None,
         health: registrator::container::Health::None,

@@ -90,7 +90,7 @@ fn services() -> Vec<Arc<Service>> {
     let named = |id: &str, port, name: &str, address: &str| {
         with(at_port(id, port), |service| {
             name.clone_into(&mut service.name);
-            address.clone_into(&mut service.address);
+            service.address = address.into();
         })
     };
     vec![
@@ -113,7 +113,7 @@ fn assert_resolves(reader: &Reader, services: &[Arc<Service>]) {
         let answers = reader.srv(rest);
         let ours: Vec<_> = answers.iter().filter(|answer| answer.port == service.port).collect();
         assert_eq!(ours.len(), 1, "{service:?} among {answers:?}");
-        assert_eq!(reader.addresses(&ours[0].target), std::slice::from_ref(&service.address), "{ours:?}");
+        assert_eq!(reader.addresses(&ours[0].target), [&*service.address], "{ours:?}");
         // And by its own name alone.
         assert_eq!(reader.srv(&name).len(), 1, "{name}");
     }
@@ -155,7 +155,8 @@ async fn priority_weight_and_text_are_answered_as_the_container_says() {
     let chosen = with(service("chosen"), |service| {
         service.ttl = Some(Duration::from_secs(30));
         let attributes = [("priority", "20"), ("weight", "5"), ("text", "a b")];
-        service.attributes.extend(attributes.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        Arc::make_mut(&mut service.attributes)
+            .extend(attributes.map(|(key, value)| (key.to_owned(), value.to_owned())));
     });
     register(&*registry, &[chosen, Arc::new(at_port("plain", 8001))]).await;
     let reader = Reader(server.keys("/skydns"));

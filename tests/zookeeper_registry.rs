@@ -210,7 +210,7 @@ async fn two_owners_even_of_one_name_never_touch_what_the_other_holds_alive() {
     let found = entry(&*ours, PATH).await.expect("the entry");
     assert!(found.owner.as_deref().is_some_and(|owner| owner.starts_with("session 0x")), "{found:?}");
     // The very same service, and another one at the same place.
-    for service in [plain(), with(service("other"), |service| service.tags.clear())] {
+    for service in [plain(), with(service("other"), |service| service.tags = Arc::default())] {
         let reason = rejected(register_one(&*ours, &service).await);
         assert!(reason.starts_with(&format!("{PATH} belongs to the session 0x")), "{reason}");
     }
@@ -498,7 +498,7 @@ async fn a_service_too_big_for_a_request_is_refused_and_its_neighbours_are_not()
     let of_size = |port, bytes| {
         with(service("big"), |service| {
             service.port = port;
-            service.attributes.insert("big".to_owned(), "x".repeat(bytes));
+            Arc::make_mut(&mut service.attributes).insert("big".to_owned(), "x".repeat(bytes));
         })
     };
     let results = registry.register(&[plain(), of_size(1, 2_000_000), of_size(2, 900_000)]).await;

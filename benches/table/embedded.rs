@@ -29,13 +29,13 @@ const DURATION: &str = "5s";
 
 fn service(name: &str, number: u16) -> Service {
     Service {
-        id: format!("host:{name}.{number}:80"),
+        id: format!("host:{name}.{number}:80").into(),
         name: name.to_owned(),
-        address: "10.1.2.3".to_owned(),
+        address: "10.1.2.3".into(),
         port: 10_000 + number,
         protocol: Protocol::Tcp,
-        tags: vec!["blue".to_owned(), format!("n{number}")],
-        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
+        tags: vec!["blue".to_owned(), format!("n{number}")].into(),
+        attributes: Arc::new(LiteMap::from_iter([("region".to_owned(), "us2".to_owned())])),
         ttl: None,
         check: None,
         health: Health::None,

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions};
 use futures_util::future::BoxFuture;
-use litemap::LiteMap;
 use registrator::bridge::desired::{Update, Want};
 use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
@@ -242,13 +241,13 @@ impl Counts {
 
 fn update(host: usize, number: usize) -> Update {
     let service = Service {
-        id: format!("host{host}:c{number}:80"),
+        id: format!("host{host}:c{number}:80").into(),
         name: format!("app{number}"),
-        address: format!("10.0.{}.{}", host / 250, host % 250),
+        address: format!("10.0.{}.{}", host / 250, host % 250).into(),
         port: 20_000 + u16::try_from(number).unwrap(),
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,

@@ -4,7 +4,6 @@
 //! The input's first byte chooses the registry; the rest are answers, split at NULs and given in turn, each of which
 //! begins with a byte that chooses its status.
 
-use litemap::LiteMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,13 +50,13 @@ async fn ask(uri: String, address: SocketAddr) {
     };
     let registry = open(&config).unwrap();
     let service = Arc::new(Service {
-        id: "host:web:80".to_owned(),
+        id: "host:web:80".into(),
         name: "web".to_owned(),
-        address: address.ip().to_string(),
+        address: address.ip().to_string().into(),
         port: 80,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,

@@ -20,9 +20,9 @@ impl Directory for One {
         // Every name is a service, of addresses and of a host that leads back to it.
         let instance = |address: String| Instance {
             node: "n1".into(),
-            address,
+            address: address.into(),
             port: 80,
-            tags: vec![name.to_owned()],
+            tags: vec![name.to_owned()].into(),
             critical: false,
         };
         let hosts = (0..name.len() * 20).map(|host| instance(format!("10.0.{}.{}", host / 250, host % 250)));

@@ -159,8 +159,6 @@ impl Registry for Retimed {
 mod tests {
     use std::sync::Mutex;
 
-    use litemap::LiteMap;
-
     use super::*;
     use crate::container::Protocol;
     use crate::service::Origin;
@@ -273,13 +271,13 @@ mod tests {
     #[tokio::test]
     async fn a_registry_with_a_ttl_of_its_own_sees_no_other() {
         let service = Arc::new(Service {
-            id: "id".to_owned(),
+            id: "id".into(),
             name: "web".to_owned(),
-            address: "10.0.0.1".to_owned(),
+            address: "10.0.0.1".into(),
             port: 80,
             protocol: Protocol::Tcp,
-            tags: vec![],
-            attributes: LiteMap::new(),
+            tags: vec![].into(),
+            attributes: Arc::default(),
             ttl: Some(Duration::from_secs(60)),
             check: None,
             health: crate::container::Health::None,

@@ -157,7 +157,7 @@ impl Memory {
 #[async_trait]
 impl Registry for Memory {
     fn key(&self, service: &Service) -> Arc<str> {
-        service.id.as_str().into()
+        Arc::clone(&service.id)
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {
@@ -188,8 +188,8 @@ impl Registry for Memory {
             let Canonical { key, fingerprint } = self.canonical(service);
             let owner = Some(self.owner.as_str().into());
             let entry = Entry { service_id: Arc::clone(&key), key, owner, fingerprint, marked: Marked::No };
-            let request = Request::Register(service.id.clone());
-            results.push(self.write(request, |held| drop(held.entries.insert(service.id.clone(), entry))).await);
+            let request = Request::Register(service.id.to_string());
+            results.push(self.write(request, |held| drop(held.entries.insert(service.id.to_string(), entry))).await);
         }
         results
     }
@@ -228,8 +228,8 @@ impl Registry for Memory {
     async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
         let mut results = Vec::new();
         for service in services {
-            let there = self.lock().entries.contains_key(&service.id);
-            let done = self.write(Request::Refresh(service.id.clone()), |_| {}).await;
+            let there = self.lock().entries.contains_key(&*service.id);
+            let done = self.write(Request::Refresh(service.id.to_string()), |_| {}).await;
             results.push(
                 done.and_then(
                     |()| {

@@ -3,7 +3,11 @@
 //! The one door of this room. Everything that a container says of itself is judged here and behind
 //! here; what comes out is fit to be written, and whatever could not be taken as it is has a note.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use crate::config::ServiceConfig;
 use crate::container::{Container, ContainerPort, NetworkMode, Protocol, fitted};
@@ -104,6 +108,7 @@ pub fn describe(
         host_address,
         stack: Stack::of(container, neighbours),
         several: ports.iter().filter(|(_, reach)| *reach != Reach::Unpublished).count() > 1,
+        shared: Shared::default(),
         notes: Notes::default(),
     };
     let mut description = Description::default();
@@ -131,7 +136,16 @@ struct Scribe<'a> {
     stack: Result<Stack, Unreachable>,
     /// Whether more than one port is registered, so that names need the port.
     several: bool,
+    shared: Shared,
     notes: Notes,
+}
+
+/// What the service before this one was told to have, which most have in common with it.
+#[derive(Default)]
+struct Shared {
+    address: Arc<str>,
+    tags: Arc<[String]>,
+    attributes: Arc<LiteMap<String, String>>,
 }
 
 impl Scribe<'_> {
@@ -151,14 +165,15 @@ impl Scribe<'_> {
             return Err(Ignored::NoHostPort(port.number));
         }
         let check = Check::wanted(metadata, &address, service_port, &mut self.notes);
+        let tags = self.tags(port.protocol, metadata);
         let service = Service {
-            id: self.id(port, metadata),
+            id: self.id(port, metadata).into(),
             name,
-            address,
+            address: shared(&mut self.shared.address, address),
             port: service_port,
             protocol: port.protocol,
-            tags: self.tags(port.protocol, metadata),
-            attributes: fitted(metadata.attributes()),
+            tags: shared(&mut self.shared.tags, tags),
+            attributes: shared(&mut self.shared.attributes, fitted(metadata.attributes())),
             ttl: self.config.ttl,
             check: check.map(Box::new),
             health: self.container.state.health(),
@@ -230,9 +245,21 @@ impl Scribe<'_> {
         if protocol != Protocol::Tcp {
             tags.push(protocol.as_str().to_owned());
         }
-        tags.shrink_to_fit();
         tags
     }
+}
+
+/// What is the same as before is not kept twice.
+fn shared<T, N>(before: &mut Arc<T>, now: N) -> Arc<T>
+where
+    T: PartialEq + ?Sized,
+    N: Borrow<T>,
+    Arc<T>: From<N>,
+{
+    if **before != *now.borrow() {
+        *before = now.into();
+    }
+    Arc::clone(before)
 }
 
 /// What stands in an image's name behind the last slash, without tag and digest. An image that is

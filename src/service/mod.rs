@@ -23,22 +23,24 @@ pub use check::{Check, CheckKind};
 use crate::container::{ContainerId, Health, Protocol};
 
 /// One port of one container, as other programs find it.
+///
+/// What the services of a container have in common, they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// `<hostname>:<container name>:<exposed port>[:udp|:sctp]`, or `SERVICE_ID`.
-    pub id: String,
+    pub id: Arc<str>,
     /// `SERVICE_NAME` or the base of the image, with the port where there are several.
     pub name: String,
     /// Where it is reached: an address, or whatever `SERVICE_IP` or `-ip` say.
-    pub address: String,
+    pub address: Arc<str>,
     /// The port to reach it at; never 0.
     pub port: u16,
     /// Its protocol.
     pub protocol: Protocol,
     /// `SERVICE_TAGS`, then `-tags`, then `udp` or `sctp`.
-    pub tags: Vec<String>,
+    pub tags: Arc<[String]>,
     /// Every other `SERVICE_` key, lower case.
-    pub attributes: LiteMap<String, String>,
+    pub attributes: Arc<LiteMap<String, String>>,
     /// How long its entry may live without a refresh (`-ttl`).
     pub ttl: Option<Duration>,
     /// How its health is to be checked.

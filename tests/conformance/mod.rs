@@ -100,14 +100,14 @@ async fn what_is_registered_is_read_back_as_it_was_meant(subject: &Subject) {
     let services = [
         Arc::new(service("host:web:80")),
         with(at_port("bare", 8001), |service| {
-            service.tags.clear();
-            service.attributes.clear();
+            service.tags = Arc::default();
+            service.attributes = Arc::default();
         }),
         with(service("host:dns:53:udp"), |service| {
             service.protocol = Protocol::Udp;
-            service.address = "2001:db8::1".to_owned();
+            service.address = "2001:db8::1".into();
             service.port = u16::MAX;
-            service.tags.push("udp".to_owned());
+            service.tags = [&*service.tags, &["udp".to_owned()]].concat().into();
         }),
     ];
     register(&*subject.ours, &services).await;
@@ -126,13 +126,13 @@ async fn every_difference_is_seen_and_registering_again_replaces(subject: &Subje
     // Every store tells the first three apart; of tags and attributes, what it keeps.
     type Change = fn(&mut Service);
     let changes: [(bool, Change); 7] = [
-        (true, |service| service.address = "10.1.2.4".to_owned()),
+        (true, |service| service.address = "10.1.2.4".into()),
         (true, |service| service.port = 8001),
         (true, |service| service.name = "api".to_owned()),
-        (false, |service| service.tags.push("c".to_owned())),
-        (false, |service| service.tags.clear()),
-        (false, |service| service.attributes = LiteMap::from_iter([("region".to_owned(), "eu".to_owned())])),
-        (false, |service| service.attributes.clear()),
+        (false, |service| service.tags = [&*service.tags, &["c".to_owned()]].concat().into()),
+        (false, |service| service.tags = Arc::default()),
+        (false, |service| service.attributes = Arc::new(LiteMap::from_iter([("region".to_owned(), "eu".to_owned())]))),
+        (false, |service| service.attributes = Arc::default()),
     ];
     for (always, change) in changes {
         let changed = with(service("id"), change);
@@ -177,7 +177,7 @@ async fn results_come_in_order_and_nothing_stops_a_neighbour(subject: &Subject) 
         .map(|n| {
             with(at_port(&format!("n{n}"), 8000 + n), |service| {
                 if n % 3 == 1 {
-                    service.id.clear();
+                    service.id = Arc::default();
                     service.name.clear();
                 }
             })
@@ -200,7 +200,7 @@ async fn refreshing_is_for_what_is_there(subject: &Subject) {
         service.ttl = Some(ttl);
         service.check = Some(Box::new(check(CheckKind::Ttl(ttl))));
     });
-    let away = with(Service::clone(&here), |service| service.id = "away".to_owned());
+    let away = with(Service::clone(&here), |service| service.id = "away".into());
     register(ours, std::slice::from_ref(&here)).await;
     let results = ours.refresh(&[Arc::clone(&here), Arc::clone(&away)]).await;
     assert_eq!(results[0], Ok(()));

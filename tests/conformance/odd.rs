@@ -59,13 +59,13 @@ pub(super) async fn odd_names_cost_at_most_their_own_service(subject: &Subject) 
     let mut services = Vec::new();
     for (n, odd) in odd.iter().enumerate() {
         let strange = |change: fn(&mut Service, &str), id: String| with(service(&id), |service| change(service, odd));
-        services.push(strange(|service, odd| service.id = format!("odd-{odd}"), String::new()));
-        services.push(strange(|service, odd| service.id = odd.to_owned(), String::new()));
+        services.push(strange(|service, odd| service.id = format!("odd-{odd}").into(), String::new()));
+        services.push(strange(|service, odd| service.id = odd.into(), String::new()));
         services.push(strange(|service, odd| service.name = odd.to_owned(), format!("name-{n}")));
-        services.push(strange(|service, odd| service.address = odd.to_owned(), format!("address-{n}")));
-        services.push(strange(|service, odd| service.tags = vec![odd.to_owned()], format!("tag-{n}")));
+        services.push(strange(|service, odd| service.address = odd.into(), format!("address-{n}")));
+        services.push(strange(|service, odd| service.tags = vec![odd.to_owned()].into(), format!("tag-{n}")));
         services.push(strange(
-            |service, odd| drop(service.attributes.insert(odd.to_owned(), odd.to_owned())),
+            |service, odd| drop(Arc::make_mut(&mut service.attributes).insert(odd.to_owned(), odd.to_owned())),
             format!("attribute-{n}"),
         ));
     }
@@ -102,7 +102,7 @@ pub(super) async fn whatever_a_service_is_it_is_read_back_as_it_was_meant(subjec
         let services: Vec<_> = (0..50)
             .map(|n| {
                 let made = any_service().new_tree(&mut runner).expect("a service").current();
-                with(made, |service| service.id = format!("{round}-{n}-{}", service.id))
+                with(made, |service| service.id = format!("{round}-{n}-{}", service.id).into())
             })
             .collect();
         register(ours, &services).await;

@@ -114,7 +114,7 @@ pub(super) fn entry_of(registry: &dyn Registry, service: &Service) -> Entry {
     let canonical = registry.canonical(service);
     Entry {
         key: canonical.key,
-        service_id: service.id.as_str().into(),
+        service_id: service.id.clone(),
         owner: None,
         fingerprint: canonical.fingerprint,
         marked: Marked::No,

@@ -11,13 +11,13 @@ use registrator::service::{Check, CheckKind, Origin, Service};
 /// A plain service of this ID.
 pub(crate) fn service(id: &str) -> Service {
     Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: "web".to_owned(),
-        address: "10.1.2.3".to_owned(),
+        address: "10.1.2.3".into(),
         port: 8000,
         protocol: Protocol::Tcp,
-        tags: vec!["www".to_owned(), "b".to_owned()],
-        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
+        tags: vec!["www".to_owned(), "b".to_owned()].into(),
+        attributes: Arc::new(LiteMap::from_iter([("region".to_owned(), "us2".to_owned())])),
         ttl: None,
         check: None,
         health: Health::None,
@@ -56,9 +56,16 @@ prop_compose! {
         attributes in proptest::collection::btree_map("[a-z_.-]{0,20}", ".{0,40}|x{500,520}", 0..80),
         check in proptest::option::of(any_check()),
     ) -> Service {
-        let id = id.replace("//", "-").replace("/.", "-").replace("./", "-");
-        let attributes = attributes.into_iter().collect();
-        Service { id, name, address, port, tags, attributes, check: check.map(Box::new), ..service("") }
+        Service {
+            id: id.replace("//", "-").replace("/.", "-").replace("./", "-").into(),
+            name,
+            address: address.into(),
+            port,
+            tags: tags.into(),
+            attributes: Arc::new(attributes.into_iter().collect()),
+            check: check.map(Box::new),
+            ..service("")
+        }
     }
 }
 

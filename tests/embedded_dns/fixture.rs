@@ -29,7 +29,7 @@ impl Fixture {
     pub(crate) fn add(&mut self, service: &str, address: &str, port: u16, tags: &[&str]) -> &mut Instance {
         let instance = Instance {
             node: self.nodes[0].name.clone(),
-            address: address.to_owned(),
+            address: address.into(),
             port,
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             critical: false,

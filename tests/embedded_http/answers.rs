@@ -216,7 +216,7 @@ async fn what_is_wrong_is_answered_as_consul_does() {
 async fn a_change_a_check_and_an_end_are_told_as_consul_tells_them() {
     let mut all = services();
     let both = Beside::start(&all).await;
-    all[0].tags.push("new".to_owned());
+    all[0].tags = [&*all[0].tags, &["new".to_owned()]].concat().into();
     all[0].port = 8080;
     both.register(&all[0]).await;
     both.deregister("h:web2:80").await;

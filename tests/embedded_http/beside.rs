@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use litemap::LiteMap;
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Protocol};
 use registrator::registry::Registry;
@@ -134,13 +133,13 @@ fn spelled(service: &Service) -> Value {
 /// A plain service.
 pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service {
     Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
-        address: address.to_owned(),
+        address: address.into(),
         port,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -170,8 +169,8 @@ pub(crate) fn checked(mut service: Service, kind: CheckKind, status: Option<&str
 /// The services that most tests compare with.
 pub(crate) fn services() -> Vec<Service> {
     let mut web = tagged(service("h:web:80", "web", "10.0.0.1", 80), &["a", "b"]);
-    web.attributes =
-        [("region", "us"), ("x", "1"), ("html", "<a & b>")].map(|(k, v)| (k.into(), v.into())).into_iter().collect();
+    let attributes = [("region", "us"), ("x", "1"), ("html", "<a & b>")].map(|(k, v)| (k.into(), v.into()));
+    web.attributes = Arc::new(attributes.into_iter().collect());
     let long = Duration::from_secs(3600);
     vec![
         web,

@@ -77,7 +77,7 @@ async fn what_is_registered_is_what_it_holds() {
             let canonical = registry.canonical(service);
             Entry {
                 key: canonical.key,
-                service_id: service.id.as_str().into(),
+                service_id: service.id.clone(),
                 owner: Some("owner".into()),
                 fingerprint: canonical.fingerprint,
                 marked: Marked::No,
@@ -96,9 +96,9 @@ async fn whatever_differs_in_a_service_differs_in_its_fingerprint() {
     let registry = embedded("n", "");
     let plain = service("id", "web", "10.0.0.1", 1);
     let mut others = vec![plain.clone(); 6];
-    others[1].tags.push("a".to_owned());
+    others[1].tags = [&*others[1].tags, &["a".to_owned()]].concat().into();
     others[2].health = Health::Healthy;
-    others[3].attributes.insert("a".to_owned(), "b".to_owned());
+    Arc::make_mut(&mut others[3].attributes).insert("a".to_owned(), "b".to_owned());
     others[4].port = 2;
     others[5] = checked(plain.clone(), CheckKind::Tcp, None);
     for (n, other) in others.iter().enumerate() {
@@ -197,7 +197,7 @@ async fn prometheus_is_told_targets_with_labels() {
     let registry = embedded("n1", "");
     let server = registry.http_address().unwrap();
     let mut web = tagged(service("web:80", "web", "fd00::1", 80), &["a", "b"]);
-    web.attributes.insert("metrics-path".to_owned(), "/m".to_owned());
+    Arc::make_mut(&mut web.attributes).insert("metrics-path".to_owned(), "/m".to_owned());
     registry.register(&[Arc::new(web), Arc::new(service("db:1", "db", "10.0.0.1", 1))]).await;
     assert_eq!(get(server, "/sd/prometheus").await.json().as_array().unwrap().len(), 2);
     let answer = get(server, "/sd/prometheus?service=web").await;

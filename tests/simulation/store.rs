@@ -36,11 +36,11 @@ pub(crate) struct Content {
 impl Content {
     fn of(service: &Service) -> Self {
         Self {
-            id: service.id.clone(),
+            id: service.id.to_string(),
             name: service.name.clone(),
-            address: service.address.clone(),
+            address: service.address.to_string(),
             port: service.port,
-            tags: service.tags.clone(),
+            tags: service.tags.to_vec(),
             health: match service.health {
                 registrator::container::Health::None => "",
                 registrator::container::Health::Starting => "starting",

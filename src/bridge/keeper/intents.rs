@@ -140,7 +140,7 @@ impl Claim {
 }
 
 fn say_ignored(registry: &str, loser: &Service, winner: &Service) {
-    let (container, id) = (loser.origin.container.short(), &loser.id);
+    let (container, id) = (loser.origin.container.short(), &*loser.id);
     let other = winner.origin.container.short();
     warn!(
         registry,

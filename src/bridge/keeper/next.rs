@@ -63,7 +63,7 @@ impl Keeper {
                 Step::Conflict(owner) => self.refuse(&key, &owner),
                 step @ (Step::Add | Step::Change) => {
                     if let (Some(Intent::Register(service, _)), Wanted::Service(fingerprint)) = (intent, wanted) {
-                        debug!(registry = self.name, service = service.id, ?step, "registering {}", service.id);
+                        debug!(registry = self.name, service = &*service.id, ?step, "registering {}", service.id);
                         added.push((Arc::clone(service), Canonical { key, fingerprint }));
                     }
                 }

@@ -104,7 +104,7 @@ impl Keeper {
 
     pub(super) fn added(&mut self, service: &Arc<Service>, canonical: Canonical) {
         let container = service.origin.container.short();
-        info!(registry = self.name, container, service = service.id, "added: {container} {}", service.id);
+        info!(registry = self.name, container, service = &*service.id, "added: {container} {}", service.id);
         let Canonical { key, fingerprint } = canonical;
         self.complaints.remove(&key);
         self.comebacks.filled(&key);
@@ -114,7 +114,7 @@ impl Keeper {
         }
         let entry = Entry {
             key: Arc::clone(&key),
-            service_id: if service.id == *key { Arc::clone(&key) } else { service.id.as_str().into() },
+            service_id: Arc::clone(&service.id),
             owner: Some(Arc::clone(&self.rules.owner)),
             fingerprint,
             marked: Marked::No,
@@ -145,7 +145,7 @@ impl Keeper {
     pub(super) fn removed(&mut self, entry: &Entry, why: &Removal) {
         match why {
             Removal::Withdrawn(service) => {
-                let (container, id) = (service.origin.container.short(), &service.id);
+                let (container, id) = (service.origin.container.short(), &*service.id);
                 info!(registry = self.name, container, service = id, "removed: {container} {id}");
             }
             Removal::Dangling => {
@@ -179,7 +179,7 @@ impl Keeper {
     pub(super) fn refreshed(&mut self, refreshed: Vec<(Arc<str>, Arc<Service>, Attempt)>) {
         let mut lost = None;
         for (key, service, attempt) in refreshed {
-            let id = &service.id;
+            let id = &*service.id;
             match attempt {
                 Ok(()) => {
                     let container = service.origin.container.short();

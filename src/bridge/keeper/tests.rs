@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use litemap::LiteMap;
 use tokio::time::{sleep, timeout};
 
 use super::intents::Intent;
@@ -92,13 +91,13 @@ fn rules() -> Rules {
 
 fn service(id: &str, port: u16) -> Arc<Service> {
     Arc::new(Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: "web".to_owned(),
-        address: "10.0.0.1".to_owned(),
+        address: "10.0.0.1".into(),
         port,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -450,7 +449,7 @@ async fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it()
     }
     for (key, id) in [("1", "b"), ("2", "a")] {
         assert!(
-            matches!(keeper.places.intent(key), Some(Intent::Register(service, _)) if service.id == id),
+            matches!(keeper.places.intent(key), Some(Intent::Register(service, _)) if &*service.id == id),
             "{key}: {:?}",
             keeper.places.intent(key)
         );

@@ -211,21 +211,22 @@ fn duration(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::container::{Health, Protocol};
     use crate::service::Origin;
-    use litemap::LiteMap;
     use serde_json::json;
 
     fn service(address: &str, check: Option<Check>) -> Service {
         Service {
-            id: "id".to_owned(),
+            id: "id".into(),
             name: "name".to_owned(),
-            address: address.to_owned(),
+            address: address.into(),
             port: 80,
             protocol: Protocol::Tcp,
-            tags: Vec::new(),
-            attributes: LiteMap::new(),
+            tags: Arc::default(),
+            attributes: Arc::default(),
             ttl: None,
             check: check.map(Box::new),
             health: Health::None,

@@ -192,7 +192,7 @@ impl Consul {
 #[async_trait]
 impl Registry for Consul {
     fn key(&self, service: &Service) -> Arc<str> {
-        service.id.as_str().into()
+        Arc::clone(&service.id)
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {

@@ -150,7 +150,7 @@ fn meta<'a>(
         meta.insert(OWNER_KEY, owner);
     }
     let mut left_out = Vec::new();
-    for (key, value) in &service.attributes {
+    for (key, value) in service.attributes.iter() {
         match objection(key, value, owner.is_some()) {
             Some(reason) => left_out.push((key.as_str(), reason)),
             None if meta.len() == PAIR_LIMIT => left_out.push((key.as_str(), "more than 64 pairs")),

@@ -192,7 +192,7 @@ impl Embedded {
 #[async_trait]
 impl Registry for Embedded {
     fn key(&self, service: &Service) -> Arc<str> {
-        service.id.as_str().into()
+        Arc::clone(&service.id)
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {
@@ -205,8 +205,7 @@ impl Registry for Embedded {
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
         let owner: Arc<str> = self.owner.as_str().into();
-        let entry = |(id, fingerprint, marked): (String, u64, bool)| {
-            let key: Arc<str> = id.into();
+        let entry = |(key, fingerprint, marked): (Arc<str>, u64, bool)| {
             let marked = if marked { Marked::Ours } else { Marked::No };
             Entry { service_id: Arc::clone(&key), key, owner: Some(Arc::clone(&owner)), fingerprint, marked }
         };

@@ -31,7 +31,7 @@ impl Target {
         // Commas on both ends, so that a regular expression finds a whole tag: `.*,web,.*`.
         let tags: String = service.tags.iter().fold(",".to_owned(), |tags, tag| tags + tag + ",");
         label("tags", &tags);
-        for (key, value) in &service.attributes {
+        for (key, value) in service.attributes.iter() {
             label(&format!("attribute_{}", label_name(key)), value);
         }
         Self { targets: [authority(&service.address, service.port)], labels }

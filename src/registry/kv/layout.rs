@@ -102,7 +102,7 @@ mod tests {
         ) {
             let layout = Plain::new("/root".to_owned());
             let key = |(name, id): &(String, String)| {
-                layout.key(&Service { name: name.clone(), id: id.clone(), ..service("x") })
+                layout.key(&Service { name: name.clone(), id: id.as_str().into(), ..service("x") })
             };
             for each in [&one, &two] {
                 let key = key(each);

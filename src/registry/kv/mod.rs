@@ -418,7 +418,7 @@ impl Engine {
                 let claim = seat.as_ref().map(|seat| Claim {
                     owner: owner.clone(),
                     seat: seat.clone(),
-                    id: service.id.clone(),
+                    id: service.id.to_string(),
                 });
                 (self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim })
             })

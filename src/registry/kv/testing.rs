@@ -1,6 +1,6 @@
 //! What the tests of this folder share.
 
-use litemap::LiteMap;
+use std::sync::Arc;
 
 use crate::container::{ContainerId, Health, Protocol};
 use crate::service::{Origin, Service};
@@ -8,13 +8,13 @@ use crate::service::{Origin, Service};
 /// A plain service of this ID.
 pub(super) fn service(id: &str) -> Service {
     Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: "web".to_owned(),
-        address: "10.1.2.3".to_owned(),
+        address: "10.1.2.3".into(),
         port: 8000,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,

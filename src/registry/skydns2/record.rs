@@ -80,6 +80,7 @@ fn number<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use litemap::LiteMap;
@@ -90,13 +91,15 @@ mod tests {
 
     fn service(name: &str, id: &str, attributes: &[(&str, &str)]) -> Service {
         Service {
-            id: id.to_owned(),
+            id: id.into(),
             name: name.to_owned(),
-            address: "10.0.0.1".to_owned(),
+            address: "10.0.0.1".into(),
             port: 8000,
             protocol: Protocol::Tcp,
-            tags: Vec::new(),
-            attributes: attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            tags: Arc::default(),
+            attributes: Arc::new(
+                attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ),
             ttl: None,
             check: None,
             health: Health::None,
@@ -118,7 +121,7 @@ mod tests {
         let plain = service("nginx", "nginx", &[("region", "us2")]);
         assert_eq!(records(false).key(&plain), "/skydns/local/cluster/nginx/nginx");
         assert_eq!(records(false).value(&plain), r#"{"host":"10.0.0.1","port":8000}"#);
-        let v6 = Service { address: "2001:db8::1".to_owned(), ..plain };
+        let v6 = Service { address: "2001:db8::1".into(), ..plain };
         assert_eq!(records(false).value(&v6), r#"{"host":"2001:db8::1","port":8000}"#);
         assert_eq!(records(false).service_id("/skydns/local/cluster/nginx/nginx").as_deref(), Some("nginx"));
         for other in ["/skydns/local/cluster/nginx", "/skydns/local/cluster/a/b/c", "/skydns/local/other/a/b", ""] {
@@ -143,7 +146,7 @@ mod tests {
         let lasting = Service { ttl: Some(Duration::from_secs(30)), ..service("web", "web", &[]) };
         assert_eq!(records(false).value(&lasting), r#"{"host":"10.0.0.1","port":8000}"#);
         assert_eq!(records(true).value(&lasting), r#"{"host":"10.0.0.1","port":8000,"ttl":30}"#);
-        let own = Service { attributes: LiteMap::from_iter([("ttl".to_owned(), "5".to_owned())]), ..lasting };
+        let own = Service { attributes: Arc::new(LiteMap::from_iter([("ttl".to_owned(), "5".to_owned())])), ..lasting };
         assert_eq!(records(true).value(&own), r#"{"host":"10.0.0.1","port":8000,"ttl":5}"#);
     }
 }

@@ -107,6 +107,7 @@ fn is_hex(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 
@@ -116,13 +117,13 @@ mod tests {
 
     fn service() -> Service {
         Service {
-            id: "hostname:redis.0:6379".to_owned(),
+            id: "hostname:redis.0:6379".into(),
             name: "redis".to_owned(),
-            address: "192.168.1.102".to_owned(),
+            address: "192.168.1.102".into(),
             port: 10000,
             protocol: Protocol::Tcp,
-            tags: vec![],
-            attributes: LiteMap::new(),
+            tags: vec![].into(),
+            attributes: Arc::default(),
             ttl: None,
             check: None,
             health: crate::container::Health::None,
@@ -149,9 +150,9 @@ mod tests {
         assert_eq!(path("/registrator", &service), "/registrator/redis/192.168.1.102:10000");
         assert_eq!(path("", &service), "/redis/192.168.1.102:10000");
         service.name = "db".to_owned();
-        service.tags = vec!["master".to_owned(), "backups".to_owned()];
-        service.attributes.insert("region".to_owned(), "us2".to_owned());
-        service.attributes.insert("a".to_owned(), "<b>".to_owned());
+        service.tags = vec!["master".to_owned(), "backups".to_owned()].into();
+        Arc::make_mut(&mut service.attributes).insert("region".to_owned(), "us2".to_owned());
+        Arc::make_mut(&mut service.attributes).insert("a".to_owned(), "<b>".to_owned());
         assert_eq!(
             written(&service),
             r#"{"Name":"db","IP":"192.168.1.102","PublicPort":10000,"PrivatePort":6379,"ContainerID":"3f2a","Tags":["master","backups"],"Attrs":{"a":"\u003cb\u003e","region":"us2"}}"#
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn an_ipv6_address_stands_in_brackets_in_the_path_and_bare_in_the_data() {
         let mut service = service();
-        service.address = "2001:db8::1".to_owned();
+        service.address = "2001:db8::1".into();
         assert_eq!(path("/r", &service), "/r/redis/[2001:db8::1]:10000");
         assert!(written(&service).contains(r#""IP":"2001:db8::1""#));
     }

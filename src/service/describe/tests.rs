@@ -156,7 +156,7 @@ fn place(container: &Container, config: &ServiceConfig, others: &[Container]) ->
 }
 
 fn ids_and_names(services: &[Service]) -> Vec<(&str, &str)> {
-    services.iter().map(|service| (service.id.as_str(), service.name.as_str())).collect()
+    services.iter().map(|service| (&*service.id, service.name.as_str())).collect()
 }
 
 fn attributes(pairs: &[(&str, &str)]) -> LiteMap<String, String> {
@@ -173,13 +173,13 @@ fn lines<T: ToString>(things: &[T]) -> Vec<String> {
 fn documented_example_1_a_published_port_is_a_service() {
     let container = redis();
     let expected = Service {
-        id: "hostname:redis.0:6379".to_owned(),
+        id: "hostname:redis.0:6379".into(),
         name: "redis".to_owned(),
-        address: HOST.to_owned(),
+        address: HOST.into(),
         port: 10000,
         protocol: Protocol::Tcp,
-        tags: vec![],
-        attributes: LiteMap::new(),
+        tags: vec![].into(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -201,8 +201,8 @@ fn documented_example_2_metadata_names_and_describes_it() {
     for container in [by_env, by_label] {
         let services = services(&container, &config());
         assert_eq!(ids_and_names(&services), [("hostname:redis.0:6379", "db")]);
-        assert_eq!(services[0].tags, ["master", "backups"]);
-        assert_eq!(services[0].attributes, attributes(&[("region", "us2")]));
+        assert_eq!(*services[0].tags, ["master", "backups"]);
+        assert_eq!(*services[0].attributes, attributes(&[("region", "us2")]));
         assert_eq!(services[0].authority(), "192.168.1.102:10000");
     }
 }
@@ -226,9 +226,9 @@ fn documented_example_4_each_port_has_metadata_of_its_own() {
     ]);
     let services = services(&container, &config());
     assert_eq!(ids_and_names(&services), [("hostname:nginx.0:80", "http"), ("https.12345", "https")]);
-    assert_eq!(services[0].attributes, LiteMap::new());
-    assert_eq!(services[1].attributes, attributes(&[("sni", "enabled")]));
-    assert!(services.iter().all(|service| service.tags == ["www"]));
+    assert_eq!(services[0].attributes, Arc::default());
+    assert_eq!(*services[1].attributes, attributes(&[("sni", "enabled")]));
+    assert!(services.iter().all(|service| *service.tags == ["www"]));
 }
 
 #[test]
@@ -280,9 +280,9 @@ fn a_protocol_other_than_tcp_is_in_the_default_id_and_in_the_tags() {
     let expected =
         [("hostname:dns:53", "dns-53"), ("hostname:dns:53:udp", "dns-53"), ("hostname:dns:54:sctp", "dns-54")];
     assert_eq!(ids_and_names(&services), expected);
-    assert_eq!(services[0].tags, [""; 0]);
-    assert_eq!(services[1].tags, ["udp"]);
-    assert_eq!(services[2].tags, ["sctp"]);
+    assert_eq!(*services[0].tags, [""; 0]);
+    assert_eq!(*services[1].tags, ["udp"]);
+    assert_eq!(*services[2].tags, ["sctp"]);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn tags_are_the_services_then_the_forced_then_the_protocol() {
     let container = container("dns", "dns").port("53/udp", &["53"]).env(&[r"SERVICE_TAGS=b,,a\,c,b"]);
     let forced = ["forced".to_owned(), "b".to_owned()];
     let description = describe(&container, &forced, &config(), HOST, &Others::default());
-    assert_eq!(description.services[0].service.tags, ["b", "a,c", "b", "forced", "b", "udp"]);
+    assert_eq!(*description.services[0].service.tags, ["b", "a,c", "b", "forced", "b", "udp"]);
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_check_looks_at_the_registered_place() {
     let container = redis().env(&["SERVICE_CHECK_SCRIPT=ping $SERVICE_IP:$SERVICE_PORT", "SERVICE_PORT=7"]);
     let service = services(&container, &config()).remove(0);
     assert_eq!(service.check.map(|check| check.kind), Some(CheckKind::Script("ping 192.168.1.102:7".to_owned())));
-    assert_eq!(service.attributes, LiteMap::new());
+    assert_eq!(service.attributes, Arc::default());
 }
 
 // What is ignored.
@@ -387,7 +387,7 @@ fn a_port_is_ignored_beside_others_that_are_not() {
 fn a_port_can_be_spared_from_what_is_ignored_in_general() {
     let container = nginx().env(&["SERVICE_IGNORE=1", "SERVICE_80_IGNORE="]);
     let description = described(&container, &config());
-    assert_eq!(description.services[0].service.id, "hostname:nginx.0:80");
+    assert_eq!(*description.services[0].service.id, *"hostname:nginx.0:80");
     assert_eq!(description.ignored, [Ignored::Asked(443)]);
 }
 
@@ -484,7 +484,7 @@ fn the_network_is_the_named_one_then_the_first_started_on_then_the_first_by_name
     }
     for missing in ["elsewhere", "z"] {
         let description = described(&on("front", &[&format!("SERVICE_NETWORK={missing}")]), &internal());
-        assert_eq!(description.services[0].service.address, "172.18.0.2");
+        assert_eq!(*description.services[0].service.address, *"172.18.0.2");
         let note = format!(r#"SERVICE_NETWORK="{missing}" is no network that it has an address on"#);
         assert_eq!(description.notes, [note]);
     }
@@ -588,7 +588,7 @@ fn without_the_label_the_usual_address_is_registered_and_noted_once() {
     ] {
         let container = label.into_iter().fold(nginx(), |container, value| container.label("ip", value));
         let description = described(&container, &config);
-        assert!(description.services.iter().all(|described| described.service.address == HOST));
+        assert!(description.services.iter().all(|described| *described.service.address == *HOST));
         assert_eq!(description.notes, [note]);
     }
 }
@@ -599,7 +599,7 @@ fn the_mask_behind_the_last_slash_of_the_label_is_cut_off() {
     for (value, address) in
         [("10.0.0.1", "10.0.0.1"), ("10.0.0.1/24", "10.0.0.1"), ("a/b/24", "a/b"), ("fd00::1/64", "fd00::1")]
     {
-        assert_eq!(services(&redis().label("ip", value), &config)[0].address, address);
+        assert_eq!(services(&redis().label("ip", value), &config)[0].address.as_ref(), address);
     }
 }
 
@@ -618,9 +618,9 @@ fn very_long_values_are_no_names_and_never_fill_a_log() {
     ]);
     let description = described(&container, &config());
     let service = &description.services[0].service;
-    assert_eq!((service.id.as_str(), service.name.as_str()), ("hostname:redis.0:6379", "redis"));
-    assert_eq!(service.tags, [long.as_str()]);
-    assert_eq!(service.attributes, attributes(&[(&long, "value")]));
+    assert_eq!((&*service.id, service.name.as_str()), ("hostname:redis.0:6379", "redis"));
+    assert_eq!(*service.tags, [long.as_str()]);
+    assert_eq!(*service.attributes, attributes(&[(&long, "value")]));
     assert_eq!(description.notes.len(), 5);
     assert!(description.notes.iter().all(|note| note.len() < 200), "{:?}", description.notes);
 }
@@ -633,7 +633,7 @@ fn a_container_that_does_not_run_is_described_as_far_as_its_ids_go() {
     let published = container("web", "nginx").port("80", &["0"]).port("53/udp", &["5353"]).state(exited);
     let ids = |container: &Container, config: &ServiceConfig| {
         let services = services(container, config);
-        services.iter().map(|service| (service.id.clone(), service.authority())).collect::<Vec<_>>()
+        services.iter().map(|service| (service.id.to_string(), service.authority())).collect::<Vec<_>>()
     };
     let expected = |ids: &[(&str, &str)]| -> Vec<(String, String)> {
         ids.iter().map(|&(id, place)| (id.to_owned(), place.to_owned())).collect()

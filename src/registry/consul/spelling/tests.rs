@@ -16,13 +16,13 @@ fn read(id: &str, held: &Value, checks: &Map<String, Value>, compare: Compare) -
 
 fn service() -> Service {
     Service {
-        id: "host:web:80".to_owned(),
+        id: "host:web:80".into(),
         name: "web".to_owned(),
-        address: "10.0.0.1".to_owned(),
+        address: "10.0.0.1".into(),
         port: 8000,
         protocol: Protocol::Tcp,
-        tags: vec!["a".to_owned(), "b".to_owned()],
-        attributes: LiteMap::from_iter([("region".to_owned(), "us2".to_owned())]),
+        tags: vec!["a".to_owned(), "b".to_owned()].into(),
+        attributes: Arc::new(LiteMap::from_iter([("region".to_owned(), "us2".to_owned())])),
         ttl: None,
         check: None,
         health: Health::None,
@@ -105,10 +105,13 @@ fn each_difference_changes_the_fingerprint() {
     let changes: [(&str, Service); 11] = [
         ("nothing", service()),
         ("name", with(|service| service.name.push('x'))),
-        ("address", with(|service| service.address.push('2'))),
+        ("address", with(|service| service.address = "10.0.0.2".into())),
         ("port", with(|service| service.port += 1)),
-        ("tags", with(|service| service.tags.reverse())),
-        ("attribute", with(|service| drop(service.attributes.insert("region".to_owned(), "us1".to_owned())))),
+        ("tags", with(|service| service.tags = ["v2".to_owned()].into())),
+        (
+            "attribute",
+            with(|service| drop(Arc::make_mut(&mut service.attributes).insert("region".to_owned(), "us1".to_owned()))),
+        ),
         ("check", with(|service| service.check = Some(Box::new(tcp_check())))),
         ("ttl", with(|service| service.ttl = Some(Duration::from_secs(30)))),
         ("another ttl", with(|service| service.ttl = Some(Duration::from_secs(60)))),
@@ -227,7 +230,8 @@ fn attributes_that_consul_refuses_are_left_out_with_the_reason() {
         ("registrator-owner", "me".to_owned(), Some("a name that is ours")),
     ];
     let service = with(|service| {
-        service.attributes = attributes.iter().map(|(key, value, _)| ((*key).to_owned(), value.clone())).collect();
+        service.attributes =
+            Arc::new(attributes.iter().map(|(key, value, _)| ((*key).to_owned(), value.clone())).collect());
     });
     for owner in [None, Some("host")] {
         let (meta, left_out) = meta(&service, owner);
@@ -246,7 +250,7 @@ fn attributes_that_consul_refuses_are_left_out_with_the_reason() {
 fn a_container_cannot_forge_an_owner_or_a_source() {
     let forged = with(|service| {
         for key in [OWNER_KEY, SOURCE_KEY] {
-            service.attributes.insert(key.to_owned(), "forged".to_owned());
+            Arc::make_mut(&mut service.attributes).insert(key.to_owned(), "forged".to_owned());
         }
     });
     let (owned, _) = meta(&forged, Some("me"));
@@ -257,7 +261,9 @@ fn a_container_cannot_forge_an_owner_or_a_source() {
 
 #[test]
 fn of_too_many_attributes_the_last_by_name_are_left_out() {
-    let many = with(|service| service.attributes = (0..70).map(|n| (format!("k{n:02}"), String::new())).collect());
+    let many = with(|service| {
+        service.attributes = Arc::new((0..70).map(|n| (format!("k{n:02}"), String::new())).collect());
+    });
     for (owner, kept) in [(None, 64), (Some("me"), 62)] {
         let (meta, left_out) = meta(&many, owner);
         assert_eq!(meta.len(), 64);
@@ -297,7 +303,7 @@ proptest! {
         attributes in proptest::collection::btree_map(".{0,9}|[a-z]{1,9}|k{126,131}", "x{0,9}|é{254,259}", 0..100),
         owned: bool,
     ) {
-        let service = with(|service| service.attributes = attributes.into_iter().collect());
+        let service = with(|service| service.attributes = Arc::new(attributes.into_iter().collect()));
         let (meta, left_out) = meta(&service, owned.then_some("me"));
         prop_assert!(meta.len() <= 64);
         prop_assert_eq!(meta.len() + left_out.len(), service.attributes.len() + if owned { 2 } else { 0 });

@@ -52,7 +52,7 @@ pub(super) struct Indexes {
 struct State {
     indexes: Indexes,
     /// What the bridge registered, by service ID.
-    entries: HashMap<String, Entry>,
+    entries: HashMap<Arc<str>, Entry>,
     /// The visible instances by name, in lower case.
     groups: BTreeMap<String, Arc<Group>>,
     /// The visible instances in the order of their IDs.
@@ -192,8 +192,8 @@ impl Catalog {
     }
 
     /// What the bridge registered: ID, fingerprint, and whether it is in maintenance mode.
-    pub(super) fn entries(&self) -> Vec<(String, u64, bool)> {
-        let entry = |(id, entry): (&String, &Entry)| (id.clone(), entry.fingerprint, entry.instance.is_marked());
+    pub(super) fn entries(&self) -> Vec<(Arc<str>, u64, bool)> {
+        let entry = |(id, entry): (&Arc<str>, &Entry)| (id.clone(), entry.fingerprint, entry.instance.is_marked());
         self.read().entries.iter().map(entry).collect()
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,13 +21,13 @@ fn catalog() -> Catalog {
 
 fn service(id: &str, name: &str) -> Service {
     Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
-        address: "10.0.0.1".to_owned(),
+        address: "10.0.0.1".into(),
         port: 80,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,
@@ -49,7 +48,7 @@ fn put(catalog: &Catalog, service: Service) -> Registered {
 
 fn ids(catalog: &Catalog, name: &str) -> Vec<String> {
     let group = catalog.service(name, true).group;
-    group.map_or(Vec::new(), |group| group.instances.iter().map(|one| one.service.id.clone()).collect())
+    group.map_or(Vec::new(), |group| group.instances.iter().map(|one| one.service.id.to_string()).collect())
 }
 
 fn status(catalog: &Catalog, name: &str) -> Status {
@@ -86,7 +85,7 @@ fn a_change_that_nobody_is_told_of_changes_no_index_but_the_fingerprint() {
     other.check.as_mut().unwrap().interval = Duration::from_secs(2);
     assert!(catalog.register(&Arc::new(other), 7).fresh);
     assert_eq!(catalog.indexes(), before);
-    assert_eq!(catalog.entries(), [("a".to_owned(), 7, false)]);
+    assert_eq!(catalog.entries(), [("a".into(), 7, false)]);
 }
 
 #[test]
@@ -146,7 +145,7 @@ fn a_check_that_was_replaced_reports_in_vain() {
     assert_eq!(status(&catalog, "web"), Status::Critical);
     catalog.report("a", new.probe, Status::Passing, "");
     // The state survives what has nothing to do with the check, and a new one of the same service, too.
-    put(&catalog, Service { tags: vec!["t".to_owned()], ..checked("a", "web") });
+    put(&catalog, Service { tags: vec!["t".to_owned()].into(), ..checked("a", "web") });
     assert_eq!(status(&catalog, "web"), Status::Passing);
 }
 
@@ -171,11 +170,11 @@ fn a_withdrawn_service_is_in_no_answer_until_its_check_passes() {
 #[test]
 fn an_address_leads_to_its_service_while_it_is_there() {
     let catalog = catalog();
-    let at = |address: &str| catalog.instance_at(address.parse().unwrap()).map(|one| one.service.id.clone());
+    let at = |address: &str| catalog.instance_at(address.parse().unwrap()).map(|one| one.service.id.to_string());
     put(&catalog, service("b", "web"));
     put(&catalog, service("a", "web"));
     assert_eq!(at("10.0.0.1").as_deref(), Some("a"));
-    put(&catalog, Service { address: "10.0.0.2".to_owned(), ..service("a", "web") });
+    put(&catalog, Service { address: "10.0.0.2".into(), ..service("a", "web") });
     assert_eq!(at("10.0.0.1").as_deref(), Some("b"));
     assert_eq!(at("10.0.0.2").as_deref(), Some("a"));
     catalog.deregister("a");
@@ -252,7 +251,7 @@ proptest! {
             prop_assert!(now.last <= before.last + 1);
             before = now;
 
-            let entries: BTreeSet<_> = catalog.entries().into_iter().map(|(id, ..)| id).collect();
+            let entries: BTreeSet<_> = catalog.entries().into_iter().map(|(id, ..)| id.to_string()).collect();
             prop_assert_eq!(&entries, &expected);
             let (_, instances) = catalog.instances();
             let (_, groups) = catalog.groups();

@@ -43,7 +43,7 @@ type Outcome = (Status, String);
 /// Runs the checks of every registered service, until it is dropped.
 pub(super) struct Checks {
     catalog: Arc<Catalog>,
-    running: Mutex<HashMap<String, Running>>,
+    running: Mutex<HashMap<Arc<str>, Running>>,
     tools: Arc<Tools>,
 }
 
@@ -115,7 +115,7 @@ impl Checks {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<Arc<str>, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,5 @@
 //! Intervals and patience, on a clock of the test's own.
 
-use litemap::LiteMap;
 use tokio::time::sleep;
 
 use super::super::catalog::Node;
@@ -22,13 +21,13 @@ fn service(kind: CheckKind, deregister_after: Option<Duration>) -> Arc<Service> 
     let check =
         Check { kind, interval: Duration::from_secs(10), timeout: None, initial_status: None, deregister_after };
     Arc::new(Service {
-        id: "i".to_owned(),
+        id: "i".into(),
         name: "web".to_owned(),
-        address: "127.0.0.1".to_owned(),
+        address: "127.0.0.1".into(),
         port: 1,
         protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        attributes: LiteMap::new(),
+        tags: Arc::default(),
+        attributes: Arc::default(),
         ttl: None,
         check: Some(Box::new(check)),
         health: Health::None,

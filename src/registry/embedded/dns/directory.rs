@@ -26,11 +26,11 @@ pub struct Instance {
     /// Where it runs; a name that [`Directory::node`] knows.
     pub node: Arc<str>,
     /// An IPv4 or IPv6 address, or the name of a host; empty for the address of its node.
-    pub address: String,
+    pub address: Arc<str>,
     /// Its port, as SRV records tell it.
     pub port: u16,
     /// Its tags, each a label that can stand before the service's name.
-    pub tags: Vec<String>,
+    pub tags: Arc<[String]>,
     /// Whether a check of it or of its node is critical: then nobody is told of it.
     pub critical: bool,
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use litemap::LiteMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -26,13 +25,13 @@ fn catalog() -> Arc<Catalog> {
 
 fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
     let service = Service {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
-        address: "10.0.0.1".to_owned(),
+        address: "10.0.0.1".into(),
         port: 80,
         protocol: Protocol::Tcp,
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
-        attributes: LiteMap::new(),
+        attributes: Arc::default(),
         ttl: None,
         check: None,
         health: Health::None,
