@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use litemap::LiteMap;
+use smallvec::SmallVec;
 
 use crate::container::{
     Binding, Container, ContainerId, ContainerPort, Health, NetworkAddress, NetworkMode, Protocol, State, Stop,
@@ -94,20 +95,27 @@ pub enum Malformed {
 pub struct Listed {
     /// Which container.
     pub id: ContainerId,
+    /// What is said of it.
+    pub said: Said,
+}
+
+/// What a list says of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
     /// Its names, without their slashes.
-    pub names: Vec<String>,
+    pub names: SmallVec<[Box<str>; 1]>,
     /// Whether it runs, or is paused; `None` where the engine does not say.
     pub running: Option<bool>,
     /// A digest of what the list says of it that can matter, and of nothing that time alone changes.
     pub digest: u64,
 }
 
-impl Listed {
+impl Said {
     /// Whether this can be the same container at the same time.
     #[must_use]
     pub fn agrees(&self, container: &Container) -> bool {
         self.running.is_none_or(|running| running == container.state.is_running())
-            && (self.names.is_empty() || self.names.contains(&container.name))
+            && (self.names.is_empty() || self.names.iter().any(|name| **name == *container.name))
     }
 }
 
@@ -176,20 +184,16 @@ fn listed(entry: &Value<'_>) -> Option<Listed> {
     for part in text(&entry["Status"]).split('(').skip(1) {
         part.split(')').next().hash(&mut hasher);
     }
-    Some(Listed {
-        id,
-        names: names(&entry["Names"]),
+    let said = Said {
+        names: entry["Names"].elements().iter().map(text).map(without_slash).map(Box::from).collect(),
         running: entry["State"].as_str().map(|state| matches!(state, "running" | "paused")),
         digest: hasher.finish(),
-    })
+    };
+    Some(Listed { id, said })
 }
 
-fn names(array: &Value<'_>) -> Vec<String> {
-    array.elements().iter().map(text).map(without_slash).collect()
-}
-
-fn without_slash(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
+fn without_slash(name: &str) -> &str {
+    name.trim_start_matches('/')
 }
 
 /// A digest of an array's elements, whatever their order.
@@ -217,7 +221,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
     let config = &said["Config"];
     let mut container = Container {
         id,
-        name: without_slash(text(&said["Name"])),
+        name: without_slash(text(&said["Name"])).to_owned(),
         image: text(&config["Image"]).to_owned(),
         hostname: text(&config["Hostname"]).into(),
         env: config["Env"].elements().iter().filter_map(Value::as_str).map(str::to_owned).collect(),

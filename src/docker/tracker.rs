@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::decode::Listed;
+use super::decode::{Listed, Said};
 use super::{Change, Snapshot};
 use crate::container::{Container, ContainerId};
 
@@ -49,7 +49,7 @@ pub(super) struct Tracker {
     /// Whether a snapshot was told, so that changes make sense.
     synced: bool,
     /// What the last list said, but for those that have changed since it was asked for.
-    listed: HashMap<ContainerId, Listed>,
+    listed: HashMap<ContainerId, Said>,
     /// Those that have changed since the list in flight was asked for.
     moved: HashSet<ContainerId>,
     changes: VecDeque<Change>,
@@ -157,10 +157,10 @@ impl Tracker {
     }
 
     /// The list for a pass: everything on it, and everything known, is inspected.
-    pub(super) fn begin_pass(&mut self, list: &[Listed], now: Instant) {
-        self.remember(list);
+    pub(super) fn begin_pass(&mut self, list: Vec<Listed>, now: Instant) {
         let listed = list.iter().map(|entry| entry.id.clone());
         let remaining: BTreeSet<_> = self.entries.keys().cloned().chain(listed).collect();
+        self.remember(list);
         self.cold.clear();
         for id in &remaining {
             if self.entries.get(id).is_some_and(|entry| entry.work == Work::Queued(Urgency::Cold)) {
@@ -174,27 +174,31 @@ impl Tracker {
     }
 
     /// A list between passes: what differs from the one before is inspected.
-    pub(super) fn check(&mut self, list: &[Listed]) {
-        let before = self.remember(list);
+    pub(super) fn check(&mut self, list: Vec<Listed>) {
         let now: HashSet<_> = list.iter().map(|entry| &entry.id).collect();
-        let same = |entry: &Listed| before.get(&entry.id).is_some_and(|before| before.digest == entry.digest);
+        let same = |entry: &Listed| self.listed.get(&entry.id).is_some_and(|before| before.digest == entry.said.digest);
         let differing = list.iter().filter(|entry| !same(entry)).map(|entry| &entry.id);
         let known = self.entries.iter().filter(|(_, entry)| entry.known.is_some()).map(|(id, _)| id);
-        let missing = before.keys().chain(known).filter(|id| !now.contains(id));
+        let missing = self.listed.keys().chain(known).filter(|id| !now.contains(id));
         let dirty: BTreeSet<_> = differing.chain(missing).cloned().collect();
+        self.remember(list);
         for id in dirty {
             self.request(id, Urgency::Hot);
         }
     }
 
-    /// Takes over the list, and returns the one before.
-    fn remember(&mut self, list: &[Listed]) -> HashMap<ContainerId, Listed> {
-        let fresh = list.iter().filter(|entry| !self.moved.contains(&entry.id));
-        // Of what is known already, an ID is kept once.
-        let known = |id| self.entries.get_key_value(id).map_or(id, |(id, _)| id).clone();
-        let listed = fresh.map(|entry| (known(&entry.id), entry.clone())).collect();
+    /// Takes over the list, in the place of the one before: two of ten thousand containers are megabytes.
+    fn remember(&mut self, list: Vec<Listed>) {
+        let now: HashSet<_> = list.iter().map(|entry| &entry.id).filter(|id| !self.moved.contains(id)).collect();
+        self.listed.retain(|id, _| now.contains(id));
+        for Listed { id, said } in list {
+            if !self.moved.contains(&id) {
+                // Of what is known already, an ID is kept once.
+                let id = self.entries.get_key_value(&id).map_or(id, |(known, _)| known.clone());
+                self.listed.insert(id, said);
+            }
+        }
         self.moved.clear();
-        std::mem::replace(&mut self.listed, listed)
     }
 
     /// The engine is lost: what was begun will be begun again.
@@ -405,7 +409,7 @@ impl Entry {
     }
 
     /// Whether what an inspect said is what was known and listed already.
-    fn confirms(&self, listed: Option<&Listed>, said: &Inspected) -> bool {
+    fn confirms(&self, listed: Option<&Said>, said: &Inspected) -> bool {
         let Inspected::Is(container) = said else { return false };
         self.known.as_ref().is_none_or(|known| known == container)
             && listed.is_some_and(|listed| listed.agrees(container))

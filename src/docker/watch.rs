@@ -262,8 +262,8 @@ impl Watch {
                     info!("Docker at {} is back", self.docker.endpoint());
                 }
                 match self.listing.take() {
-                    Some(Purpose::Pass) => self.tracker.begin_pass(&list, now),
-                    Some(Purpose::Check) => self.tracker.check(&list),
+                    Some(Purpose::Pass) => self.tracker.begin_pass(list, now),
+                    Some(Purpose::Check) => self.tracker.check(list),
                     None => {}
                 }
             }

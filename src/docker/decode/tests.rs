@@ -312,7 +312,7 @@ fn time_and_order_alone_do_not_change_a_digest() {
         let ports = ports.map(|port| json!({"PrivatePort": port, "Type": "tcp"}));
         json!([{"Id": "aa", "Names": names, "State": "running", "Status": status, "Ports": ports}]).to_string()
     };
-    let digest = |said: &str| list(said.as_bytes()).unwrap()[0].digest;
+    let digest = |said: &str| list(said.as_bytes()).unwrap()[0].said.digest;
     let one = digest(&entry("Up 3 seconds (healthy)", &["/a", "/b"], [1, 2]));
     assert_eq!(one, digest(&entry("Up 5 minutes (healthy)", &["/b", "/a"], [2, 1])));
     assert_ne!(one, digest(&entry("Up 5 minutes (unhealthy)", &["/b", "/a"], [2, 1])));
@@ -328,7 +328,7 @@ fn the_lists_of_every_engine_are_read() {
         (PODMAN_4_LIST, "a1e18f6648d4", "redis.0"),
     ] {
         let entries = list(said.as_bytes()).unwrap();
-        assert_eq!((entries[0].running, entries[0].names.as_slice()), (Some(true), &[name.to_owned()][..]));
+        assert_eq!((entries[0].said.running, &*entries[0].said.names), (Some(true), &[name.into()][..]));
         assert_eq!(entries.iter().map(|entry| entry.id.short()).collect::<Vec<_>>(), [id]);
     }
 }

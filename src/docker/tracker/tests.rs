@@ -33,7 +33,7 @@ fn container(number: usize, name: &str, state: State) -> Container {
 }
 
 fn listed(number: usize, digest: u64) -> Listed {
-    Listed { id: id(number), names: Vec::new(), running: None, digest }
+    Listed { id: id(number), said: Said { names: Default::default(), running: None, digest } }
 }
 
 fn is(container: Container) -> Inspected {
@@ -70,7 +70,7 @@ fn told(tracker: &mut Tracker) -> String {
 fn synced(list_all: bool, numbers: &[usize], now: Instant) -> Tracker {
     let mut tracker = Tracker::new(list_all);
     tracker.listing();
-    tracker.begin_pass(&numbers.iter().map(|number| listed(*number, 0)).collect::<Vec<_>>(), now);
+    tracker.begin_pass(numbers.iter().map(|number| listed(*number, 0)).collect(), now);
     answer_all(&mut tracker, now, running);
     assert!(matches!(changes(&mut tracker)[..], [Change::Snapshot(_)]));
     tracker
@@ -90,7 +90,7 @@ fn nothing_is_told_before_the_first_snapshot() {
     answer_all(&mut tracker, now, running);
     assert_eq!(told(&mut tracker), "");
     tracker.listing();
-    tracker.begin_pass(&[listed(1, 0)], now);
+    tracker.begin_pass(vec![listed(1, 0)], now);
     answer_all(&mut tracker, now, running);
     assert_eq!(told(&mut tracker), "[1 9]");
 }
@@ -98,7 +98,7 @@ fn nothing_is_told_before_the_first_snapshot() {
 #[test]
 fn an_empty_engine_has_an_empty_snapshot() {
     let mut tracker = Tracker::new(false);
-    tracker.begin_pass(&[], Instant::now());
+    tracker.begin_pass(vec![], Instant::now());
     assert_eq!(told(&mut tracker), "[]");
 }
 
@@ -164,7 +164,7 @@ fn an_empty_list_removes_nothing_that_the_engine_still_has() {
     let now = Instant::now();
     let mut tracker = synced(false, &[1, 2], now);
     tracker.listing();
-    tracker.begin_pass(&[], now);
+    tracker.begin_pass(vec![], now);
     answer_all(&mut tracker, now, |number| if number == 1 { running(1) } else { Inspected::Gone });
     assert_eq!(told(&mut tracker), "!2 [1]", "no event told of it");
 }
@@ -178,7 +178,7 @@ fn an_end_is_told_of_by_an_event_or_only_missed() {
             tracker.hint(id(1));
         }
         tracker.listing();
-        tracker.check(&[listed(2, 0)]);
+        tracker.check(vec![listed(2, 0)]);
         answer_all(&mut tracker, now, |number| if number == 2 { running(2) } else { Inspected::Gone });
         assert_eq!(told(&mut tracker), if heard { "-1" } else { "!1" });
     }
@@ -187,7 +187,7 @@ fn an_end_is_told_of_by_an_event_or_only_missed() {
     tracker.hint(id(1));
     answer_all(&mut tracker, now, running);
     tracker.listing();
-    tracker.check(&[listed(2, 0)]);
+    tracker.check(vec![listed(2, 0)]);
     answer_all(&mut tracker, now, |_| Inspected::Gone);
     assert!(told(&mut tracker).contains("!1"));
 }
@@ -212,7 +212,7 @@ fn what_cannot_be_inspected_is_unknown_in_the_snapshot_and_told_later() {
     let now = Instant::now();
     let mut tracker = synced(false, &[1, 2, 3], now);
     tracker.listing();
-    tracker.begin_pass(&[listed(1, 0), listed(2, 0), listed(3, 0)], now);
+    tracker.begin_pass(vec![listed(1, 0), listed(2, 0), listed(3, 0)], now);
     answer_all(&mut tracker, now, |number| if number == 1 { running(1) } else { Inspected::Failed });
     assert_eq!(told(&mut tracker), "[1 ?2 ?3]");
     let due = tracker.due().unwrap();
@@ -230,13 +230,13 @@ fn what_was_learnt_before_the_engine_was_lost_is_told_when_it_cannot_be_asked_ag
     let now = Instant::now();
     let mut tracker = Tracker::new(false);
     let all = [listed(1, 0), listed(2, 0), listed(3, 0)];
-    tracker.begin_pass(&all, now);
+    tracker.begin_pass(all.to_vec(), now);
     for (number, said) in [(1, running(1)), (2, running(2)), (3, Inspected::Failed)] {
         tracker.next(now);
         tracker.inspected(&id(number), said, now);
         tracker.abandon_pass();
     }
-    tracker.begin_pass(&all, now);
+    tracker.begin_pass(all.to_vec(), now);
     let later = now + Duration::from_secs(1);
     answer_all(&mut tracker, later, |number| if number == 1 { running(1) } else { Inspected::Failed });
     assert_eq!(told(&mut tracker), "[1 2 ?2 ?3]");
@@ -270,7 +270,7 @@ fn a_failing_inspect_is_tried_again_with_growing_pauses() {
 fn a_pass_does_not_wait_for_an_inspect_that_hangs() {
     let now = Instant::now();
     let mut tracker = Tracker::new(false);
-    tracker.begin_pass(&[listed(1, 0), listed(2, 0)], now);
+    tracker.begin_pass(vec![listed(1, 0), listed(2, 0)], now);
     let first = tracker.next(now).unwrap();
     let second = tracker.next(now).unwrap();
     tracker.inspected(&first, is(container(first.as_str().parse().unwrap(), "", RUNNING)), now);
@@ -288,7 +288,7 @@ fn a_pass_does_not_wait_for_an_inspect_that_hangs() {
 fn hints_go_before_a_pass_and_neither_takes_every_place() {
     let now = Instant::now();
     let mut tracker = synced(false, &[], now);
-    tracker.begin_pass(&(1..=20).map(|number| listed(number, 0)).collect::<Vec<_>>(), now);
+    tracker.begin_pass((1..=20).map(|number| listed(number, 0)).collect(), now);
     for number in 31..=40 {
         tracker.hint(id(number));
     }
@@ -303,7 +303,7 @@ fn a_check_inspects_what_differs_is_new_or_is_missing() {
     let now = Instant::now();
     let mut tracker = synced(false, &[1, 2, 3], now);
     tracker.listing();
-    tracker.check(&[listed(1, 0), listed(2, 7), listed(4, 0)]);
+    tracker.check(vec![listed(1, 0), listed(2, 7), listed(4, 0)]);
     let asked: Vec<_> = std::iter::from_fn(|| tracker.next(now)).collect();
     assert_eq!(asked, [id(2), id(3), id(4)]);
 }
@@ -317,12 +317,12 @@ fn a_check_does_not_trust_a_digest_from_before_an_event() {
     assert_eq!(told(&mut tracker), ".1");
     // It runs again, as before, and the event of that was lost.
     tracker.listing();
-    tracker.check(&[listed(1, 0)]);
+    tracker.check(vec![listed(1, 0)]);
     answer_all(&mut tracker, now, running);
     assert_eq!(told(&mut tracker), "+1");
     // Once is enough.
     tracker.listing();
-    tracker.check(&[listed(1, 0)]);
+    tracker.check(vec![listed(1, 0)]);
     assert_eq!(tracker.next(now), None);
 }
 
@@ -332,10 +332,10 @@ fn a_list_that_was_asked_for_before_an_event_is_not_trusted_for_its_container() 
     let mut tracker = synced(false, &[1], now);
     tracker.listing();
     tracker.hint(id(1));
-    tracker.check(&[listed(1, 5)]);
+    tracker.check(vec![listed(1, 5)]);
     answer_all(&mut tracker, now, running);
     tracker.listing();
-    tracker.check(&[listed(1, 5)]);
+    tracker.check(vec![listed(1, 5)]);
     assert_eq!(tracker.next(now), Some(id(1)));
 }
 
@@ -449,15 +449,18 @@ impl World {
                         .iter()
                         .filter(|(_, (state, _))| self.list_all || state.is_running())
                         .map(|(number, (state, name))| Listed {
-                            names: vec![name.to_string()],
-                            running: Some(state.is_running()),
-                            ..listed(*number, u64::from(*name) * 2 + u64::from(state.is_running()))
+                            id: id(*number),
+                            said: Said {
+                                names: [name.to_string().into()].into(),
+                                running: Some(state.is_running()),
+                                digest: u64::from(*name) * 2 + u64::from(state.is_running()),
+                            },
                         })
                         .collect();
                     if pass {
-                        self.tracker.begin_pass(&list, self.now);
+                        self.tracker.begin_pass(list, self.now);
                     } else {
-                        self.tracker.check(&list);
+                        self.tracker.check(list);
                     }
                 }
             }
