@@ -76,14 +76,24 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     /// What it is doing.
     pub state: State,
-    /// When its process last started: RFC 3339, as the engine wrote it. Tells one life from the next.
-    pub started: String,
+    /// When its process last started. Tells one life from the next.
+    pub started: Moment,
     /// How it is told to stop.
     pub stop: Stop,
-    /// When it was created: RFC 3339, as the engine wrote it. Orders containers by age.
-    pub created: Arc<str>,
+    /// When it was created. Orders containers by age.
+    pub created: Moment,
     /// The whole inspect result, kept only where tag templates need it.
     pub inspect: Option<Arc<serde_json::Value>>,
+}
+
+/// When something happened to a container: nanoseconds since 1970, UTC; the earliest where the engine does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub i64);
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self(i64::MIN)
+    }
 }
 
 /// How a container is told to stop (`docker stop`).

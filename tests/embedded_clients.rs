@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::config::RegistryConfig;
-use registrator::container::{Health, Protocol};
+use registrator::container::{Health, Moment, Protocol};
 use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Origin, Service};
@@ -52,7 +52,7 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: "".into(),
+            created: Moment::default(),
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::config::{DockerConfig, RegistryConfig};
-use registrator::container::{ContainerId, Protocol};
+use registrator::container::{ContainerId, Moment, Protocol};
 use registrator::docker::Docker;
 use registrator::registry::{self, Entry, Marked, Registry};
 use registrator::service::{Origin, Service};
@@ -108,7 +108,7 @@ fn service() -> Arc<Service> {
             container: ContainerId::from("0123456789ab"),
             hostname: "host".into(),
             exposed_port: 80,
-            created: "".into(),
+            created: Moment::default(),
         },
     })
 }

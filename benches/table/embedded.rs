@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use litemap::LiteMap;
 use registrator::config::RegistryConfig;
-use registrator::container::{Health, Protocol};
+use registrator::container::{Health, Moment, Protocol};
 use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Origin, Service};
@@ -41,7 +41,7 @@ fn service(name: &str, number: u16) -> Service {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: "".into(),
+            created: Moment::default(),
             hostname: "inside".into(),
             exposed_port: 80,
         },

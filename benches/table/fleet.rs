@@ -14,7 +14,7 @@ use registrator::bridge::desired::{Update, Want};
 use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
 use registrator::config::{Deregister, OnShutdown, RegistryConfig};
-use registrator::container::{Health, Protocol};
+use registrator::container::{Health, Moment, Protocol};
 use registrator::registry::{Entry, Policy, Registry, RegistryError, open};
 use registrator::service::{Origin, Service};
 use testkit::consul::Consul;
@@ -253,12 +253,12 @@ fn update(host: usize, number: usize) -> Update {
         health: Health::None,
         origin: Origin {
             container: format!("{host:012x}{number:052x}").as_str().into(),
-            created: "".into(),
+            created: Moment::default(),
             hostname: format!("c{number}").into(),
             exposed_port: 80,
         },
     };
-    Update { source: service.source(), want: Want::Registered(Arc::new(service)) }
+    Update { source: service.source(), was: None, want: Want::Registered(Arc::new(service)) }
 }
 
 /// A registry that counts what is asked of it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::config::{Environment, RegistryConfig};
-use registrator::container::{ContainerId, Health, Protocol};
+use registrator::container::{ContainerId, Health, Moment, Protocol};
 use registrator::registry::{RegistryError, open};
 use registrator::service::{Origin, Service};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -62,7 +62,7 @@ async fn ask(uri: String, address: SocketAddr) {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("1234567890abcdef"),
-            created: "2026-01-01T00:00:00Z".into(),
+            created: Moment::default(),
             hostname: "web".into(),
             exposed_port: 80,
         },

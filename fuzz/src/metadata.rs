@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::config::ServiceConfig;
-use registrator::container::{Binding, Container, ContainerPort, Health, NetworkAddress, NetworkMode, Protocol, State};
+use registrator::container::{
+    Binding, Container, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, State,
+};
 use registrator::service::describe::{Description, Neighbours, describe};
 
 const ADDRESSES: [&str; 6] = ["", "0.0.0.0", "::", "10.1.2.3", "fd00::3", "127.0.0.1"];
@@ -110,8 +112,8 @@ fn container(state: u8, text: &str) -> Container {
             1 => State::Exited { code: 1 },
             _ => State::Running { paused: state & 4 != 0, health: Health::None },
         },
-        created: "".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: registrator::container::Stop::default(),
         inspect: None,
     };

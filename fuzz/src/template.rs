@@ -5,7 +5,7 @@
 use litemap::LiteMap;
 use std::sync::Arc;
 
-use registrator::container::{Container, NetworkMode, State};
+use registrator::container::{Container, Moment, NetworkMode, State};
 use registrator::template::{ForcedTags, TemplateError};
 use serde_json::{Value, json};
 
@@ -50,8 +50,8 @@ fn container(inspect: &str) -> Container {
         networks: LiteMap::new(),
         ports: Vec::new(),
         state: State::Created,
-        created: "".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: registrator::container::Stop::default(),
         inspect: Some(Arc::new(inspect)),
     }

@@ -48,6 +48,8 @@ pub enum Kept {
 pub struct Update {
     /// The port.
     pub source: Source,
+    /// Its service, as it was wanted before, if it was.
+    pub was: Option<Arc<Service>>,
     /// What should become of its service.
     pub want: Want,
 }
@@ -285,7 +287,12 @@ fn unheard(mut updates: Vec<Update>) -> Vec<Update> {
 fn differences(old: &Offers, new: &Offers) -> Vec<Update> {
     let gone = old.keys().filter(|source| !new.contains_key(source)).map(|source| (source, &Want::Absent));
     let changed = new.iter().filter(|(source, want)| old.get(source) != Some(want));
-    gone.chain(changed).map(|(source, want)| Update { source: source.clone(), want: want.clone() }).collect()
+    let update = |(source, want): (&Source, &Want)| Update {
+        source: source.clone(),
+        was: old.get(source).and_then(Want::service).cloned(),
+        want: want.clone(),
+    };
+    gone.chain(changed).map(update).collect()
 }
 
 /// What a container's state means for its services.

@@ -32,7 +32,6 @@ use places::Places;
 use super::desired::Update;
 use super::plan::{Rules, Scope};
 use crate::registry::{Entry, Registry};
-use crate::service::Source;
 
 /// A write that failed on the way may still arrive, and what is in our way may go: when to look once more.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
@@ -57,8 +56,6 @@ pub struct Keeper {
     registry: Arc<dyn Registry>,
     rules: Rules,
 
-    /// The key that each port of a container claims.
-    keys: HashMap<Source, Arc<str>>,
     /// What is known of each key.
     places: Places,
     /// Keys whose next step is to be planned.
@@ -117,7 +114,6 @@ impl Keeper {
             name,
             registry,
             rules,
-            keys: HashMap::new(),
             places: Places::default(),
             dirty: BTreeSet::new(),
             scope: Scope::default(),

@@ -11,11 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use litemap::LiteMap;
 use smallvec::SmallVec;
 
 use crate::container::{
-    Binding, Container, ContainerId, ContainerPort, Health, NetworkAddress, NetworkMode, Protocol, State, Stop,
+    Binding, Container, ContainerId, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, State, Stop,
 };
 use crate::json::Shape::{self, Each, Members, Whole};
 use crate::json::{self, Elements, Pieces, Value};
@@ -234,8 +235,8 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         networks: networks(&said["NetworkSettings"]),
         ports: ports(&said, state),
         state,
-        created: text(&said["Created"]).into(),
-        started: text(&said["State"]["StartedAt"]).to_owned(),
+        created: moment(text(&said["Created"])),
+        started: moment(text(&said["State"]["StartedAt"])),
         stop: stop(config),
         inspect: None,
     };
@@ -243,6 +244,14 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
         container.inspect = Some(Arc::new(serde_json::from_str(&whole)?));
     }
     Ok(Some(container))
+}
+
+/// Reads a time: RFC 3339, or as Podman before 4 writes it, `2021-03-04 05:06:07.08 +0100 CET`.
+fn moment(text: &str) -> Moment {
+    let spelled = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_and_remainder(text, "%Y-%m-%d %H:%M:%S%.f %z").map(|(time, _)| time));
+    // The year 1 is Go's "never", and beyond what nanoseconds count.
+    spelled.ok().and_then(|time| time.timestamp_nanos_opt()).map_or_else(Moment::default, Moment)
 }
 
 fn stop(config: &Value<'_>) -> Stop {

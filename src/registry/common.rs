@@ -160,7 +160,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::container::Protocol;
+    use crate::container::{Moment, Protocol};
     use crate::service::Origin;
 
     fn taken(uri: &str) -> Result<(Common, Option<String>), String> {
@@ -285,7 +285,7 @@ mod tests {
                 container: "0123".into(),
                 hostname: "inside".into(),
                 exposed_port: 80,
-                created: "".into(),
+                created: Moment::default(),
             },
         });
         for ttl in [Some(Duration::from_secs(5)), None] {

@@ -179,7 +179,7 @@ impl Scribe<'_> {
             health: self.container.state.health(),
             origin: Origin {
                 container: self.container.id.clone(),
-                created: self.container.created.clone(),
+                created: self.container.created,
                 hostname: self.container.hostname.clone(),
                 exposed_port: port.number,
             },

@@ -20,7 +20,7 @@ use litemap::LiteMap;
 
 pub use check::{Check, CheckKind};
 
-use crate::container::{ContainerId, Health, Protocol};
+use crate::container::{ContainerId, Health, Moment, Protocol};
 
 /// One port of one container, as other programs find it.
 ///
@@ -98,8 +98,8 @@ pub struct Source {
 pub struct Origin {
     /// The container.
     pub container: ContainerId,
-    /// When that was created: RFC 3339. Of two that claim one place, the older has it.
-    pub created: Arc<str>,
+    /// When that was created. Of two that claim one place, the older has it.
+    pub created: Moment,
     /// The host name inside the container.
     pub hostname: Arc<str>,
     /// The port inside the container.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::container::{Health, NetworkMode, State};
+use crate::container::{Health, Moment, NetworkMode, State};
 
 /// An inspect result as Docker 20.10 gives it, in extracts.
 fn inspect() -> Json {
@@ -56,8 +56,8 @@ fn container(inspect: Option<Json>) -> Container {
         networks: LiteMap::new(),
         ports: vec![],
         state: State::Running { paused: false, health: Health::None },
-        created: "".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: crate::container::Stop::default(),
         inspect: inspect.map(Arc::new),
     }

@@ -84,7 +84,7 @@ impl Owner {
     }
 
     fn tell(&self, want: Want, service: &Service) {
-        let update = Update { source: service.source(), want };
+        let update = Update { source: service.source(), was: Some(Arc::new(service.clone())), want };
         self.commands.send(Command::Update([update].into())).expect("it runs");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use litemap::LiteMap;
 use proptest::prelude::*;
-use registrator::container::{Health, Protocol};
+use registrator::container::{Health, Moment, Protocol};
 use registrator::service::{Check, CheckKind, Origin, Service};
 
 /// A plain service of this ID.
@@ -22,7 +22,7 @@ pub(crate) fn service(id: &str) -> Service {
         check: None,
         health: Health::None,
         origin: Origin {
-            created: "".into(),
+            created: Moment::default(),
             container: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
             hostname: "inside".into(),
             exposed_port: 80,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::config::RegistryConfig;
-use registrator::container::{Health, Protocol};
+use registrator::container::{Health, Moment, Protocol};
 use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Check, CheckKind, Origin, Service};
@@ -145,7 +145,7 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: "".into(),
+            created: Moment::default(),
             hostname: "inside".into(),
             exposed_port: 80,
         },

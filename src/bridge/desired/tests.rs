@@ -3,7 +3,7 @@
 use litemap::LiteMap;
 
 use super::*;
-use crate::container::{Binding, ContainerPort, Health, NetworkAddress, Protocol};
+use crate::container::{Binding, ContainerPort, Health, Moment, NetworkAddress, Protocol};
 
 const RUNNING: State = State::Running { paused: false, health: Health::None };
 
@@ -38,8 +38,8 @@ fn container(name: &str) -> Container {
             bindings: vec![Binding { ip: None, port: 8080 }],
         }],
         state: RUNNING,
-        created: "2026-01-01T00:00:00Z".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: crate::container::Stop::default(),
         inspect: None,
     }
@@ -53,7 +53,7 @@ fn tagged(container: Container) -> Tagged {
 fn told(updates: &[Update]) -> Vec<String> {
     let mut told: Vec<_> = updates
         .iter()
-        .map(|Update { source, want }| match want {
+        .map(|Update { source, want, .. }| match want {
             Want::Registered(service) => format!("+{} {}", service.id, service.authority()),
             Want::Paused(service) => format!("~{}", service.id),
             Want::Kept(service, why) => format!("={} {why:?}", service.id),

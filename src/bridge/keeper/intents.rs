@@ -9,6 +9,7 @@ use super::Keeper;
 use crate::bridge::desired::{Kept, Update, Want};
 use crate::bridge::plan::Wanted;
 use crate::config::Deregister;
+use crate::container::Moment;
 use crate::registry::{Mark, Registry};
 use crate::service::{Service, Source};
 
@@ -50,13 +51,8 @@ impl Keeper {
             .zip(update.want.service())
             .map(|(standing, service)| Claim { service: Arc::clone(service), standing });
         let key = claim.as_ref().map(|claim| self.registry.key(&claim.service));
-        let old = match &key {
-            Some(key) => self.keys.insert(update.source.clone(), key.clone()),
-            None => self.keys.remove(&update.source),
-        };
-        if let Some(old) = &old {
-            self.places.disclaim(old, &update.source);
-        }
+        let old = update.was.as_ref().map(|was| self.registry.key(was));
+        let old = old.filter(|old| self.places.disclaim(old, &update.source));
         if let (Some(key), Some(claim)) = (&key, claim) {
             self.places.claim(key, claim);
         }
@@ -131,9 +127,9 @@ impl Keeper {
 impl Claim {
     /// What runs comes before what failed, then the older container, then the lower port.
     pub(super) fn rank(&self, other: &Self) -> Ordering {
-        fn order(claim: &Claim) -> (bool, &str, Source) {
+        fn order(claim: &Claim) -> (bool, Moment, Source) {
             let Claim { service, standing } = claim;
-            (matches!(standing, Standing::Kept(_)), &service.origin.created, service.source())
+            (matches!(standing, Standing::Kept(_)), service.origin.created, service.source())
         }
         order(self).cmp(&order(other))
     }

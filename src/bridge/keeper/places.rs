@@ -66,9 +66,13 @@ impl Places {
         });
     }
 
-    /// Takes the claim of a port of a container from a key.
-    pub(super) fn disclaim(&mut self, key: &Arc<str>, source: &Source) {
-        self.change(key, |place| place.claims.retain(|claim| !claim.service.is_from(source)));
+    /// Takes the claim of a port of a container from a key, and says whether there was one.
+    pub(super) fn disclaim(&mut self, key: &Arc<str>, source: &Source) -> bool {
+        self.change(key, |place| {
+            let before = place.claims.len();
+            place.claims.retain(|claim| !claim.service.is_from(source));
+            place.claims.len() < before
+        })
     }
 
     /// Takes what the registry was just read to hold in place of what was known of that; most of it is `owner`'s.

@@ -10,7 +10,7 @@ use super::outcomes::READING_SHARE;
 use super::*;
 use crate::bridge::desired::{Kept, Want};
 use crate::config::{Deregister, OnShutdown};
-use crate::container::{ContainerId, Health, Protocol};
+use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::registry::memory::{Faults, Memory, Request};
 use crate::registry::{Mark, Marked, Policy, RegistryError};
 use crate::service::{Origin, Service};
@@ -48,9 +48,8 @@ impl Bench {
     }
 
     fn update(&self, updates: impl IntoIterator<Item = (String, Want)>) {
-        let updates: Vec<Update> =
-            updates.into_iter().map(|(id, want)| Update { source: service(&id, 1).source(), want }).collect();
-        self.commands.send(Command::Update(updates.into())).unwrap();
+        let updates = updates.into_iter().map(|(id, want)| update(&service(&id, 1), want));
+        self.commands.send(Command::Update(updates.collect())).unwrap();
     }
 
     fn compare(&self, complete: bool, cleanup: bool) {
@@ -103,11 +102,16 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from(id),
-            created: "2026-01-01T00:00:00Z".into(),
+            created: Moment::default(),
             hostname: id.into(),
             exposed_port: 80,
         },
     })
+}
+
+/// A change of what becomes of this service.
+fn update(service: &Arc<Service>, want: Want) -> Update {
+    Update { source: service.source(), was: Some(Arc::clone(service)), want }
 }
 
 fn wanted(id: &str, port: u16) -> (String, Want) {
@@ -441,11 +445,11 @@ async fn a_refresh_that_finds_nothing_brings_it_back() {
 async fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it() {
     let mut keeper = Keeper::new("memory://".to_owned(), Arc::new(ByPort), rules());
     for (id, port) in [("a", 1), ("b", 2)] {
-        keeper.update(&Update { source: service(id, 1).source(), want: Want::Registered(service(id, port)) });
+        keeper.update(&Update { was: None, ..update(&service(id, 1), Want::Registered(service(id, port))) });
     }
     // They exchange their places.
-    for (id, port) in [("a", 2), ("b", 1)] {
-        keeper.update(&Update { source: service(id, 1).source(), want: Want::Registered(service(id, port)) });
+    for (id, was, port) in [("a", 1, 2), ("b", 2, 1)] {
+        keeper.update(&update(&service(id, was), Want::Registered(service(id, port))));
     }
     for (key, id) in [("1", "b"), ("2", "a")] {
         assert!(
@@ -454,45 +458,44 @@ async fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it()
             keeper.places.intent(key)
         );
     }
-    keeper.update(&Update { source: service("a", 1).source(), want: Want::Absent });
+    keeper.update(&update(&service("a", 2), Want::Absent));
     assert!(matches!(keeper.places.intent("2"), Some(Intent::Withdraw(..))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
-    let claim = |container: &str, created: &str, port: u16| {
+    let claim = |container: &str, created: i64, port: u16| {
         let mut service = (*service("one", port)).clone();
         service.origin.container = ContainerId::from(container);
-        service.origin.created = created.into();
+        service.origin.created = Moment(created);
         Arc::new(service)
     };
     let bench = Bench::new();
     bench.compare(true, false);
-    let update = |service: &Arc<Service>, want: Want| {
-        let updates = [Update { source: service.source(), want }];
-        bench.commands.send(Command::Update(updates.into())).unwrap();
+    let tell = |service: &Arc<Service>, want: Want| {
+        bench.commands.send(Command::Update([update(service, want)].into())).unwrap();
     };
     let expect = async |expected: Option<&Arc<Service>>, what: &str| {
         bench.settle().await;
         let held = bench.memory.held().get("one").map(|entry| entry.fingerprint);
         assert_eq!(held, expected.map(|service| bench.memory.canonical(service).fingerprint), "{what}");
     };
-    let (old, young) = (claim("old", "2026-01-01T00:00:00Z", 1), claim("young", "2026-01-02T00:00:00Z", 2));
-    update(&young, Want::Registered(Arc::clone(&young)));
+    let (old, young) = (claim("old", 1, 1), claim("young", 2, 2));
+    tell(&young, Want::Registered(Arc::clone(&young)));
     expect(Some(&young), "alone").await;
-    update(&old, Want::Registered(Arc::clone(&old)));
+    tell(&old, Want::Registered(Arc::clone(&old)));
     expect(Some(&old), "the older has it").await;
-    update(&old, Want::Kept(Arc::clone(&old), Kept::Failed));
+    tell(&old, Want::Kept(Arc::clone(&old), Kept::Failed));
     expect(Some(&young), "what failed does not stand in the way of what runs").await;
-    update(&young, Want::Absent);
+    tell(&young, Want::Absent);
     expect(None, "what failed is no reason to keep what served in its place").await;
-    update(&young, Want::Registered(Arc::clone(&young)));
+    tell(&young, Want::Registered(Arc::clone(&young)));
     expect(Some(&young), "it serves again").await;
-    update(&young, Want::Kept(Arc::clone(&young), Kept::Failed));
+    tell(&young, Want::Kept(Arc::clone(&young), Kept::Failed));
     expect(Some(&young), "it failed, too").await;
-    update(&old, Want::Absent);
+    tell(&old, Want::Absent);
     expect(Some(&young), "the other is gone").await;
-    update(&young, Want::Absent);
+    tell(&young, Want::Absent);
     expect(None, "nobody claims it").await;
 }
 
@@ -506,16 +509,15 @@ async fn what_moved_away_is_not_kept_for_one_that_ended() {
     for (want, stays) in [(Want::Absent, false), (Want::Forgotten, true)] {
         let bench = Bench::new();
         bench.compare(true, false);
-        let update = |service: &Arc<Service>, want: Want| {
-            let updates = [Update { source: service.source(), want }];
-            bench.commands.send(Command::Update(updates.into())).unwrap();
+        let tell = |service: &Arc<Service>, want: Want| {
+            bench.commands.send(Command::Update([update(service, want)].into())).unwrap();
         };
         let (ended, runs) = (claim("ended", 1), claim("runs", 2));
-        update(&ended, Want::Kept(Arc::clone(&ended), Kept::Ended));
-        update(&runs, Want::Registered(Arc::clone(&runs)));
+        tell(&ended, Want::Kept(Arc::clone(&ended), Kept::Ended));
+        tell(&runs, Want::Registered(Arc::clone(&runs)));
         bench.settle().await;
         assert!(bench.memory.held().contains_key("one"));
-        update(&runs, want.clone());
+        tell(&runs, want.clone());
         bench.settle().await;
         assert_eq!(bench.memory.held().contains_key("one"), stays, "{want:?}");
     }

@@ -3,7 +3,7 @@
 use litemap::LiteMap;
 
 use super::*;
-use crate::container::{Health, NetworkMode, State, Stop};
+use crate::container::{Health, Moment, NetworkMode, State, Stop};
 
 const RUNNING: State = State::Running { paused: false, health: Health::None };
 const EXITED: State = State::Exited { code: 0 };
@@ -29,8 +29,8 @@ fn tagged(life: u32, state: State) -> Tagged {
         networks: LiteMap::new(),
         ports: Vec::new(),
         state,
-        created: "".into(),
-        started: format!("life {life}"),
+        created: Moment::default(),
+        started: Moment(life.into()),
         stop: Stop { signal: 15, timeout: secs(20) },
         inspect: None,
     };
@@ -49,7 +49,7 @@ fn all(containers: Vec<Tagged>) -> Seen {
 fn told(steps: Vec<Step>) -> String {
     let container = |tagged: &Tagged| {
         let mark = if tagged.container.state.is_running() { '+' } else { '.' };
-        format!("{mark}{}", tagged.container.started.trim_start_matches("life "))
+        format!("{mark}{}", tagged.container.started.0)
     };
     let told = steps.iter().map(|step| match step {
         Step::Take(Seen::Changed(tagged)) => container(tagged),

@@ -38,10 +38,8 @@ const PODMAN_3_CONFIGURED: &str = include_str!("../../../tests/fixtures/engine/p
 #[test]
 fn how_a_container_is_told_to_stop_is_read_however_it_is_written() {
     let stop = |config: Value| {
-        let said =
-            json!({"Id": "aa", "State": {"Running": true, "StartedAt": "2026-01-01T00:00:00Z"}, "Config": config});
+        let said = json!({"Id": "aa", "State": {"Running": true, "Status": "running"}, "Config": config});
         let container = inspect(said.to_string().as_bytes(), false).unwrap().unwrap();
-        assert_eq!(container.started, "2026-01-01T00:00:00Z");
         (container.stop.signal, container.stop.timeout.as_secs())
     };
     assert_eq!(stop(json!({})), (15, 10));
@@ -92,8 +90,8 @@ fn a_running_container_of_engine_20_is_read() {
                 port(443, Protocol::Tcp, true, &[("0.0.0.0", 4443), ("::", 4443)]),
             ],
             state: State::Running { paused: false, health: Health::Starting },
-            created: "2026-11-21T11:29:35.135682954Z".into(),
-            started: "2026-11-21T11:29:36.047995198Z".to_owned(),
+            created: Moment(1_795_260_575_135_682_954),
+            started: Moment(1_795_260_576_047_995_198),
             stop: crate::container::Stop::default(),
             inspect: None,
         }
@@ -249,6 +247,17 @@ fn a_port_that_makes_no_sense_costs_itself_alone() {
 }
 
 #[test]
+fn times_are_compared_as_times_however_they_are_written() {
+    let ordered = ["", "2026-01-01T01:00:00+02:00", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z"].map(moment);
+    assert!(ordered.is_sorted() && ordered[0] == Moment::default());
+    assert_eq!(ordered[3].0 - ordered[2].0, 500_000_000);
+    assert_eq!(moment("2021-03-04 05:06:07.080910111 +0100 CET"), Moment(1_614_830_767_080_910_111));
+    for never in ["0001-01-01T00:00:00Z", "yesterday", "5"] {
+        assert_eq!(moment(never), Moment::default(), "{never}");
+    }
+}
+
+#[test]
 fn a_field_of_another_type_costs_itself_alone() {
     let container = decoded(&json!({
         "Id": "aa",
@@ -259,7 +268,7 @@ fn a_field_of_another_type_costs_itself_alone() {
         "HostConfig": "junk",
         "NetworkSettings": {"Networks": {"n": null, "m": {"IPAddress": "one", "GlobalIPv6Address": 6}}},
     }));
-    assert_eq!((container.name.as_str(), &*container.created), ("", ""));
+    assert_eq!((container.name.as_str(), container.created), ("", Moment::default()));
     assert_eq!(container.env, ["A=1", "B=2"]);
     assert_eq!(container.labels, LiteMap::from_iter([("a".into(), "b".into())]));
     assert_eq!(container.networks.len(), 2);

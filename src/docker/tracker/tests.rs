@@ -4,7 +4,7 @@ use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::container::{Health, NetworkMode, State};
+use crate::container::{Health, Moment, NetworkMode, State};
 
 fn id(number: usize) -> ContainerId {
     ContainerId::from(format!("{number:02}").as_str())
@@ -25,8 +25,8 @@ fn container(number: usize, name: &str, state: State) -> Container {
         networks: LiteMap::new(),
         ports: Vec::new(),
         state,
-        created: "".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: crate::container::Stop::default(),
         inspect: None,
     }

@@ -214,7 +214,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::container::{Health, Protocol};
+    use crate::container::{Health, Moment, Protocol};
     use crate::service::Origin;
     use serde_json::json;
 
@@ -232,7 +232,7 @@ mod tests {
             health: Health::None,
             origin: Origin {
                 container: "0123456789abcdef".into(),
-                created: "".into(),
+                created: Moment::default(),
                 hostname: "c".into(),
                 exposed_port: 8080,
             },

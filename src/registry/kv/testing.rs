@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::container::{ContainerId, Health, Protocol};
+use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::service::{Origin, Service};
 
 /// A plain service of this ID.
@@ -20,7 +20,7 @@ pub(super) fn service(id: &str) -> Service {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("0123"),
-            created: "".into(),
+            created: Moment::default(),
             hostname: "inside".into(),
             exposed_port: 80,
         },

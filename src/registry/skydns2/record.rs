@@ -86,7 +86,7 @@ mod tests {
     use litemap::LiteMap;
 
     use super::*;
-    use crate::container::{ContainerId, Health, Protocol};
+    use crate::container::{ContainerId, Health, Moment, Protocol};
     use crate::service::Origin;
 
     fn service(name: &str, id: &str, attributes: &[(&str, &str)]) -> Service {
@@ -105,7 +105,7 @@ mod tests {
             health: Health::None,
             origin: Origin {
                 container: ContainerId::from("0123"),
-                created: "".into(),
+                created: Moment::default(),
                 hostname: "inside".into(),
                 exposed_port: 80,
             },

@@ -112,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::container::{ContainerId, Protocol};
+    use crate::container::{ContainerId, Moment, Protocol};
     use crate::service::Origin;
 
     fn service() -> Service {
@@ -131,7 +131,7 @@ mod tests {
                 container: ContainerId::from("0123"),
                 hostname: "3f2a".into(),
                 exposed_port: 6379,
-                created: "".into(),
+                created: Moment::default(),
             },
         }
     }

@@ -8,7 +8,7 @@ use litemap::LiteMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::container::{Binding, Health, NetworkAddress, State};
+use crate::container::{Binding, Health, Moment, NetworkAddress, State};
 use crate::service::CheckKind;
 
 const HOST: &str = "192.168.1.102";
@@ -53,8 +53,8 @@ fn container(name: &str, image: &str) -> Container {
         networks: LiteMap::from_iter([("bridge".to_owned(), own)]),
         ports: Vec::new(),
         state: State::Running { paused: false, health: Health::None },
-        created: "2015-08-30T19:18:12Z".into(),
-        started: String::new(),
+        created: Moment::default(),
+        started: Moment::default(),
         stop: crate::container::Stop::default(),
         inspect: None,
     }
@@ -185,7 +185,7 @@ fn documented_example_1_a_published_port_is_a_service() {
         health: Health::None,
         origin: Origin {
             container: container.id.clone(),
-            created: container.created.clone(),
+            created: container.created,
             hostname: "0123456789ab".into(),
             exposed_port: 6379,
         },

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::container::{Health, Protocol};
+use crate::container::{Health, Moment, Protocol};
 use crate::service::{Check, CheckKind, Origin};
 
 /// An entry out of this value, read like the text that Consul sends.
@@ -28,7 +28,7 @@ fn service() -> Service {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
-            created: "".into(),
+            created: Moment::default(),
             hostname: "c".into(),
             exposed_port: 80,
         },

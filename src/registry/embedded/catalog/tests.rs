@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::container::{Health, Protocol};
+use crate::container::{Health, Moment, Protocol};
 use crate::service::{Check, CheckKind, Origin};
 
 fn catalog() -> Catalog {
@@ -31,7 +31,7 @@ fn service(id: &str, name: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: Moment::default(), hostname: "".into(), exposed_port: 80 },
     }
 }
 

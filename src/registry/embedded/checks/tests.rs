@@ -4,7 +4,7 @@ use tokio::time::sleep;
 
 use super::super::catalog::Node;
 use super::*;
-use crate::container::{Health, Protocol};
+use crate::container::{Health, Moment, Protocol};
 use crate::service::Origin;
 
 fn catalog() -> Arc<Catalog> {
@@ -31,7 +31,7 @@ fn service(kind: CheckKind, deregister_after: Option<Duration>) -> Arc<Service> 
         ttl: None,
         check: Some(Box::new(check)),
         health: Health::None,
-        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: Moment::default(), hostname: "".into(), exposed_port: 80 },
     })
 }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::super::catalog::{Catalog, Node};
 use super::*;
-use crate::container::{Health, Protocol};
+use crate::container::{Health, Moment, Protocol};
 use crate::service::{Origin, Service};
 
 fn catalog() -> Arc<Catalog> {
@@ -35,7 +35,7 @@ fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: "".into(), hostname: "".into(), exposed_port: 80 },
+        origin: Origin { container: "c".into(), created: Moment::default(), hostname: "".into(), exposed_port: 80 },
     };
     catalog.register(&Arc::new(service), 0);
 }
