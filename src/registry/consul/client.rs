@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::http::{self, ClientError, client};
+use crate::http::{self, BodyError, ClientError, client};
 use crate::registry::RegistryError;
 use crate::registry::text::one_line;
 
@@ -19,7 +19,9 @@ use super::token::Token;
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The most that is read of an answer: ten thousand services with long tags and Meta stay well below.
 const ANSWER_LIMIT: usize = 64 << 20;
-/// The most characters of Consul's own words that are repeated.
+/// The most that is looked at of Consul's own words, in bytes, but for the end of what arrived with them.
+const WORDS_BYTES: usize = 4 << 10;
+/// The most characters of them that are repeated.
 const WORDS_LIMIT: usize = 300;
 
 /// Speaks to one agent.
@@ -33,26 +35,41 @@ pub(super) struct Client {
     scope: Vec<(&'static str, String)>,
 }
 
+/// What becomes of the body of an answer while it arrives: that of one in which ten thousand services are is megabytes.
+pub(super) trait Body {
+    /// Takes in what comes next of it.
+    fn push(&mut self, bytes: &[u8]);
+}
+
+/// It is kept as it is.
+impl Body for Vec<u8> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// What the agent answered.
-pub(super) struct Answer {
+pub(super) struct Answer<B = Vec<u8>> {
     pub(super) status: StatusCode,
     /// `X-Consul-Index`, where there is one that can be waited for.
     pub(super) index: Option<u64>,
     /// How long it took to read, once it had begun.
     pub(super) reading: Duration,
-    /// Its body.
-    pub(super) body: Vec<u8>,
+    /// What became of its body.
+    pub(super) body: B,
     /// Where it is no success, the reason in its own words, without any of our secrets.
     words: String,
 }
 
-impl Answer {
+impl<B> Answer<B> {
     /// One that is well.
     #[cfg(test)]
-    pub(super) fn ok(index: Option<u64>, body: &str) -> Self {
-        Self { status: StatusCode::OK, index, reading: Duration::ZERO, body: body.into(), words: String::new() }
+    pub(super) fn ok(index: Option<u64>, body: B) -> Self {
+        Self { status: StatusCode::OK, index, reading: Duration::ZERO, body, words: String::new() }
     }
+}
 
+impl Answer {
     /// The body as JSON; null where it is none.
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -84,7 +101,20 @@ impl Client {
         deadline: Duration,
         right: &str,
     ) -> Result<Answer, RegistryError> {
-        self.send(Method::GET, path, query, None, deadline, right).await
+        self.read(path, query, deadline, right, Vec::new()).await
+    }
+
+    /// The same, with something else to become of its body.
+    pub(super) async fn read<B: Body>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        deadline: Duration,
+        right: &str,
+        body: B,
+    ) -> Result<Answer<B>, RegistryError> {
+        let answer = self.exchange(Method::GET, path, query, None, deadline, body).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer, true, right)) }
     }
 
     /// Writes something; `right` is the ACL rule that it takes, for whoever lacks it.
@@ -95,7 +125,8 @@ impl Client {
         body: Option<Vec<u8>>,
         right: &str,
     ) -> Result<(), RegistryError> {
-        self.send(Method::PUT, path, query, body, DEADLINE, right).await.map(drop)
+        let answer = self.ask(Method::PUT, path, query, body, DEADLINE).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(self.refusal(&answer, false, right)) }
     }
 
     /// A failure that concerns the agent as a whole, with its name.
@@ -114,22 +145,8 @@ impl Client {
         }
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<Vec<u8>>,
-        deadline: Duration,
-        right: &str,
-    ) -> Result<Answer, RegistryError> {
-        let reads = method == Method::GET;
-        let answer = self.ask(method, path, query, body, deadline).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer, reads, right)) }
-    }
-
     /// What an answer means that is no success, to a request that takes this right.
-    pub(super) fn refusal(&self, answer: &Answer, reads: bool, right: &str) -> RegistryError {
+    pub(super) fn refusal<B>(&self, answer: &Answer<B>, reads: bool, right: &str) -> RegistryError {
         let Answer { status, words, .. } = answer;
         if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
             self.unreachable(words)
@@ -147,6 +164,18 @@ impl Client {
         body: Option<Vec<u8>>,
         deadline: Duration,
     ) -> Result<Answer, RegistryError> {
+        self.exchange(method, path, query, body, deadline, Vec::new()).await
+    }
+
+    async fn exchange<B: Body>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+        deadline: Duration,
+        mut answered: B,
+    ) -> Result<Answer<B>, RegistryError> {
         let token = self.token.now().await?;
         let mut request = Request::builder().method(method).uri(self.url(path, query).as_str());
         if let Some(token) = &token {
@@ -165,14 +194,23 @@ impl Client {
             .body(body.unwrap_or_default().into())
             .map_err(|error| RegistryError::Rejected(format!("no request can be made of it: {error}")))?;
         let exchange = async {
-            let response = self.http.send(request).await.map_err(|error| self.unreachable(&error.to_string()))?;
+            let mut response = self.http.send(request).await.map_err(|error| self.unreachable(&error.to_string()))?;
             let status = response.status();
             let index = index(response.headers());
             let began = Instant::now();
-            let body =
-                http::body(response, ANSWER_LIMIT).await.map_err(|error| self.unreachable(&error.to_string()))?;
-            let words = if status.is_success() { String::new() } else { self.words(status, &body, token.as_ref()) };
-            Ok(Answer { status, index, reading: began.elapsed(), body, words })
+            let (mut length, mut words) = (0, Vec::new());
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error.to_string()))? {
+                length += chunk.len();
+                if length > ANSWER_LIMIT {
+                    return Err(self.unreachable(&BodyError::TooLarge(ANSWER_LIMIT).to_string()));
+                }
+                answered.push(&chunk);
+                if !status.is_success() && words.len() < WORDS_BYTES {
+                    words.extend_from_slice(&chunk);
+                }
+            }
+            let words = if status.is_success() { String::new() } else { self.words(status, &words, token.as_ref()) };
+            Ok(Answer { status, index, reading: began.elapsed(), body: answered, words })
         };
         timeout(deadline, exchange).await.unwrap_or_else(|_| Err(self.unreachable("no answer in time")))
     }

@@ -7,6 +7,7 @@
 mod check;
 mod client;
 pub(super) mod kv;
+mod list;
 mod settings;
 mod spelling;
 mod token;
@@ -17,12 +18,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::RegistryConfig;
-use crate::json::{self, Elements};
+use crate::json::{Shape, Value};
 use crate::service::Service;
 
 use super::text::one_line;
@@ -31,8 +31,9 @@ use super::uri::Uri;
 use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
 
 use client::{Client, DEADLINE};
+use list::List;
 use settings::Settings;
-use spelling::Compare;
+use spelling::{Checks, Compare, HeldCheck};
 use watch::Watch;
 
 /// How long a batch may go on starting writes; with the last one's own deadline, what a batch may take.
@@ -86,12 +87,28 @@ impl Consul {
         }
     }
 
-    /// A whole list of the agent, by ID.
-    async fn list(&self, what: &str) -> Result<Map<String, Value>, RegistryError> {
-        match self.client.get(&["agent", what], &[], DEADLINE, "service:read").await?.json() {
-            Value::Object(list) => Ok(list),
-            _ => Err(self.client.unreachable(&format!("its list of {what} is none: is this a Consul agent?"))),
+    /// Reads a list of the agent, entry by entry.
+    async fn list(
+        &self,
+        what: &str,
+        shape: &'static Shape,
+        take: impl FnMut(&str, Value<'_>) + Send,
+    ) -> Result<(), RegistryError> {
+        let list = List::new(shape, take);
+        let answer = self.client.read(&["agent", what], &[], DEADLINE, "service:read", list).await?;
+        if answer.body.end() {
+            Ok(())
+        } else {
+            Err(self.client.unreachable(&format!("its list of {what} is none: is this a Consul agent?")))
         }
+    }
+
+    /// All checks of the agent.
+    async fn checks(&self) -> Result<Checks, RegistryError> {
+        let mut checks = Checks::new();
+        self.list("checks", &HeldCheck::SHAPE, |id, said| drop(checks.insert(id.to_owned(), HeldCheck::read(&said))))
+            .await?;
+        Ok(checks)
     }
 
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
@@ -206,27 +223,17 @@ impl Registry for Consul {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        // Services first: a check that is registered in between belongs to a service that will be read next time.
-        let services = self.client.get(&["agent", "services"], &[], DEADLINE, "service:read").await?;
-        let checks = self.list("checks").await?;
-        let untold = |(id, check): (&String, &Value)| {
-            spelling::is_of_a_service(id) && check["Type"].as_str().is_none_or(str::is_empty)
-        };
-        if checks.iter().any(untold) {
+        // Checks first, since each service is read with its own. One that somebody registers in between differs from
+        // what we would write until it is read again.
+        let checks = self.checks().await?;
+        if checks.iter().any(|(id, check)| spelling::is_of_a_service(id) && check.kind.is_empty()) {
             self.types_untold.store(true, Ordering::Relaxed);
         }
         let compare = self.compare();
         let mut entries = Vec::new();
-        let take = |id: &str, service: json::Value<'_>| {
-            entries.push(spelling::entry(id, &service, &checks, compare));
-        };
-        // One by one: ten thousand of them take ten times more room than their text.
-        let list = Elements { shape: &spelling::READ, take };
-        let text = str::from_utf8(&services.body).ok().filter(|text| text.trim_start().starts_with('{'));
-        match text.map(|text| json::read(text, list)) {
-            Some(Ok(())) => Ok(entries),
-            _ => Err(self.client.unreachable("its list of services is none: is this a Consul agent?")),
-        }
+        let take = |id: &str, service: Value<'_>| entries.push(spelling::entry(id, &service, &checks, compare));
+        self.list("services", &spelling::READ, take).await?;
+        Ok(entries)
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
@@ -244,7 +251,7 @@ impl Registry for Consul {
     async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
         // Switching it on leaves one alone that is on; switching it off must not take away another's.
         let checks =
-            if entries.iter().any(|(_, mark)| mark.is_none()) { self.list("checks").await } else { Ok(Map::new()) };
+            if entries.iter().any(|(_, mark)| mark.is_none()) { self.checks().await } else { Ok(Checks::new()) };
         let checks = match &checks {
             Ok(checks) => checks,
             Err(error) => return vec![Err(error.clone()); entries.len()],

@@ -4,12 +4,11 @@
 //! Fields are those of `/v1/agent/service/register` (<https://developer.hashicorp.com/consul/api-docs/agent/service>).
 //! The limits are what Consul 1.8 was seen to refuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::json::Shape::{Members, Whole};
 use crate::json::{self, Shape};
@@ -208,12 +207,29 @@ pub(super) fn irremovable(id: &str) -> Option<&'static str> {
 pub(super) const READ: Shape =
     Members(&[("Service", Whole), ("Port", Whole), ("Address", Whole), ("Tags", Whole), ("Meta", Whole)]);
 
+/// The entries of `/v1/agent/checks`, by the check's ID.
+pub(super) type Checks = HashMap<String, HeldCheck>;
+
+/// What is read of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeldCheck {
+    pub(super) notes: String,
+    /// Empty where the agent does not tell it.
+    pub(super) kind: String,
+}
+
+impl HeldCheck {
+    pub(super) const SHAPE: Shape = Members(&[("Notes", Whole), ("Type", Whole)]);
+
+    pub(super) fn read(said: &json::Value<'_>) -> Self {
+        let text = |member: &str| said[member].as_str().unwrap_or_default().to_owned();
+        Self { notes: text("Notes"), kind: text("Type") }
+    }
+}
+
 /// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
-pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Map<String, Value>, compare: Compare) -> Entry {
-    let held = |check: Option<&'_ Value>| -> Option<String> {
-        check.map(|check| compare.of(text(&check["Notes"]), text(&check["Type"])).to_owned())
-    };
-    let (check, lease) = (held(check_of(id, checks)), held(checks.get(&check::lease_id(id))));
+pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Checks, compare: Compare) -> Entry {
+    let held = |id: &str| checks.get(id).map(|check| compare.of(&check.notes, &check.kind));
     let meta: BTreeMap<_, _> =
         service["Meta"].members().iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?))).collect();
     let held = Held {
@@ -221,8 +237,8 @@ pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Map<String, Va
         port: service["Port"].as_u64().unwrap_or(0),
         address: service["Address"].as_str().unwrap_or_default(),
         tags: service["Tags"].elements().iter().filter_map(json::Value::as_str).collect(),
-        check: check.as_deref(),
-        lease: lease.as_deref(),
+        check: held(&check_id(id)),
+        lease: held(&check::lease_id(id)),
         meta,
     };
     let key: Arc<str> = id.into();
@@ -244,17 +260,12 @@ pub(super) fn mark_reason(why: &str) -> String {
 }
 
 /// Whether a service is in maintenance mode, and by whose hand, out of all checks of the agent.
-pub(super) fn marked(id: &str, checks: &Map<String, Value>) -> Marked {
+pub(super) fn marked(id: &str, checks: &Checks) -> Marked {
     match checks.get(&format!("_service_maintenance:{id}")) {
         None => Marked::No,
-        Some(check) if text(&check["Notes"]).starts_with(MARK) => Marked::Ours,
+        Some(check) if check.notes.starts_with(MARK) => Marked::Ours,
         Some(_) => Marked::Theirs,
     }
-}
-
-/// The check that was registered with a service, out of all checks of the agent.
-pub(super) fn check_of<'a>(id: &str, checks: &'a Map<String, Value>) -> Option<&'a Value> {
-    checks.get(&check_id(id))
 }
 
 /// Whether a check is one that was registered with a service.
@@ -265,10 +276,6 @@ pub(super) fn is_of_a_service(check: &str) -> bool {
 /// The name that Consul gives to the check that is registered with a service.
 pub(super) fn check_id(id: &str) -> String {
     format!("service:{id}")
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! node (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), which the agent keeps up to date.
 //! The index of an answer also moves with other nodes, so what counts as a change is the answer itself.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::registry::RegistryError;
 use crate::registry::text::one_line;
 
-use super::client::{Answer, Client, DEADLINE};
+use super::client::{Answer, Body, Client, DEADLINE};
 
 /// How long a query may wait for a change.
 const WAIT: Duration = Duration::from_secs(60);
@@ -30,6 +30,9 @@ const READING_SHARE: u32 = 20;
 const AWAY_PACE: Duration = Duration::from_secs(10);
 /// The longest pause where queries do not wait, or are refused.
 const BLIND_PACE: Duration = Duration::from_secs(60);
+
+/// How much of an answer is kept, in bytes.
+const BEGINNING: usize = 16;
 
 /// What was learned so far; survives a dropped wait.
 #[derive(Default)]
@@ -58,6 +61,22 @@ struct Seen {
     /// What to wait for the next change with, if the server knows how.
     index: Option<u64>,
     digest: u64,
+}
+
+/// What counts of an answer: whether it is another than before.
+#[derive(Default)]
+struct Digest {
+    hasher: DefaultHasher,
+    /// Its first bytes, which tell whether there is anything.
+    beginning: Vec<u8>,
+}
+
+impl Body for Digest {
+    fn push(&mut self, bytes: &[u8]) {
+        self.hasher.write(bytes);
+        let room = BEGINNING.saturating_sub(self.beginning.len());
+        self.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
 }
 
 impl Watch {
@@ -110,11 +129,9 @@ impl Watch {
 }
 
 impl State {
-    fn answered(&mut self, answer: &Answer, took: Duration) {
+    fn answered(&mut self, answer: &Answer<Digest>, took: Duration) {
         let now = Instant::now();
-        let mut hasher = DefaultHasher::new();
-        answer.body.hash(&mut hasher);
-        let mut seen = Seen { index: answer.index, digest: hasher.finish() };
+        let mut seen = Seen { index: answer.index, digest: answer.body.hasher.finish() };
         let before = self.seen;
         let backwards =
             matches!((before.and_then(|seen| seen.index), seen.index), (Some(before), Some(now)) if now < before);
@@ -130,7 +147,7 @@ impl State {
             self.not_before = None;
             return;
         }
-        if answer.body.trim_ascii() == b"null" {
+        if answer.body.beginning.trim_ascii() == b"null" {
             self.say_blind("Consul's catalog does not show us our own node");
         }
         if took >= WAIT / 2 {
@@ -181,13 +198,14 @@ async fn own_node(client: &Client) -> Result<String, RegistryError> {
     }
 }
 
-async fn query(client: &Client, node: &str, index: Option<u64>) -> Result<Answer, RegistryError> {
+async fn query(client: &Client, node: &str, index: Option<u64>) -> Result<Answer<Digest>, RegistryError> {
     let path = ["catalog", "node", node];
     match index {
-        None => client.get(&path, &[], DEADLINE, "node:read").await,
+        None => client.read(&path, &[], DEADLINE, "node:read", Digest::default()).await,
         Some(index) => {
             let wait = format!("{}s", WAIT.as_secs());
-            client.get(&path, &[("index", &index.to_string()), ("wait", &wait)], WAIT_DEADLINE, "node:read").await
+            let query = [("index", &*index.to_string()), ("wait", &wait)];
+            client.read(&path, &query, WAIT_DEADLINE, "node:read", Digest::default()).await
         }
     }
 }
@@ -198,8 +216,10 @@ mod tests {
 
     const AT_ONCE: Duration = Duration::from_millis(3);
 
-    fn answer(index: Option<u64>, body: &str) -> Answer {
-        Answer::ok(index, body)
+    fn answer(index: Option<u64>, body: &str) -> Answer<Digest> {
+        let mut digest = Digest::default();
+        body.bytes().for_each(|byte| digest.push(&[byte]));
+        Answer::ok(index, digest)
     }
 
     /// A state that has told of its first look.

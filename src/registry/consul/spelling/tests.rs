@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use litemap::LiteMap;
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::container::{Health, Moment, Protocol};
 use crate::service::{Check, CheckKind, Origin};
 
 /// An entry out of this value, read like the text that Consul sends.
-fn read(id: &str, held: &Value, checks: &Map<String, Value>, compare: Compare) -> Entry {
+fn read(id: &str, held: &Value, checks: &Checks, compare: Compare) -> Entry {
     let text = held.to_string();
     entry(id, &json::read(&text, &READ).unwrap(), checks, compare)
 }
@@ -79,12 +79,18 @@ fn with_an_owner_entry_and_check_tell_of_us() {
     assert!(sent(&service(), Some("me")).get("Check").is_none());
 }
 
+/// A check out of this value, read like the text that Consul sends.
+fn check_of(said: &Value) -> HeldCheck {
+    HeldCheck::read(&json::read(&said.to_string(), &HeldCheck::SHAPE).unwrap())
+}
+
 /// What the agent would answer after a registration, with its habits: no tags are null, a check has a type.
-fn held(service: &Service, owner: Option<&str>) -> (Value, Map<String, Value>) {
+fn held(service: &Service, owner: Option<&str>) -> (Value, Checks) {
     let sent = sent(service, owner);
-    let mut checks = Map::new();
+    let mut checks = Checks::new();
     let mut put = |id: String, kind: Option<&str>, sent: &Value| {
-        checks.insert(id.clone(), json!({"CheckID": id, "Type": kind, "Notes": sent["Notes"], "Status": "critical"}));
+        let check = json!({"CheckID": id, "Type": kind, "Notes": sent["Notes"], "Status": "critical"});
+        checks.insert(id, check_of(&check));
     };
     if let Some(check) = sent.get("Check") {
         put(check_id(&service.id), check::kind(service), check);
@@ -179,10 +185,10 @@ fn an_entry_with_a_ttl_has_a_check_of_ours_beside_its_own() {
 fn a_maintenance_mode_is_ours_by_its_reason() {
     let checks = |notes: &str| {
         let id = "_service_maintenance:host:web:80".to_owned();
-        Map::from_iter([(id.clone(), json!({"CheckID": id, "Notes": notes, "Status": "critical"}))])
+        Checks::from_iter([(id.clone(), check_of(&json!({"CheckID": id, "Notes": notes, "Status": "critical"})))])
     };
     for (checks, expected) in [
-        (Map::new(), Marked::No),
+        (Checks::new(), Marked::No),
         (checks(&mark_reason("its container is paused")), Marked::Ours),
         (checks("Maintenance mode is enabled for this service, but no reason was provided."), Marked::Theirs),
         (checks(""), Marked::Theirs),
@@ -288,7 +294,7 @@ fn an_id_that_could_not_be_removed_is_known_beforehand() {
 
 #[test]
 fn an_odd_entry_is_read_as_far_as_it_goes() {
-    let checks = Map::from_iter([("service:id".to_owned(), json!({"Notes": 3}))]);
+    let checks = Checks::from_iter([("service:id".to_owned(), check_of(&json!({"Notes": 3})))]);
     for odd in
         [json!(null), json!(7), json!({}), json!({"Tags": 1, "Meta": [], "Port": "x", "Service": {}, "New": true})]
     {

@@ -1,0 +1,77 @@
+//! A list of the agent, read while it arrives: an object of objects, one for each ID.
+
+use crate::json::{self, Elements, Pieces, Shape, Value};
+
+use super::client::Body;
+
+/// Hands on each entry, with its ID.
+pub(super) struct List<F> {
+    shape: &'static Shape,
+    take: F,
+    pieces: Pieces,
+    /// Whether something arrived that is no such list.
+    broken: bool,
+}
+
+impl<F: FnMut(&str, Value<'_>)> List<F> {
+    pub(super) fn new(shape: &'static Shape, take: F) -> Self {
+        Self { shape, take, pieces: Pieces::default(), broken: false }
+    }
+
+    /// All of it has come: whether it was a list.
+    pub(super) fn end(mut self) -> bool {
+        let rest = std::mem::take(&mut self.pieces).rest();
+        self.read(&rest);
+        !self.broken
+    }
+
+    fn read(&mut self, piece: &[u8]) {
+        let text = json::text(piece);
+        let is_object = text.trim_start().starts_with('{');
+        self.broken |= !is_object || json::read(&text, Elements { shape: self.shape, take: &mut self.take }).is_err();
+    }
+}
+
+impl<F: FnMut(&str, Value<'_>)> Body for List<F> {
+    fn push(&mut self, bytes: &[u8]) {
+        if !self.broken
+            && let Some(piece) = self.pieces.push(bytes)
+        {
+            self.read(&piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The IDs of a list that arrives so many bytes at a time, and whether it was one.
+    fn read(text: &[u8], size: usize) -> (String, bool) {
+        let mut ids = String::new();
+        let mut list = List::new(&Shape::Whole, |id: &str, _: Value<'_>| ids += id);
+        text.chunks(size).for_each(|bytes| list.push(bytes));
+        let good = list.end();
+        (ids, good)
+    }
+
+    #[test]
+    fn a_list_is_read_however_it_arrives_and_nothing_else_passes_for_one() {
+        for size in 1..20 {
+            for (text, expected) in [
+                (&br#"{"a":{"b":[1,2]},"c":{}}"#[..], ("ac", true)),
+                (b" { } ", ("", true)),
+                (b"{\"a\":{}", ("a", false)),
+                (b"[{},{}]", ("", false)),
+                (b"null", ("", false)),
+                (b"<html>", ("", false)),
+                (b"", ("", false)),
+            ] {
+                let (ids, good) = read(text, size);
+                assert_eq!(good, expected.1, "{}", text.escape_ascii());
+                assert!(!good || ids == expected.0);
+            }
+        }
+        assert_eq!(read(b"{\"\xff\":{}}", 9), ("\u{fffd}".to_owned(), true));
+    }
+}
