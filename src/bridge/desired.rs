@@ -3,11 +3,15 @@
 //! Holds what the watch last said of each container, and answers every change with the services
 //! whose standing it changed, so that the cost of an event does not grow with what stands.
 
+mod pool;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use litemap::LiteMap;
 use tracing::{info, warn};
+
+use pool::Pool;
 
 use super::tagging::Tagged;
 use crate::config::{Deregister, ServiceConfig};
@@ -63,6 +67,15 @@ pub struct Desired {
     containers: Containers,
     /// Containers that share the network of another, and so change with it.
     sharing: BTreeSet<ContainerId>,
+    common: Common,
+}
+
+/// What services have in common with others.
+#[derive(Debug, Default)]
+struct Common {
+    addresses: Pool<str>,
+    tags: Pool<[String]>,
+    attributes: Pool<LiteMap<String, String>>,
 }
 
 /// A container as it was last described.
@@ -89,7 +102,14 @@ impl Desired {
     /// Nothing runs yet. `host_address` is where the host is reached when no other rule applies.
     #[must_use]
     pub fn new(config: ServiceConfig, deregister: Deregister, host_address: String) -> Self {
-        Self { config, deregister, host_address, containers: Containers::default(), sharing: BTreeSet::new() }
+        Self {
+            config,
+            deregister,
+            host_address,
+            containers: Containers::default(),
+            sharing: BTreeSet::new(),
+            common: Common::default(),
+        }
     }
 
     /// Takes what was just seen of a container.
@@ -197,7 +217,10 @@ impl Desired {
     /// Describes a stored container anew.
     fn redescribe(&mut self, id: &ContainerId) -> Vec<Update> {
         let Some(known) = self.containers.by_id.get(id) else { return Vec::new() };
-        let (offers, remarks) = self.describe(known);
+        let (mut offers, remarks) = self.describe(known);
+        for (_, want) in offers.iter_mut() {
+            self.common.share(want);
+        }
         for remark in remarks.iter().filter(|remark| !known.remarks.contains(remark)) {
             remark.say(id);
         }
@@ -253,10 +276,28 @@ impl Desired {
     }
 }
 
+impl Common {
+    /// The same, with what others have as well.
+    fn share(&mut self, want: &mut Want) {
+        if let Some(service) = want.service_mut().and_then(Arc::get_mut) {
+            self.addresses.share(&mut service.address);
+            self.tags.share(&mut service.tags);
+            self.attributes.share(&mut service.attributes);
+        }
+    }
+}
+
 impl Want {
     /// The service that it is about.
     #[must_use]
     pub fn service(&self) -> Option<&Arc<Service>> {
+        match self {
+            Self::Registered(service) | Self::Paused(service) | Self::Kept(service, _) => Some(service),
+            Self::Absent | Self::Missing | Self::Forgotten => None,
+        }
+    }
+
+    fn service_mut(&mut self) -> Option<&mut Arc<Service>> {
         match self {
             Self::Registered(service) | Self::Paused(service) | Self::Kept(service, _) => Some(service),
             Self::Absent | Self::Missing | Self::Forgotten => None,

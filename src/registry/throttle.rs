@@ -17,8 +17,10 @@ const LEAST: usize = 8;
 const MOST: usize = 64;
 /// More are worth while when they are answered so much faster.
 const GAIN: f64 = 1.2;
-/// How many rounds a number is kept for before it is tried to double it again.
+/// How many rounds a number is kept for before it is tried to double it again, when that was no use.
 const CALM: u32 = 32;
+/// How many rounds it is measured for at least: one that was held up by something else makes the next look fast.
+const MEASURED: u32 = 3;
 
 /// What was learned of one server; it outlasts a batch.
 #[derive(Debug, Default)]
@@ -27,7 +29,9 @@ pub(super) struct Throttle(Mutex<State>);
 #[derive(Debug)]
 struct State {
     limit: usize,
-    /// Answers a second with half as many, while it is found out whether the present number is of use.
+    /// The most answers a second with the present number so far.
+    best: f64,
+    /// The same with half as many, while it is found out whether the present number is of use.
     before: Option<f64>,
     /// How many rounds more the number is kept for.
     calm: u32,
@@ -35,7 +39,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { limit: LEAST, before: None, calm: 0 }
+        Self { limit: LEAST, best: 0.0, before: None, calm: MEASURED }
     }
 }
 
@@ -85,14 +89,21 @@ impl State {
         match self.before.take() {
             Some(before) if rate < before * GAIN => {
                 self.limit /= 2;
+                self.best = before;
                 self.calm = CALM;
             }
-            None if self.calm > 0 => self.calm -= 1,
-            _ if self.limit < MOST => {
-                self.limit *= 2;
-                self.before = Some(rate);
+            Some(_) => {
+                self.best = rate;
+                self.calm = MEASURED - 1;
             }
-            _ => self.calm = CALM,
+            None => {
+                self.best = self.best.max(rate);
+                self.calm = self.calm.saturating_sub(1);
+                if self.calm == 0 && self.limit < MOST {
+                    self.limit *= 2;
+                    self.before = Some(self.best);
+                }
+            }
         }
     }
 }
@@ -145,7 +156,8 @@ mod tests {
     #[test]
     fn a_server_that_grows_slow_is_sent_fewer_only_where_more_were_no_use() {
         let mut state = State::default();
-        for (rate, limit) in [(100.0, 16), (190.0, 32), (200.0, 16), (50.0, 16)] {
+        let rates = [(90.0, 8), (100.0, 8), (20.0, 16), (190.0, 16), (180.0, 16), (60.0, 32), (200.0, 16), (50.0, 16)];
+        for (rate, limit) in rates {
             state.learn(rate);
             assert_eq!(state.limit, limit, "after {rate}");
         }

@@ -52,7 +52,7 @@ pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Reg
         return kv::open(uri, config);
     }
     let settings = Settings::new(uri, config)?;
-    let owner = settings.owner.clone();
+    let owner = settings.owner.as_deref().map(Arc::from);
     let client = Client::new(settings).map_err(|error| OpenError::Settings(format!("consul: {error}")))?;
     Ok(Arc::new(Consul {
         client,
@@ -67,7 +67,7 @@ pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Reg
 struct Consul {
     client: Client,
     /// The owner to record with each entry, if any.
-    owner: Option<String>,
+    owner: Option<Arc<str>>,
     /// Whether the agent has shown that it does not tell the types of checks.
     types_untold: AtomicBool,
     /// How often entries with a TTL are refreshed.
@@ -231,7 +231,9 @@ impl Registry for Consul {
         }
         let compare = self.compare();
         let mut entries = Vec::new();
-        let take = |id: &str, service: Value<'_>| entries.push(spelling::entry(id, &service, &checks, compare));
+        let take = |id: &str, service: Value<'_>| {
+            entries.push(spelling::entry(id, &service, &checks, compare, self.owner.as_ref()))
+        };
         self.list("services", &spelling::READ, take).await?;
         Ok(entries)
     }

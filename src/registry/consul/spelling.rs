@@ -228,7 +228,13 @@ impl HeldCheck {
 }
 
 /// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
-pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Checks, compare: Compare) -> Entry {
+pub(super) fn entry(
+    id: &str,
+    service: &json::Value<'_>,
+    checks: &Checks,
+    compare: Compare,
+    owner: Option<&Arc<str>>,
+) -> Entry {
     let held = |id: &str| checks.get(id).map(|check| compare.of(&check.notes, &check.kind));
     let meta: BTreeMap<_, _> =
         service["Meta"].members().iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?))).collect();
@@ -245,7 +251,11 @@ pub(super) fn entry(id: &str, service: &json::Value<'_>, checks: &Checks, compar
     Entry {
         service_id: Arc::clone(&key),
         key,
-        owner: held.meta.get(OWNER_KEY).map(|&owner| owner.into()),
+        // Most are ours.
+        owner: held
+            .meta
+            .get(OWNER_KEY)
+            .map(|&held| owner.filter(|us| ***us == *held).map_or_else(|| held.into(), Arc::clone)),
         fingerprint: held.fingerprint(),
         marked: marked(id, checks),
     }

@@ -11,7 +11,7 @@ use crate::service::{Check, CheckKind, Origin};
 /// An entry out of this value, read like the text that Consul sends.
 fn read(id: &str, held: &Value, checks: &Checks, compare: Compare) -> Entry {
     let text = held.to_string();
-    entry(id, &json::read(&text, &READ).unwrap(), checks, compare)
+    entry(id, &json::read(&text, &READ).unwrap(), checks, compare, None)
 }
 
 fn service() -> Service {
