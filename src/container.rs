@@ -57,12 +57,12 @@ pub struct Container {
     /// Its name, without the slash that the engine puts before it.
     pub name: String,
     /// The image as it was named at creation: `registry:5000/team/app:1.2` (`Config.Image`).
-    pub image: String,
+    pub image: Arc<str>,
     /// The host name inside the container (`Config.Hostname`).
     pub hostname: Arc<str>,
     /// `KEY=value` lines, in the engine's order (`Config.Env`); not every one need have a `=`. A watch tells
     /// only those that are settings.
-    pub env: Vec<String>,
+    pub env: Arc<[String]>,
     /// Labels (`Config.Labels`). A watch tells only those that are settings, or hold an address.
     pub labels: LiteMap<String, String>,
     /// Whose network stack it uses (`HostConfig.NetworkMode`).
@@ -116,8 +116,7 @@ impl Container {
     /// Forgets what no service is made of: of environment and labels all but the settings, and the
     /// label of this name. On a host with ten thousand containers that is most of what they are.
     pub fn forget_what_is_not_ours(&mut self, label: Option<&str>) {
-        self.env.retain(|line| line.starts_with(SETTING));
-        self.env.shrink_to_fit();
+        self.env = self.env.iter().filter(|line| line.starts_with(SETTING)).cloned().collect();
         self.labels.retain(|key, _| key.starts_with(SETTING) || Some(key.as_str()) == label);
         self.labels = fitted(std::mem::take(&mut self.labels));
         self.networks = fitted(std::mem::take(&mut self.networks));

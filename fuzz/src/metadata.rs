@@ -100,9 +100,9 @@ fn container(state: u8, text: &str) -> Container {
     let mut container = Container {
         id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
         name: "web".to_owned(),
-        image: "nginx".to_owned(),
+        image: "nginx".into(),
         hostname: "inside".into(),
-        env: Vec::new(),
+        env: Arc::default(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
         networks: LiteMap::new(),
@@ -128,13 +128,13 @@ fn container(state: u8, text: &str) -> Container {
         let kind = characters.next();
         let value = characters.as_str();
         match kind {
-            Some('e') => container.env.push(value.to_owned()),
+            Some('e') => container.env = [&*container.env, &[value.to_owned()]].concat().into(),
             Some('l') => {
                 let (key, value) = value.split_once('=').unwrap_or((value, ""));
                 container.labels.insert(key.to_owned(), value.to_owned());
             }
             Some('n') => container.name = value.to_owned(),
-            Some('i') => container.image = value.to_owned(),
+            Some('i') => container.image = value.into(),
             Some('p') => container.ports.extend(port(value)),
             Some('m') => {
                 container.network_mode = match value.split_once(':') {

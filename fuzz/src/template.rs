@@ -42,9 +42,9 @@ fn container(inspect: &str) -> Container {
     Container {
         id: "0123456789abcdef".into(),
         name: "web".to_owned(),
-        image: "nginx".to_owned(),
+        image: "nginx".into(),
         hostname: "inside".into(),
-        env: Vec::new(),
+        env: Arc::default(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Host,
         networks: LiteMap::new(),

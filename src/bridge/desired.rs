@@ -3,19 +3,16 @@
 //! Holds what the watch last said of each container, and answers every change with the services
 //! whose standing it changed, so that the cost of an event does not grow with what stands.
 
-mod pool;
-
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use litemap::LiteMap;
 use tracing::{info, warn};
 
-use pool::Pool;
-
 use super::tagging::Tagged;
 use crate::config::{Deregister, ServiceConfig};
 use crate::container::{Container, ContainerId, NetworkMode, State, fitted};
+use crate::pool::Pool;
 use crate::service::describe::{Neighbours, describe};
 use crate::service::{Service, Source};
 

@@ -223,7 +223,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
     let mut container = Container {
         id,
         name: without_slash(text(&said["Name"])).to_owned(),
-        image: text(&config["Image"]).to_owned(),
+        image: text(&config["Image"]).into(),
         hostname: text(&config["Hostname"]).into(),
         env: config["Env"].elements().iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         labels: config["Labels"]

@@ -27,6 +27,7 @@ use super::tracker::{Inspected, Tracker};
 use super::{Change, ConnectError};
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
+use crate::pool::Pool;
 
 /// How many changes wait in the channel.
 const CHANNEL: usize = 64;
@@ -58,6 +59,8 @@ pub fn watch(
     let watch = Watch {
         docker,
         tracker: Tracker::new(config.list_all),
+        images: Pool::default(),
+        settings: Pool::default(),
         link: Link::Down { until: Instant::now() },
         work: FuturesUnordered::new(),
         connections: 0,
@@ -78,6 +81,9 @@ pub fn watch(
 struct Watch {
     docker: Docker,
     tracker: Tracker,
+    /// What replicas have in common.
+    images: Pool<str>,
+    settings: Pool<[String]>,
     link: Link,
     /// Requests in flight.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -274,7 +280,12 @@ impl Watch {
 
     fn inspected(&mut self, id: &ContainerId, said: Result<Option<Container>, RequestError>, now: Instant) {
         let (said, error) = match said {
-            Ok(Some(container)) => (Inspected::Is(Arc::new(container)), None),
+            Ok(Some(mut container)) => {
+                self.images.share(&mut container.image);
+                self.settings.share(&mut container.env);
+                (Inspected::Is(Arc::new(container)), None)
+            }
+
             Ok(None) => (Inspected::Gone, None),
             Err(error) => (Inspected::Failed, Some(error)),
         };

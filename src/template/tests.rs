@@ -48,9 +48,9 @@ fn container(inspect: Option<Json>) -> Container {
     Container {
         id: "e20f9c1a7656".into(),
         name: "nginx.0".to_owned(),
-        image: "nginx".to_owned(),
+        image: "nginx".into(),
         hostname: "e20f9c1a7656".into(),
-        env: vec![],
+        env: [].into(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
         networks: LiteMap::new(),

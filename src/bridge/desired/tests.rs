@@ -25,9 +25,9 @@ fn container(name: &str) -> Container {
     Container {
         id: ContainerId::from(format!("{name:0<64}").as_str()),
         name: name.to_owned(),
-        image: "web".to_owned(),
+        image: "web".into(),
         hostname: name.into(),
-        env: Vec::new(),
+        env: Arc::default(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
         networks: LiteMap::new(),

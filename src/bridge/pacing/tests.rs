@@ -21,9 +21,9 @@ fn tagged(life: u32, state: State) -> Tagged {
     let container = Container {
         id: id(),
         name: "web".to_owned(),
-        image: "web".to_owned(),
+        image: "web".into(),
         hostname: "web".into(),
-        env: Vec::new(),
+        env: Arc::default(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
         networks: LiteMap::new(),

@@ -80,7 +80,8 @@ fn a_running_container_of_engine_20_is_read() {
                 "SERVICE_443_NAME=https".into(),
                 "SERVICE_TAGS=www".into(),
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
-            ],
+            ]
+            .into(),
             labels: LiteMap::from_iter([("SERVICE_80_NAME".into(), "http".into())]),
             network_mode: NetworkMode::Network("default".into()),
             networks: LiteMap::from_iter([("bridge".into(), bridge), ("shop-net".into(), shop)]),
@@ -118,7 +119,7 @@ fn a_running_container_of_engine_29_is_read() {
     let container = inspected(DOCKER_29_RUNNING);
     assert_eq!(container.name, "shop-nginx-1");
     assert!(container.image.starts_with("nginx:1.29@sha256:"));
-    assert_eq!(container.env, ["SERVICE_NAME=shop", "NO_VALUE"]);
+    assert_eq!(*container.env, ["SERVICE_NAME=shop", "NO_VALUE"]);
     assert_eq!(container.network_mode, NetworkMode::Network("shop_front".into()));
     let front = NetworkAddress { ipv4: ip("172.20.0.3"), ipv6: ip("fd00:20::3") };
     assert_eq!(container.networks, LiteMap::from_iter([("shop_front".into(), front)]));
@@ -132,7 +133,7 @@ fn a_running_container_of_engine_29_is_read() {
 #[test]
 fn containers_of_podman_are_read() {
     let running = inspected(PODMAN_4_RUNNING);
-    assert_eq!((running.name.as_str(), running.image.as_str()), ("redis.0", "registry.example:5000/shop/redis:7"));
+    assert_eq!((running.name.as_str(), &*running.image), ("redis.0", "registry.example:5000/shop/redis:7"));
     assert_eq!(&*running.hostname, "a1e18f6648d4");
     assert!(running.env.contains(&"SERVICE_NAME=db".to_owned()));
     assert_eq!(running.labels, LiteMap::from_iter([("role".into(), "cache".into())]));
@@ -269,7 +270,7 @@ fn a_field_of_another_type_costs_itself_alone() {
         "NetworkSettings": {"Networks": {"n": null, "m": {"IPAddress": "one", "GlobalIPv6Address": 6}}},
     }));
     assert_eq!((container.name.as_str(), container.created), ("", Moment::default()));
-    assert_eq!(container.env, ["A=1", "B=2"]);
+    assert_eq!(*container.env, ["A=1", "B=2"]);
     assert_eq!(container.labels, LiteMap::from_iter([("a".into(), "b".into())]));
     assert_eq!(container.networks.len(), 2);
     assert!(container.networks.values().all(|network| network.preferred().is_none()));
@@ -279,7 +280,7 @@ fn a_field_of_another_type_costs_itself_alone() {
 #[test]
 fn bytes_that_are_no_text_are_replaced() {
     let said = b"{\"Id\":\"aa\",\"State\":{\"Running\":true},\"Config\":{\"Env\":[\"A=\xff\"]}}";
-    assert_eq!(inspect(said, false).unwrap().unwrap().env, ["A=\u{fffd}"]);
+    assert_eq!(*inspect(said, false).unwrap().unwrap().env, ["A=\u{fffd}"]);
 }
 
 #[test]

@@ -17,9 +17,9 @@ fn container(number: usize, name: &str, state: State) -> Container {
     Container {
         id: id(number),
         name: name.to_owned(),
-        image: String::new(),
+        image: Arc::default(),
         hostname: "".into(),
-        env: Vec::new(),
+        env: Arc::default(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Host,
         networks: LiteMap::new(),

@@ -45,9 +45,9 @@ fn container(name: &str, image: &str) -> Container {
     Container {
         id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
         name: name.to_owned(),
-        image: image.to_owned(),
+        image: image.into(),
         hostname: "0123456789ab".into(),
-        env: vec!["PATH=/bin".to_owned()],
+        env: ["PATH=/bin".to_owned()].into(),
         labels: LiteMap::new(),
         network_mode: NetworkMode::Network("default".to_owned()),
         networks: LiteMap::from_iter([("bridge".to_owned(), own)]),
@@ -73,7 +73,7 @@ trait With: Sized {
 
 impl With for Container {
     fn env(mut self, lines: &[&str]) -> Self {
-        self.env.extend(lines.iter().map(|&line| line.to_owned()));
+        self.env = self.env.iter().cloned().chain(lines.iter().map(|&line| line.to_owned())).collect();
         self
     }
 
@@ -689,7 +689,7 @@ prop_compose! {
         ];
         let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
         let mut container = container(&name, &image).mode(modes[mode].clone());
-        container.env = env;
+        container.env = env.into();
         container.labels = labels.into_iter().collect();
         container.networks = LiteMap::from_iter([("bridge".to_owned(), NetworkAddress { ipv4: address, ipv6: None })]);
         container.ports = ports

@@ -9,7 +9,7 @@ const FEW: usize = 64;
 
 /// Values of which each is kept once, for as long as somebody has it.
 #[derive(Debug)]
-pub(super) struct Pool<T: ?Sized>(HashSet<Arc<T>>);
+pub(crate) struct Pool<T: ?Sized>(HashSet<Arc<T>>);
 
 impl<T: ?Sized> Default for Pool<T> {
     fn default() -> Self {
@@ -19,7 +19,7 @@ impl<T: ?Sized> Default for Pool<T> {
 
 impl<T: Eq + Hash + ?Sized> Pool<T> {
     /// The same value, as it is kept already, if it is.
-    pub(super) fn share(&mut self, value: &mut Arc<T>) {
+    pub(crate) fn share(&mut self, value: &mut Arc<T>) {
         if let Some(known) = self.0.get(value) {
             *value = Arc::clone(known);
             return;
