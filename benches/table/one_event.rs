@@ -15,11 +15,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SETTLING: Duration = Duration::from_secs(4);
 /// Containers that are started and removed, one after the other.
 const ROUNDS: usize = 300;
+/// The same, one a second.
+const SECONDS: usize = 20;
 
 pub async fn measure(bench: &mut Bench) {
     bench.report.table(
         "One event among those that stand",
-        &["containers standing", "program", "start to entry, p50, ms", "p99, ms", "CPU of a start and a die, ms"],
+        &[
+            "containers standing",
+            "program",
+            "start to entry, p50, ms",
+            "p99, ms",
+            "CPU of a start and a die, ms",
+            "CPU at one of each a second, % of a core",
+        ],
     );
     for count in [0, 1_000, 10_000] {
         let engine = FakeEngine::start().await;
@@ -49,6 +58,14 @@ async fn events(subject: &Subject, engine: &FakeEngine, count: usize) -> Vec<Cel
         assert!(agent.holds(services(count), PATIENCE).await, "{}", running.tail());
     }
     let cpu = running.cpu() - cpu;
+    let (slowly, began) = (running.cpu(), Instant::now());
+    for second in 1..=SECONDS {
+        let id = engine.run(container(30_000));
+        assert!(agent.holds(services(count) + 1, PATIENCE).await, "{}", running.tail());
+        engine.remove(&id);
+        tokio::time::sleep_until((began + Duration::from_secs(second as u64)).into()).await;
+    }
+    let slowly = (running.cpu() - slowly) / began.elapsed().as_secs_f64();
     waits.sort_by(f64::total_cmp);
     vec![
         count.into(),
@@ -56,5 +73,6 @@ async fn events(subject: &Subject, engine: &FakeEngine, count: usize) -> Vec<Cel
         Cell::Number(percentile(&waits, 0.5), 2),
         Cell::Number(percentile(&waits, 0.99), 2),
         Cell::Number(cpu / ROUNDS as f64 * 1e3, 3),
+        Cell::Number(slowly * 100.0, 2),
     ]
 }

@@ -16,6 +16,9 @@ use crate::service::Service;
 /// Reading a registry because it changed, mostly by our own writes, may take this share of the time: one in so many.
 pub(super) const READING_SHARE: u32 = 20;
 
+/// And for each entry that it holds, there is so much time between two readings: a hundredth is spent on reading it.
+const REST_EACH: Duration = Duration::from_micros(250);
+
 /// The longest that a change by another hand waits to be read.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
@@ -23,7 +26,8 @@ impl Keeper {
     pub(super) fn settle(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Compared(scope, Ok(entries), took) => {
-                self.rested = Instant::now() + (took * READING_SHARE).min(LONGEST_REST);
+                let each = REST_EACH * u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                self.rested = Instant::now() + (took * READING_SHARE).max(each).min(LONGEST_REST);
                 self.next_look = self.next_look.map(|due| due.max(self.rested));
                 self.compared(scope, entries);
             }

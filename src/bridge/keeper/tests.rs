@@ -350,6 +350,24 @@ async fn a_registry_that_changes_all_the_time_is_read_for_a_small_part_of_the_ti
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_holds_much_and_changes_all_the_time_is_read_less_often() {
+    for (held, expected) in [(0, 100), (4_000, 20), (20_000, 4), (200_000, 2)] {
+        let memory = Memory::new("us");
+        (0..held).for_each(|number| memory.put(foreign(&format!("theirs {number}"), Some("them"))));
+        let bench = Bench::on(memory);
+        bench.compare(true, false);
+        bench.settle().await;
+        let _ = bench.memory.take_requests();
+        for port in 0..100 {
+            bench.memory.put(Entry { fingerprint: port, ..foreign("theirs", Some("them")) });
+            sleep(Duration::from_millis(200)).await;
+        }
+        let reads = bench.memory.take_requests().len();
+        assert!(reads.abs_diff(expected) <= 2, "{reads} reads of {held} entries in 20 s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entry_without_an_owner_is_adopted_and_goes_with_its_container() {
     let bench = Bench::new();
     bench.memory.put(foreign("a", None));

@@ -26,6 +26,8 @@ const PACE: Duration = Duration::from_secs(1);
 const LEAST_GAP: Duration = Duration::from_millis(250);
 /// Reading answers may take this share of the time: one in so many.
 const READING_SHARE: u32 = 20;
+/// And for each KiB of them, there is so much time between two: it takes the server longer to say it.
+const REST_EACH_KIB: Duration = Duration::from_micros(500);
 /// The longest pause while Consul is away.
 const AWAY_PACE: Duration = Duration::from_secs(10);
 /// The longest pause where queries do not wait, or are refused.
@@ -46,8 +48,8 @@ struct State {
     seen: Option<Seen>,
     /// Something changed, and nobody has been told yet.
     news: bool,
-    /// How long it took to read the last answer, once it had begun.
-    reading: Duration,
+    /// How long to rest for reading the last answer.
+    rest: Duration,
     /// Do nothing before.
     not_before: Option<Instant>,
     /// The pause before the next query, doubled as long as queries tell nothing.
@@ -67,6 +69,7 @@ struct Seen {
 #[derive(Default)]
 struct Digest {
     hasher: DefaultHasher,
+    length: usize,
     /// Its first bytes, which tell whether there is anything.
     beginning: Vec<u8>,
 }
@@ -74,6 +77,7 @@ struct Digest {
 impl Body for Digest {
     fn push(&mut self, bytes: &[u8]) {
         self.hasher.write(bytes);
+        self.length += bytes.len();
         let room = BEGINNING.saturating_sub(self.beginning.len());
         self.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
@@ -91,7 +95,7 @@ impl Watch {
                 let mut state = self.state();
                 let now = Instant::now();
                 if std::mem::take(&mut state.news) {
-                    state.not_before = Some(now + PACE.max(state.reading * READING_SHARE).min(AWAY_PACE));
+                    state.not_before = Some(now + PACE.max(state.rest).min(AWAY_PACE));
                     return;
                 }
                 state.not_before = Some(now + LEAST_GAP);
@@ -140,7 +144,8 @@ impl State {
             seen.index = None;
         }
         self.seen = Some(seen);
-        self.reading = answer.reading;
+        let long = REST_EACH_KIB * u32::try_from(answer.body.length >> 10).unwrap_or(u32::MAX);
+        self.rest = (answer.reading * READING_SHARE).max(long);
         if backwards || before.is_none_or(|before| before.digest != seen.digest) {
             self.news = true;
             self.pause = Duration::ZERO;
