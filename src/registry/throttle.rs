@@ -21,6 +21,8 @@ const GAIN: f64 = 1.2;
 const CALM: u32 = 32;
 /// How many rounds it is measured for at least: one that was held up by something else makes the next look fast.
 const MEASURED: u32 = 3;
+/// A round that takes so long is measured well enough by itself.
+const LONG: Duration = Duration::from_millis(5);
 
 /// What was learned of one server; it outlasts a batch.
 #[derive(Debug, Default)]
@@ -79,31 +81,30 @@ impl Throttle {
 
     fn learn(&self, answers: usize, took: Duration) {
         let rate = answers as f64 / took.as_secs_f64().max(1e-6);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).learn(rate);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).learn(rate, took >= LONG);
     }
 }
 
 impl State {
-    /// Takes in how many answers a second there were with the present number.
-    fn learn(&mut self, rate: f64) {
+    /// Takes in how many answers a second there were with the present number, and whether that was a long round.
+    fn learn(&mut self, rate: f64, long: bool) {
         match self.before.take() {
             Some(before) if rate < before * GAIN => {
                 self.limit /= 2;
                 self.best = before;
                 self.calm = CALM;
+                return;
             }
             Some(_) => {
                 self.best = rate;
-                self.calm = MEASURED - 1;
+                self.calm = MEASURED;
             }
-            None => {
-                self.best = self.best.max(rate);
-                self.calm = self.calm.saturating_sub(1);
-                if self.calm == 0 && self.limit < MOST {
-                    self.limit *= 2;
-                    self.before = Some(self.best);
-                }
-            }
+            None => self.best = self.best.max(rate),
+        }
+        self.calm = if long && self.calm <= MEASURED { 0 } else { self.calm.saturating_sub(1) };
+        if self.calm == 0 && self.limit < MOST {
+            self.limit *= 2;
+            self.before = Some(self.best);
         }
     }
 }
@@ -158,8 +159,13 @@ mod tests {
         let mut state = State::default();
         let rates = [(90.0, 8), (100.0, 8), (20.0, 16), (190.0, 16), (180.0, 16), (60.0, 32), (200.0, 16), (50.0, 16)];
         for (rate, limit) in rates {
-            state.learn(rate);
+            state.learn(rate, false);
             assert_eq!(state.limit, limit, "after {rate}");
+        }
+        let mut state = State::default();
+        for (rate, limit) in [(100.0, 16), (190.0, 32), (200.0, 16), (50.0, 16)] {
+            state.learn(rate, true);
+            assert_eq!(state.limit, limit, "after a long round with {rate}");
         }
     }
 }
