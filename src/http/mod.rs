@@ -51,7 +51,7 @@ enum Way {
 /// When a PEM file is missing or is not one, or the certificate does not fit the key.
 pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<Client, ClientError> {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(MOST_AT_ONCE);
     Ok(Client(match socket {
         Some(path) => Way::Socket(builder.build(connect::socket(path))),
         None => Way::Network(builder.build(connect::network(tls_config(tls)?))),
@@ -205,7 +205,8 @@ pub enum BodyError {
     Broken(#[from] Error),
 }
 
-/// However long an answer says that it is, no more room than this is made before it arrives, in bytes.
+/// However long an answer is, or says that it is, no more room than this is made before it arrives, in bytes. Its headers
+/// have to fit.
 const MOST_AT_ONCE: usize = 64 << 10;
 
 /// The body of an answer: nobody is listened to for more than `limit` bytes.

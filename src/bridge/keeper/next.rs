@@ -29,7 +29,7 @@ impl Keeper {
             self.next_look = None;
             // Only a cleanup is about entries that are neither ours nor where we write.
             let cleanup = scope.cleanup || self.cleanup;
-            let keys = (self.known && !cleanup).then(|| self.places.intended().cloned().collect());
+            let keys = (self.known && !cleanup).then(|| self.places.intended());
             return Some(compare(Arc::clone(&self.registry), scope, keys));
         }
         if !self.known {

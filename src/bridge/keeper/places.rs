@@ -101,8 +101,11 @@ impl Places {
     }
 
     /// The keys that anybody here wants, or wanted, something of.
-    pub(super) fn intended(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.0.iter().filter(|(_, place)| place.intent.is_some()).map(|(key, _)| key)
+    pub(super) fn intended(&self) -> Vec<Arc<str>> {
+        let intended = self.0.iter().filter(|(_, place)| place.intent.is_some()).map(|(key, _)| Arc::clone(key));
+        let mut keys = Vec::with_capacity(self.0.len());
+        keys.extend(intended);
+        keys
     }
 
     /// What the registry holds, and whether anybody here wants, or wanted, something of its key.

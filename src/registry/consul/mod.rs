@@ -111,6 +111,22 @@ impl Consul {
         Ok(checks)
     }
 
+    /// What the agent holds, put behind these entries.
+    async fn read(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, RegistryError> {
+        // Checks first, since each service is read with its own. One that somebody registers in between differs from
+        // what we would write until it is read again.
+        let checks = self.checks().await?;
+        if checks.iter().any(|(id, check)| spelling::is_of_a_service(id) && check.kind.is_empty()) {
+            self.types_untold.store(true, Ordering::Relaxed);
+        }
+        let compare = self.compare();
+        let take = |id: &str, service: Value<'_>| {
+            entries.push(spelling::entry(id, &service, &checks, compare, self.owner.as_ref()))
+        };
+        self.list("services", &spelling::READ, take).await?;
+        Ok(entries)
+    }
+
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         if let Some(reason) = spelling::irremovable(&service.id) {
             return Err(RegistryError::Rejected(reason.to_owned()));
@@ -223,19 +239,12 @@ impl Registry for Consul {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        // Checks first, since each service is read with its own. One that somebody registers in between differs from
-        // what we would write until it is read again.
-        let checks = self.checks().await?;
-        if checks.iter().any(|(id, check)| spelling::is_of_a_service(id) && check.kind.is_empty()) {
-            self.types_untold.store(true, Ordering::Relaxed);
-        }
-        let compare = self.compare();
-        let mut entries = Vec::new();
-        let take = |id: &str, service: Value<'_>| {
-            entries.push(spelling::entry(id, &service, &checks, compare, self.owner.as_ref()))
-        };
-        self.list("services", &spelling::READ, take).await?;
-        Ok(entries)
+        self.read(Vec::new()).await
+    }
+
+    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+        // An agent is asked for everything that it has; most of it is ours, and takes no more room than it needs.
+        self.read(Vec::with_capacity(keys.len() + 1)).await
     }
 
     async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
