@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use testkit::agent::FakeAgent;
 use testkit::consul::Consul;
-use testkit::engine::FakeEngine;
+use testkit::engine::{FakeEngine, Fault};
 use testkit::etcd::EtcdServer;
 use testkit::zookeeper::ZooKeeper;
 use zookeeper_client::{Acls, CreateMode};
@@ -20,15 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 const COLUMNS: [&str; 6] = ["containers / services", "registry", "program", "wall, s", "CPU, s", "peak memory, MB"];
 
-/// Against an agent that answers at once, and one that takes 5 ms.
+/// Engines and agents that answer at once, an agent that takes 5 ms, and an engine and an agent that take 1 ms.
+const DELAYS: [(&str, Duration, Duration, &[usize]); 3] = [
+    ("at once", Duration::ZERO, Duration::ZERO, &[1, 2, 4]),
+    ("5 ms a call", Duration::ZERO, Duration::from_millis(5), &[4, 64]),
+    ("1 ms a call, and the engine", Duration::from_millis(1), Duration::from_millis(1), &[64]),
+];
+
+/// Against doubles that answer at once, and that take their time.
 pub async fn doubles(bench: &mut Bench) {
     bench.report.table("Cold start, doubles", &COLUMNS);
     for count in [100, 1_000, 10_000] {
         let engine = FakeEngine::start().await;
         engine.populate(count, container);
-        for delay in [Duration::ZERO, Duration::from_millis(5)] {
-            let registry = if delay.is_zero() { "at once" } else { "5 ms a call" };
-            let connections: &[usize] = if delay.is_zero() { &[1, 2, 4] } else { &[4, 64] };
+        for (registry, inspect, delay, connections) in DELAYS {
+            engine.fault_inspect(if inspect.is_zero() { Fault::None } else { Fault::Delay(inspect) });
             for &connections in connections {
                 let costs = repeat_floor(&engine, delay, connections, bench.repeat).await;
                 row(bench, count, registry, &format!("bare client, {connections} connections"), &costs);

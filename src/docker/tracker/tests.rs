@@ -288,8 +288,8 @@ fn a_pass_does_not_wait_for_an_inspect_that_hangs() {
 fn hints_go_before_a_pass_and_neither_takes_every_place() {
     let now = Instant::now();
     let mut tracker = synced(false, &[], now);
-    tracker.begin_pass((1..=20).map(|number| listed(number, 0)).collect(), now);
-    for number in 31..=40 {
+    tracker.begin_pass((1..=30).map(|number| listed(number, 0)).collect(), now);
+    for number in 31..=60 {
         tracker.hint(id(number));
     }
     let asked: Vec<_> = std::iter::from_fn(|| tracker.next(now)).collect();
