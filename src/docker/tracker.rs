@@ -20,10 +20,10 @@ use super::{Change, Snapshot};
 use crate::container::{Container, ContainerId};
 
 /// How many inspects may be in flight.
-const SLOTS: usize = 16;
+const SLOTS: usize = 32;
 /// How many of them may be for hints, and how many for passes and retries: neither starves the other,
 /// even when inspects hang.
-const SHARE: usize = 12;
+const SHARE: usize = 24;
 /// How long a pass waits for the next answer before it ends without those that are missing.
 const STALL: Duration = Duration::from_secs(3);
 /// While so many changes wait to be taken, nothing more is inspected: dirty containers take no room.
