@@ -5,6 +5,7 @@
 
 mod conformance;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -489,6 +490,48 @@ async fn tls_is_spoken_with_a_certificate_of_our_own_and_a_trusted_server() {
         let reason = unreachable(opened(&uri).ping().await);
         assert!(reason.contains("begins no session") && reason.contains("TLS"), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn many_are_made_at_once_and_one_that_cannot_be_costs_no_other() {
+    let server = ZooKeeper::start().await;
+    let client = server.client().await;
+    let (ours, theirs) = (at(server.address()), at(server.address()));
+    // Of ten names that are not there yet, and of ten that are.
+    let services = |first: u16| -> Vec<Arc<Service>> {
+        (first..first + 60)
+            .map(|n| {
+                with(service(&format!("id{n}")), |service| {
+                    service.name = format!("web-{}", n % 10);
+                    service.port = 8000 + n;
+                })
+            })
+            .collect()
+    };
+    for services in [services(0), services(100)] {
+        register(&*ours, &services).await;
+        assert_held(&*ours, &services).await;
+        let mut transactions = BTreeSet::new();
+        for service in &services {
+            let stat = client.check_stat(&ours.canonical(service).key).await.expect("a stat").expect("the node");
+            transactions.insert(stat.czxid);
+        }
+        assert_eq!(transactions.len(), 1, "each waited for the one before");
+    }
+
+    let services = services(200);
+    let path = |n: usize| ours.canonical(&services[n]).key;
+    register(&*theirs, &services[7..8]).await;
+    client.create(&path(20), b"", &PERSISTENT).await.expect("made");
+    client.mkdir(&format!("{}/below", path(40)), &PERSISTENT).await.expect("made");
+    for (n, result) in ours.register(&services).await.into_iter().enumerate() {
+        match n {
+            7 => assert!(matches!(result, Err(RegistryError::Taken(_))), "{result:?}"),
+            40 => assert!(matches!(result, Err(RegistryError::Rejected(_))), "{result:?}"),
+            _ => assert_eq!(result, Ok(()), "{n}"),
+        }
+    }
+    assert_eq!(entry(&*ours, &path(20)).await.expect("the entry").owner.as_deref(), Some(OWNER));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! A registry knows nothing of Docker and decides nothing: [`crate::bridge`] says what to
 //! write, a registry says how its store spells it, what the store holds now, and what went wrong.
 
+mod bundles;
 mod common;
 mod consul;
 pub mod embedded;

@@ -51,7 +51,7 @@ use super::{Entry, OpenError, Registry, RegistryError};
 
 use link::Link;
 use settings::Settings;
-use write::Node;
+use write::{Node, Writer};
 
 /// Within what any method ends, whatever ZooKeeper does.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -94,12 +94,6 @@ impl ZooKeeper {
             RegistryError::Unreachable(_) => error,
         })
     }
-
-    async fn put(&self, client: &Client, service: &Service) -> Result<(), RegistryError> {
-        let data = spelling::data(service).map_err(|error| RegistryError::Rejected(error.to_string()))?;
-        let path = spelling::path(self.base(), service);
-        Node { name: &service.name, path: &path, data: &data, acls: self.link.settings().acl.acls() }.put(client).await
-    }
 }
 
 #[async_trait]
@@ -134,7 +128,13 @@ impl Registry for ZooKeeper {
             Ok(client) => client,
             Err(error) => return vec![Err(error); services.len()],
         };
-        batch(until, services.iter().map(|service| self.put(&client, service))).await
+        let nodes: Vec<_> = services.iter().map(|service| Node::of(self.base(), service)).collect();
+        let writer = Writer { client: &client, acls: self.link.settings().acl.acls(), until };
+        let mut written = writer.put(&nodes.iter().flatten().collect::<Vec<_>>()).await.into_iter();
+        nodes
+            .into_iter()
+            .map(|node| node.and_then(|_| written.next().unwrap_or_else(|| Err(failure::too_late()))))
+            .collect()
     }
 
     async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
@@ -151,9 +151,9 @@ impl Registry for ZooKeeper {
             .map(|(entry, _)| spelling::parent(&entry.key))
             .filter(|name| name.len() > self.base().len())
             .collect();
-        let emptied: Vec<_> = emptied.into_iter().map(|name| write::remove_if_empty(&client, name)).collect();
+        let emptied = emptied.into_iter().map(|name| write::remove_if_empty(&client, name));
         // If time runs out, they stay.
-        let _ = timeout_at(until, stream::iter(emptied).buffer_unordered(CONCURRENCY).collect::<()>()).await;
+        let _ = timeout_at(until, flying(emptied)).await;
         removed
     }
 
@@ -172,13 +172,17 @@ async fn batch<F>(until: Instant, writes: impl Iterator<Item = F>) -> Vec<Result
 where
     F: Future<Output = Result<(), RegistryError>>,
 {
-    let writes: Vec<_> = writes
-        .map(|write| async move {
-            if Instant::now() >= until {
-                return Err(failure::too_late());
-            }
-            timeout_at(until, write).await.unwrap_or_else(|_| Err(failure::too_late()))
-        })
-        .collect();
-    stream::iter(writes).buffered(CONCURRENCY).collect().await
+    let in_time = |write: F| async move {
+        if Instant::now() >= until {
+            return Err(failure::too_late());
+        }
+        timeout_at(until, write).await.unwrap_or_else(|_| Err(failure::too_late()))
+    };
+    flying(writes.map(in_time)).await
+}
+
+/// Waits for all of them, many at once; what came of each, in order.
+async fn flying<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    // Gathered first: an iterator that borrows cannot be held over an await of a boxed future.
+    stream::iter(all.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await
 }

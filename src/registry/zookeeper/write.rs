@@ -1,15 +1,21 @@
-//! Writes and removes single nodes, each step such that another's node is left alone whatever happens
-//! in between.
+//! Writes and removes nodes, each step such that another's node is left alone whatever happens in between.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::registry::RegistryError;
+use crate::registry::bundles::{Room, bundles};
 use crate::registry::text::one_line;
+use crate::service::Service;
 
 use super::failure::{self, LIMIT};
 use super::read::Holder;
-use super::spelling::parent;
+use super::spelling::{self, parent};
+use super::{batch, flying};
 
 /// How often a write is begun again when another hand was in between.
 const TRIES: usize = 5;
@@ -18,70 +24,128 @@ const TRIES: usize = 5;
 /// (`jute.maxbuffer`), and with it everything else that is on its way.
 const SIZE_LIMIT: usize = 1_000_000;
 
+/// What one transaction may hold of nodes.
+const ROOM: Room = Room { steps: 100, bytes: 500_000 };
+
 /// One node to be written.
-pub(super) struct Node<'a> {
-    /// The name of the service, for which there is a node as well.
-    pub(super) name: &'a str,
-    pub(super) path: &'a str,
-    pub(super) data: &'a [u8],
-    pub(super) acls: Acls<'a>,
+pub(super) struct Node {
+    path: String,
+    data: Vec<u8>,
 }
 
-impl Node<'_> {
-    /// Makes it ours with this data, the nodes above it as needed.
-    pub(super) async fn put(&self, client: &Client) -> Result<(), RegistryError> {
-        if self.name.is_empty() {
+impl Node {
+    /// The node of a service below `base`, unless ZooKeeper takes no such node.
+    pub(super) fn of(base: &str, service: &Service) -> Result<Self, RegistryError> {
+        if service.name.is_empty() {
             return Err(RegistryError::Rejected("it has no name".to_owned()));
         }
-        let size = self.path.len() + self.data.len();
+        let data = spelling::data(service).map_err(|error| RegistryError::Rejected(error.to_string()))?;
+        let node = Self { path: spelling::path(base, service), data };
+        let size = node.size();
         if size > SIZE_LIMIT {
             return Err(RegistryError::Rejected(format!(
                 "it takes {size} bytes, and ZooKeeper takes no more than 1 MiB"
             )));
         }
+        Ok(node)
+    }
+
+    fn size(&self) -> usize {
+        self.path.len() + self.data.len()
+    }
+}
+
+/// Writes with the rights that nodes of ours have, until then.
+pub(super) struct Writer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) acls: Acls<'a>,
+    pub(super) until: Instant,
+}
+
+impl Writer<'_> {
+    /// Makes nodes ours, with a result for each: many in one transaction while none of them is there, each alone where one is.
+    pub(super) async fn put(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
+        let takes = |node: &&Node| Room { steps: 1, bytes: node.size() };
+        let written = bundles(nodes, ROOM, takes).into_iter().map(|bundle| self.put_bundle(bundle));
+        flying(written).await.into_iter().flatten().collect()
+    }
+
+    async fn put_bundle(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
+        if nodes.len() > 1
+            && let Ok(Ok(())) = timeout_at(self.until, self.create(nodes)).await
+        {
+            return vec![Ok(()); nodes.len()];
+        }
+        batch(self.until, nodes.iter().map(|node| self.put_one(node))).await
+    }
+
+    /// Makes nodes all at once, and the names above them if need be; or none of them.
+    async fn create(&self, nodes: &[&Node]) -> Result<(), Error> {
+        match self.transaction(nodes).await {
+            Err(Error::NoNode) => {
+                let names: BTreeSet<_> = nodes.iter().map(|node| parent(&node.path)).collect();
+                // What is in the way of one is told when its nodes are made one by one.
+                join_all(names.into_iter().map(|name| make_name(self.client, name, self.acls))).await;
+                self.transaction(nodes).await
+            }
+            done => done,
+        }
+    }
+
+    async fn transaction(&self, nodes: &[&Node]) -> Result<(), Error> {
+        let mut all = self.client.new_multi_writer();
+        for node in nodes {
+            all.add_create(&node.path, &node.data, &CreateMode::Ephemeral.with_acls(self.acls))?;
+        }
+        all.commit().await.map(drop).map_err(Error::from)
+    }
+
+    /// Makes a node ours with its data, the nodes above it as needed.
+    async fn put_one(&self, node: &Node) -> Result<(), RegistryError> {
+        let Node { path, data } = node;
         for _ in 0..TRIES {
-            match client.create(self.path, self.data, &CreateMode::Ephemeral.with_acls(self.acls)).await {
+            match self.client.create(path, data, &CreateMode::Ephemeral.with_acls(self.acls)).await {
                 Ok(_) => return Ok(()),
-                Err(Error::NoNode) => make_name(client, parent(self.path), self.acls).await?,
+                Err(Error::NoNode) => make_name(self.client, parent(path), self.acls).await?,
                 Err(Error::NodeExists) => {
-                    if self.take(client).await? {
+                    if self.take(node).await? {
                         return Ok(());
                     }
                 }
-                Err(error) => return Err(failure::at(self.path, &error)),
+                Err(error) => return Err(failure::at(path, &error)),
             }
         }
-        Err(busy(self.path))
+        Err(busy(path))
     }
 
     /// Makes the node that stands there ours, if it may be. False when it changed on the way.
-    async fn take(&self, client: &Client) -> Result<bool, RegistryError> {
-        let stat = match client.check_stat(self.path).await {
+    async fn take(&self, Node { path, data }: &Node) -> Result<bool, RegistryError> {
+        let stat = match self.client.check_stat(path).await {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(false),
-            Err(error) => return Err(failure::at(self.path, &error)),
+            Err(error) => return Err(failure::at(path, &error)),
         };
-        let done = match Holder::of(&stat, client.session_id()) {
-            Holder::Us => client.set_data(self.path, self.data, Some(stat.version)).await.map(drop),
+        let done = match Holder::of(&stat, self.client.session_id()) {
+            Holder::Us => self.client.set_data(path, data, Some(stat.version)).await.map(drop),
             // No reader sees it gone in between.
             Holder::Nobody => {
-                let mut both = client.new_multi_writer();
-                both.add_delete(self.path, Some(stat.version))
-                    .and_then(|()| both.add_create(self.path, self.data, &CreateMode::Ephemeral.with_acls(self.acls)))
-                    .map_err(|error| failure::at(self.path, &error))?;
+                let mut both = self.client.new_multi_writer();
+                both.add_delete(path, Some(stat.version))
+                    .and_then(|()| both.add_create(path, data, &CreateMode::Ephemeral.with_acls(self.acls)))
+                    .map_err(|error| failure::at(path, &error))?;
                 both.commit().await.map(drop).map_err(Error::from)
             }
             Holder::Session(session) => {
                 return Err(RegistryError::Taken(format!(
                     "{} belongs to the session {session}, and goes with it",
-                    one_line(self.path, LIMIT)
+                    one_line(path, LIMIT)
                 )));
             }
         };
         match done {
             Ok(()) => Ok(true),
             Err(Error::NoNode | Error::BadVersion | Error::NodeExists) => Ok(false),
-            Err(error) => Err(failure::at(self.path, &error)),
+            Err(error) => Err(failure::at(path, &error)),
         }
     }
 }

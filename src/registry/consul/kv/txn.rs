@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::registry::RegistryError;
+use crate::registry::bundles::{Room, bundles};
 use crate::registry::kv::{Action, Applied, Condition, Step, Write};
 use crate::registry::text::one_line;
 
@@ -19,10 +20,8 @@ use super::super::client::{Client, DEADLINE};
 use super::session::Sessions;
 use super::{Item, KEY_LIMIT, inside};
 
-/// How many operations one transaction may have on older servers; newer ones take 128.
-const OPERATIONS: usize = 64;
-/// How many bytes; servers take 512 KiB, values as base64.
-const BYTES: usize = 400_000;
+/// What one transaction may hold: 64 operations on older servers, 128 on newer ones, and 512 KiB.
+const ROOM: Room = Room { steps: 64, bytes: 400_000 };
 /// How many transactions are on their way at once.
 const CONCURRENCY: usize = 8;
 /// What it takes to write, for whoever lacks it.
@@ -78,7 +77,7 @@ async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, Regi
 
 /// Reads keys, each as it is or not there, with a result for each.
 pub(super) async fn get(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, RegistryError>> {
-    let chunks: Vec<_> = keys.chunks(OPERATIONS).map(|keys| get_some(client, keys)).collect();
+    let chunks: Vec<_> = keys.chunks(ROOM.steps).map(|keys| get_some(client, keys)).collect();
     stream::iter(chunks).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
@@ -120,25 +119,19 @@ pub(super) async fn apply(
     sessions: &Sessions,
     writes: &[Write],
 ) -> Vec<Result<Applied, RegistryError>> {
-    let bundles: Vec<_> = bundled(writes).into_iter().map(|bundle| apply_bundle(client, sessions, bundle)).collect();
-    stream::iter(bundles).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
+    let applied = bundles(writes, ROOM, takes).into_iter().map(|bundle| apply_bundle(client, sessions, bundle));
+    stream::iter(applied.collect::<Vec<_>>())
+        .buffered(CONCURRENCY)
+        .collect::<Vec<_>>()
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-/// As many writes together as fit into a transaction.
-fn bundled(writes: &[Write]) -> Vec<&[Write]> {
-    let mut bundles = Vec::new();
-    let (mut start, mut operations, mut bytes) = (0, 0, 0);
-    for (index, write) in writes.iter().enumerate() {
-        let (more, size) = (write.iter().map(width).sum::<usize>(), write.iter().map(weight).sum::<usize>());
-        if index > start && (operations + more > OPERATIONS || bytes + size > BYTES) {
-            bundles.push(&writes[start..index]);
-            (start, operations, bytes) = (index, 0, 0);
-        }
-        operations += more;
-        bytes += size;
-    }
-    bundles.push(&writes[start..]);
-    bundles
+/// What a write takes of a transaction.
+fn takes(write: &Write) -> Room {
+    Room { steps: write.iter().map(width).sum(), bytes: write.iter().map(weight).sum() }
 }
 
 /// How many operations a step takes.
@@ -146,7 +139,7 @@ fn width(step: &Step) -> usize {
     operations(step, |_| String::new()).len()
 }
 
-/// About how many bytes a step takes.
+/// About how many bytes a step takes, its value as base64.
 fn weight(step: &Step) -> usize {
     let value = if let Action::Put { value, .. } = &step.action { value.len() } else { 0 };
     width(step) * (step.key.len() + 120) + value * 4 / 3
@@ -318,7 +311,7 @@ mod tests {
             (vec![write(1, 600_000), write(1, 1)], vec![1, 1]),
             (vec![write(1, 1)], vec![1]),
         ] {
-            assert_eq!(bundled(&writes).into_iter().map(<[Write]>::len).collect::<Vec<_>>(), sizes);
+            assert_eq!(bundles(&writes, ROOM, takes).into_iter().map(<[Write]>::len).collect::<Vec<_>>(), sizes);
         }
     }
 

@@ -6,41 +6,30 @@ use std::time::Duration;
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 use futures_util::{StreamExt, stream};
 
-use crate::registry::kv::{Action, Applied, Condition, Write};
+use crate::registry::bundles::{Room, bundles};
+use crate::registry::kv::{Action, Applied, Condition, Step, Write};
 
 use super::failure::Failure;
 use super::lease::Leases;
 use super::link::Link;
 
-/// How many steps one transaction may have; servers take 128 unless they are told otherwise (`--max-txn-ops`).
-const STEPS: usize = 120;
-/// How many bytes; servers take requests of 1.5 MiB (`--max-request-bytes`).
-const BYTES: usize = 1_000_000;
+/// What one transaction may hold; servers take 128 steps (`--max-txn-ops`) and 1.5 MiB (`--max-request-bytes`) unless
+/// they are told otherwise.
+const ROOM: Room = Room { steps: 120, bytes: 1_000_000 };
 /// How many transactions are on their way at once.
 const CONCURRENCY: usize = 16;
 
 /// Makes writes, with a result for each.
 pub(super) async fn apply(link: &Link, leases: &Leases, writes: &[Write]) -> Vec<Result<Applied, Failure>> {
-    let bundles = bundled(writes);
-    let applied: Vec<_> = bundles.into_iter().map(|bundle| bundle_applied(link, leases, bundle)).collect();
+    let applied: Vec<_> =
+        bundles(writes, ROOM, takes).into_iter().map(|bundle| bundle_applied(link, leases, bundle)).collect();
     stream::iter(applied).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-/// As many writes together as fit into a transaction.
-fn bundled(writes: &[Write]) -> Vec<&[Write]> {
-    let mut bundles = Vec::new();
-    let (mut start, mut steps, mut bytes) = (0, 0, 0);
-    for (index, write) in writes.iter().enumerate() {
-        let size = write.iter().map(|step| 2 * step.key.len() + value(&step.action).len() + 64).sum::<usize>();
-        if index > start && (steps + write.len() > STEPS || bytes + size > BYTES) {
-            bundles.push(&writes[start..index]);
-            (start, steps, bytes) = (index, 0, 0);
-        }
-        steps += write.len();
-        bytes += size;
-    }
-    bundles.push(&writes[start..]);
-    bundles
+/// What a write takes of a transaction.
+fn takes(write: &Write) -> Room {
+    let size = |step: &Step| 2 * step.key.len() + value(&step.action).len() + 64;
+    Room { steps: write.len(), bytes: write.iter().map(size).sum() }
 }
 
 fn value(action: &Action) -> &str {
@@ -129,7 +118,6 @@ fn transaction(writes: &[Write], lease: impl Fn(Duration) -> i64) -> Txn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::kv::Step;
 
     fn write(keys: usize, value: usize) -> Write {
         let action = Action::Put { value: "x".repeat(value), ttl: None };
@@ -144,8 +132,8 @@ mod tests {
             (vec![write(1, 2_000_000), write(1, 1)], vec![1, 1]),
             (vec![write(2, 1)], vec![1]),
         ] {
-            let bundles: Vec<_> = bundled(&writes).into_iter().map(<[Write]>::len).collect();
-            assert_eq!(bundles, sizes);
+            let cut: Vec<_> = bundles(&writes, ROOM, takes).into_iter().map(<[Write]>::len).collect();
+            assert_eq!(cut, sizes);
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Batches, cut into what goes into one request.
+
+/// How much one request may hold, and what one thing of a batch takes of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) steps: usize,
+    pub(super) bytes: usize,
+}
+
+/// As many neighbours together as there is room for, in order. What takes more than that goes alone.
+pub(super) fn bundles<T>(items: &[T], room: Room, takes: impl Fn(&T) -> Room) -> Vec<&[T]> {
+    let mut bundles = Vec::new();
+    let mut start = 0;
+    let mut taken = Room { steps: 0, bytes: 0 };
+    for (index, item) in items.iter().enumerate() {
+        let Room { steps, bytes } = takes(item);
+        if index > start && (taken.steps + steps > room.steps || taken.bytes + bytes > room.bytes) {
+            bundles.push(&items[start..index]);
+            start = index;
+            taken = Room { steps: 0, bytes: 0 };
+        }
+        taken.steps += steps;
+        taken.bytes += bytes;
+    }
+    if start < items.len() {
+        bundles.push(&items[start..]);
+    }
+    bundles
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROOM: Room = Room { steps: 10, bytes: 100 };
+
+    fn cut(items: &[(usize, usize)]) -> Vec<&[(usize, usize)]> {
+        bundles(items, ROOM, |&(steps, bytes)| Room { steps, bytes })
+    }
+
+    #[test]
+    fn a_bundle_ends_where_the_next_does_not_fit() {
+        for (items, sizes) in [
+            (vec![], vec![]),
+            (vec![(1, 1)], vec![1]),
+            (vec![(1, 1); 25], vec![10, 10, 5]),
+            (vec![(3, 1); 4], vec![3, 1]),
+            (vec![(1, 40); 5], vec![2, 2, 1]),
+            (vec![(11, 1), (1, 1), (1, 101), (1, 1)], vec![1, 1, 1, 1]),
+            (vec![(0, 0); 3], vec![3]),
+        ] {
+            assert_eq!(cut(&items).into_iter().map(<[_]>::len).collect::<Vec<_>>(), sizes, "{items:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_no_bundle_is_too_large(items in proptest::collection::vec((0..12_usize, 0..120_usize), 0..60)) {
+            let cut = cut(&items);
+            prop_assert_eq!(cut.concat(), items.as_slice());
+            for bundle in cut {
+                let taken = |part: fn(&(usize, usize)) -> usize| bundle.iter().map(part).sum::<usize>();
+                prop_assert!(bundle.len() == 1 || taken(|item| item.0) <= ROOM.steps && taken(|item| item.1) <= ROOM.bytes);
+            }
+        }
+    }
+}
