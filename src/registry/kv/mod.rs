@@ -23,7 +23,7 @@ mod testing;
 mod tests;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::RegistryConfig;
+use crate::pool::Pool;
 use crate::service::Service;
 
 use super::text::one_line;
@@ -90,7 +91,10 @@ struct State {
     everything: Option<Instant>,
     /// How many entries are others', at most.
     others: usize,
-    slots: HashMap<String, Slot>,
+    /// By key. A tree, which grows piece by piece: of a table, half as much again would be needed for a moment.
+    slots: BTreeMap<Box<str>, Slot>,
+    /// The owners and seats that claims name, each kept once.
+    names: Pool<str>,
     /// Keys of which it is not known whether our last write of them arrived, since everything was read.
     unsure: BTreeSet<String>,
     company: Company,
@@ -101,6 +105,35 @@ struct State {
     told: Option<Instant>,
 }
 
+impl State {
+    /// This is what stands at a key, and the claim on it.
+    fn saw(&mut self, key: &str, entry: Option<Seen<u64>>, claim: Option<Seen<Option<Claim>>>) {
+        let written = self.slots.get(key).is_some_and(|before| before.written);
+        let claim = claim.map(|claim| self.shared(claim));
+        match (Slot { entry, claim, written }) {
+            Slot { entry: None, claim: None, written: false } => self.slots.remove(key),
+            slot => self.slots.insert(key.into(), slot),
+        };
+    }
+
+    /// This is the sign of life at a seat, if there is one.
+    fn saw_sign(&mut self, seat: &str, sign: Option<&Held>) {
+        match sign.and_then(|held| read(&held.value)) {
+            Some(sign) => self.company.alive.insert(seat.to_owned(), sign),
+            None => self.company.alive.remove(seat),
+        };
+    }
+
+    /// The same claim, with the names that others have as well.
+    fn shared(&mut self, mut seen: Seen<Option<Claim>>) -> Seen<Option<Claim>> {
+        if let Some(claim) = &mut seen.content {
+            self.names.share(&mut claim.owner);
+            self.names.share(&mut claim.seat);
+        }
+        seen
+    }
+}
+
 impl KvRegistry {
     /// A registry that speaks to the store when it is first asked something.
     pub(in crate::registry) fn new(
@@ -109,7 +142,7 @@ impl KvRegistry {
         records: Records,
         config: &RegistryConfig,
     ) -> Self {
-        let company = Company { owner: config.owner.clone(), ..Company::default() };
+        let company = Company { owner: config.owner.as_str().into(), ..Company::default() };
         let engine = Engine {
             store,
             layout,
@@ -199,7 +232,7 @@ impl Registry for KvRegistry {
 enum Granted {
     Done,
     /// The key belongs to this other.
-    Refused(String),
+    Refused(Arc<str>),
 }
 
 /// A wish that is still to be granted.
@@ -223,21 +256,25 @@ impl Engine {
             let state = self.state();
             (state.writing == 0).then_some(state.begun)
         };
-        let (entries, claims) = match keys.and_then(|keys| self.part(keys)) {
-            Some(part) => self.look_at_part(&part).await?,
+        let part = keys.and_then(|keys| self.part(keys));
+        match &part {
+            Some(part) => self.look_at_part(part).await?,
             None => self.look().await?,
-        };
+        }
         self.inherit().await?;
         let (entries, left) = {
             let state = self.state();
-            let entries = entries.iter().filter_map(|held| self.entry(&state, held)).collect();
+            let slots: Vec<(&str, &Slot)> = match &part {
+                Some(part) => {
+                    part.iter().filter_map(|key| Some((key.as_str(), state.slots.get(key.as_str())?))).collect()
+                }
+                None => state.slots.iter().map(|(key, slot)| (&**key, slot)).collect(),
+            };
+            let entries = slots.iter().filter_map(|(key, slot)| self.entry(&state, key, slot)).collect();
             // A claim of ours without an entry, while nothing was being written, is what a crash has left.
             let quiet = begun == Some(state.begun);
-            let left: Vec<_> = claims
-                .into_iter()
-                .filter(|key| quiet && state.slots.get(key).is_some_and(|slot| state.company.left_behind(slot)))
-                .map(|key| (key, Wish::Gone))
-                .collect();
+            let left = slots.iter().filter(|(_, slot)| quiet && state.company.left_behind(slot));
+            let left: Vec<_> = left.map(|(key, _)| ((*key).to_owned(), Wish::Gone)).collect();
             (entries, left)
         };
         if !left.is_empty() {
@@ -246,12 +283,15 @@ impl Engine {
         Ok(entries)
     }
 
-    /// Reads everything, and remembers it. Gives the entries, and the keys of those that have a claim.
+    /// Reads everything, and remembers it.
     ///
     /// Claims are written before entries and removed after them, and signs of life come before both: read in
     /// the other order, no entry seems to be nobody's, and no seat empty, that is not.
-    async fn look(&self) -> Result<(Vec<Held>, Vec<String>), RegistryError> {
+    async fn look(&self) -> Result<(), RegistryError> {
         let entries = self.store.list(&format!("{}/", self.layout.root())).await?;
+        // Of the values only digests are needed from here on.
+        let ours = |held: Held| self.layout.service_id(&held.key).map(|_| (Seen::entry(&held), held.key));
+        let entries: Vec<_> = entries.into_iter().filter_map(ours).collect();
         let (claims, alive) = match &self.records {
             None => (Vec::new(), Vec::new()),
             Some(records) => {
@@ -259,36 +299,29 @@ impl Engine {
                 (claims, self.store.list(&records.all_alive()).await?)
             }
         };
-        let mut slots: HashMap<String, Slot> = HashMap::new();
-        for held in &entries {
-            if self.layout.service_id(&held.key).is_some() {
-                slots.entry(held.key.clone()).or_default().entry = Some(Seen::entry(held));
-            }
+        let state = &mut *self.state();
+        for slot in state.slots.values_mut() {
+            *slot = Slot { written: slot.written, ..Slot::default() };
         }
-        let mut claimed = Vec::new();
+        for (seen, key) in entries {
+            state.slots.entry(key.into()).or_default().entry = Some(seen);
+        }
         if let Some(records) = &self.records {
-            for held in &claims {
+            for held in claims {
                 let key = records.entry(&held.key).filter(|key| self.layout.service_id(key).is_some());
                 if let Some(key) = key {
-                    slots.entry(key.clone()).or_default().claim = Some(Seen::claim(held));
-                    claimed.push(key);
+                    let claim = state.shared(Seen::claim(&held));
+                    state.slots.entry(key.into()).or_default().claim = Some(claim);
                 }
             }
-        }
-        let mut state = self.state();
-        for (key, slot) in &mut slots {
-            slot.written = state.slots.get(key).is_some_and(|before| before.written);
-        }
-        state.slots = slots;
-        state.unsure.clear();
-        if let Some(records) = &self.records {
             let signs = alive.iter().filter_map(|held| Some((records.seat(&held.key)?, read(&held.value)?)));
-            let signs = signs.map(|(seat, sign): (&str, Alive)| (seat.to_owned(), sign)).collect();
-            state.company.alive = signs;
+            state.company.alive = signs.map(|(seat, sign): (&str, Alive)| (seat.to_owned(), sign)).collect();
         }
+        state.slots.retain(|_, slot| slot.entry.is_some() || slot.claim.is_some());
+        state.unsure.clear();
         state.others = state.slots.values().filter(|slot| !state.company.is_ours(slot)).count();
         state.everything = Some(Instant::now() + EVERYTHING.mul_f64(0.75 + fastrand::f64() / 2.0));
-        Ok((entries, claimed))
+        Ok(())
     }
 
     /// What to read instead of everything, where most of that is others': these keys, and those that are ours, or may be.
@@ -299,42 +332,34 @@ impl Engine {
             return None;
         }
         let ours = state.slots.iter().filter(|(_, slot)| state.company.is_ours(slot)).map(|(key, _)| key);
-        let ours = ours.chain(&state.unsure).map(String::as_str);
+        let ours = ours.map(AsRef::as_ref).chain(state.unsure.iter().map(String::as_str));
         let part: BTreeSet<_> = ours.chain(keys.iter().map(AsRef::as_ref)).collect();
         Some(part.into_iter().map(str::to_owned).collect())
     }
 
     /// [`Engine::look`] at some keys, in the same order.
-    async fn look_at_part(&self, keys: &[String]) -> Result<(Vec<Held>, Vec<String>), RegistryError> {
+    async fn look_at_part(&self, keys: &[String]) -> Result<(), RegistryError> {
         let entries = self.store.get_all(keys).await?;
-        let mut claims = vec![None; keys.len()];
-        let mut signs = HashMap::new();
+        let mut claims: Vec<Option<Seen<Option<Claim>>>> = vec![None; keys.len()];
+        let mut signs = Vec::new();
         if let Some(records) = &self.records {
             let claim_keys: Vec<_> = keys.iter().map(|key| records.claim(key)).collect();
             let read_claims = self.store.get_all(&claim_keys).await?;
             claims = read_claims.iter().map(|held| held.as_ref().map(Seen::claim)).collect();
-            let seats = claims.iter().flatten().filter_map(|seen| Some(seen.content.as_ref()?.seat.clone()));
+            let seats = claims.iter().flatten().filter_map(|seen| Some(Arc::clone(&seen.content.as_ref()?.seat)));
             let seats: Vec<_> = seats.collect::<BTreeSet<_>>().into_iter().collect();
             let sign_keys: Vec<_> = seats.iter().map(|seat| records.alive(seat)).collect();
             let alive = self.store.get_all(&sign_keys).await?;
             signs = seats.into_iter().zip(alive).collect();
         }
         let mut state = self.state();
-        for ((key, entry), claim) in keys.iter().zip(&entries).zip(&claims) {
-            let written = state.slots.get(key).is_some_and(|before| before.written);
-            match (Slot { entry: entry.as_ref().map(Seen::entry), claim: claim.clone(), written }) {
-                Slot { entry: None, claim: None, .. } => state.slots.remove(key),
-                slot => state.slots.insert(key.clone(), slot),
-            };
+        for ((key, entry), claim) in keys.iter().zip(&entries).zip(claims) {
+            state.saw(key, entry.as_ref().map(Seen::entry), claim);
         }
         for (seat, sign) in signs {
-            match sign.and_then(|held| read(&held.value)) {
-                Some(sign) => state.company.alive.insert(seat, sign),
-                None => state.company.alive.remove(&seat),
-            };
+            state.saw_sign(&seat, sign.as_ref());
         }
-        let claimed = keys.iter().zip(claims).filter(|(_, claim)| claim.is_some()).map(|(key, _)| key.clone());
-        Ok((entries.into_iter().flatten().collect(), claimed.collect()))
+        Ok(())
     }
 
     /// Takes the seats that dead instances of ours have left.
@@ -355,21 +380,21 @@ impl Engine {
         Ok(())
     }
 
-    /// What the bridge is told of an entry.
-    fn entry(&self, state: &State, held: &Held) -> Option<Entry> {
-        let by_key = self.layout.service_id(&held.key)?;
-        let slot = state.slots.get(&held.key)?;
-        let claim = slot.claim.as_ref().and_then(|seen| seen.content.as_ref());
+    /// What the bridge is told of what stands at a key.
+    fn entry(&self, state: &State, key: &str, slot: &Slot) -> Option<Entry> {
+        let by_key = self.layout.service_id(key)?;
+        let seen = slot.entry.as_ref()?;
+        let claim = slot.claimed();
         let owner = match state.company.standing(slot) {
             Standing::Free => None,
-            Standing::Ours | Standing::Inherited(_) => Some(state.company.owner.clone()),
+            Standing::Ours | Standing::Inherited(_) => Some(Arc::clone(&state.company.owner)),
             Standing::Foreign(owner) => Some(owner),
         };
         Some(Entry {
-            key: held.key.as_str().into(),
-            service_id: claim.map_or(by_key, |claim| claim.id.clone()).into(),
-            owner: owner.map(Arc::from),
-            fingerprint: fingerprint(digest(&held.value), held.ttl, claim.is_some()),
+            key: key.into(),
+            service_id: claim.map_or_else(|| by_key.into(), |claim| Arc::clone(&claim.id)),
+            owner,
+            fingerprint: fingerprint(seen.content, seen.ttl, claim.is_some()),
             marked: Marked::No,
         })
     }
@@ -381,21 +406,16 @@ impl Engine {
             None => None,
             Some(records) => self.store.get(&records.claim(key)).await?,
         };
-        let mut slot =
-            Slot { entry: entry.as_ref().map(Seen::entry), claim: claim.as_ref().map(Seen::claim), written: false };
-        let seat = slot.claim.as_ref().and_then(|seen| Some(seen.content.as_ref()?.seat.clone()));
+        let claim = claim.as_ref().map(Seen::claim);
+        let seat = claim.as_ref().and_then(|seen| Some(Arc::clone(&seen.content.as_ref()?.seat)));
         let sign = match (&self.records, &seat) {
             (Some(records), Some(seat)) => self.store.get(&records.alive(seat)).await?,
             _ => None,
         };
         let mut state = self.state();
-        slot.written = state.slots.get(key).is_some_and(|before| before.written);
-        state.slots.insert(key.to_owned(), slot);
+        state.saw(key, entry.as_ref().map(Seen::entry), claim);
         if let Some(seat) = seat {
-            match sign.and_then(|held| read(&held.value)) {
-                Some(sign) => state.company.alive.insert(seat, sign),
-                None => state.company.alive.remove(&seat),
-            };
+            state.saw_sign(&seat, sign.as_ref());
         }
         Ok(())
     }
@@ -410,15 +430,15 @@ impl Engine {
             },
             _ => None,
         };
-        let owner = self.state().company.owner.clone();
+        let owner = Arc::clone(&self.state().company.owner);
         let wishes: Vec<_> = services
             .iter()
             .filter(|service| named(service))
             .map(|service| {
                 let claim = seat.as_ref().map(|seat| Claim {
-                    owner: owner.clone(),
-                    seat: seat.clone(),
-                    id: service.id.to_string(),
+                    owner: Arc::clone(&owner),
+                    seat: Arc::clone(seat),
+                    id: Arc::clone(&service.id),
                 });
                 (self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim })
             })
@@ -480,7 +500,7 @@ impl Engine {
             for &Pending { index, fresh } in pending {
                 let (key, wish) = &wishes[index];
                 let claim_key = self.records.as_ref().map(|records| records.claim(key));
-                let slot = state.slots.get(key).unwrap_or(&unknown);
+                let slot = state.slots.get(key.as_str()).unwrap_or(&unknown);
                 match slot::next(key, claim_key.as_deref(), slot, &state.company, wish) {
                     // That nothing need be done is not said from memory.
                     Next::Nothing | Next::Refused(_) if !fresh => stale.push(index),
@@ -503,11 +523,11 @@ impl Engine {
         self.state().unsure.extend(indices.iter().map(|&index| wishes[index].0.clone()));
         let applied = if writes.is_empty() { Vec::new() } else { self.store.apply(&writes).await };
         for ((index, write), applied) in indices.into_iter().zip(&writes).zip(applied) {
-            let key = &wishes[index].0;
+            let (key, wish) = &wishes[index];
             let mut state = self.state();
             match applied {
                 Ok(Applied::Done(versions)) => {
-                    state.slots.entry(key.clone()).or_default().wrote(key, write, &versions);
+                    state.slots.entry(key.as_str().into()).or_default().wrote(key, wish, write, &versions);
                     results[index] = Ok(Granted::Done);
                 }
                 Ok(Applied::Changed) => stale.push(index),

@@ -7,17 +7,19 @@
 //!
 //! docs/ownership.md says why.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Whose an entry is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
     /// The owner who wrote it.
-    pub(super) owner: String,
+    pub(super) owner: Arc<str>,
     /// Who of that name: whoever holds this seat.
-    pub(super) seat: String,
+    pub(super) seat: Arc<str>,
     /// The ID of the service that it stands for.
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
 }
 
 /// Who holds a seat, as long as it is there.
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_anything_else_is_none() {
-        let claim = Claim { owner: "h\"ost\n".to_owned(), seat: "5f".to_owned(), id: "é".to_owned() };
+        let claim = Claim { owner: "h\"ost\n".into(), seat: "5f".into(), id: "é".into() };
         assert_eq!(read(written(&claim).as_bytes()), Some(claim));
         for other in [&b""[..], b"{}", b"null", b"\xff", b"{\"owner\":1}"] {
             assert_eq!(read::<Claim>(other), None);

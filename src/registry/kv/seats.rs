@@ -32,12 +32,12 @@ pub(super) fn token() -> String {
 
 impl Engine {
     /// A seat that we hold; a new one if we hold none.
-    pub(super) async fn seat(&self) -> Result<String, RegistryError> {
+    pub(super) async fn seat(&self) -> Result<Arc<str>, RegistryError> {
         let held = self.state().company.held.first().cloned();
         if let Some(seat) = held {
             return Ok(seat);
         }
-        let seat = token();
+        let seat: Arc<str> = token().into();
         if self.take(&seat).await? { Ok(seat) } else { Err(busy(&seat)) }
     }
 
@@ -45,7 +45,7 @@ impl Engine {
     pub(super) async fn take(&self, seat: &str) -> Result<bool, RegistryError> {
         let Some(records) = &self.records else { return Ok(false) };
         let key = records.alive(seat);
-        let sign = Alive { owner: self.state().company.owner.clone(), run: self.run.clone() };
+        let sign = Alive { owner: self.state().company.owner.to_string(), run: self.run.clone() };
         let action = Action::Put { value: written(&sign), ttl: Some(LIFE) };
         let write = vec![Step { key: key.clone(), condition: Condition::Absent, action }];
         let applied = self.store.apply(&[write]).await.pop().unwrap_or_else(|| Err(busy(&key)))?;
@@ -56,7 +56,7 @@ impl Engine {
         let mut state = self.state();
         let ours = holder.as_ref().is_some_and(|holder| holder.run == self.run);
         if ours {
-            state.company.held.insert(seat.to_owned());
+            state.company.held.insert(seat.into());
         } else {
             state.company.held.remove(seat);
         }

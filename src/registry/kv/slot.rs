@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::records::{Alive, Claim, read, written};
@@ -11,7 +12,7 @@ use super::store::{Action, Condition, Held, Step, Write};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) entry: Option<Seen<u64>>,
-    pub(super) claim: Option<Seen<Claim>>,
+    pub(super) claim: Option<Seen<Option<Claim>>>,
     /// This run wrote the entry.
     pub(super) written: bool,
 }
@@ -21,16 +22,16 @@ pub(super) struct Slot {
 pub(super) struct Seen<T> {
     pub(super) version: u64,
     pub(super) ttl: Option<Duration>,
-    pub(super) content: Option<T>,
+    pub(super) content: T,
 }
 
 impl Seen<u64> {
     pub(super) fn entry(held: &Held) -> Self {
-        Self { version: held.version, ttl: held.ttl, content: Some(digest(&held.value)) }
+        Self { version: held.version, ttl: held.ttl, content: digest(&held.value) }
     }
 }
 
-impl Seen<Claim> {
+impl Seen<Option<Claim>> {
     pub(super) fn claim(held: &Held) -> Self {
         Self { version: held.version, ttl: held.ttl, content: read(&held.value) }
     }
@@ -39,9 +40,9 @@ impl Seen<Claim> {
 /// Who we are, and who else lives.
 #[derive(Debug, Default)]
 pub(super) struct Company {
-    pub(super) owner: String,
+    pub(super) owner: Arc<str>,
     /// The seats that we hold.
-    pub(super) held: BTreeSet<String>,
+    pub(super) held: BTreeSet<Arc<str>>,
     /// The seats that somebody holds, as last seen, with the run that does.
     pub(super) alive: HashMap<String, Alive>,
 }
@@ -54,27 +55,27 @@ pub(super) enum Standing {
     /// Ours.
     Ours,
     /// That of an instance of ours that is dead: ours, once we hold its seat.
-    Inherited(String),
+    Inherited(Arc<str>),
     /// Another's, called so.
-    Foreign(String),
+    Foreign(Arc<str>),
 }
 
 impl Company {
     /// Whose a key is.
     pub(super) fn standing(&self, slot: &Slot) -> Standing {
-        let Some(claim) = slot.claim.as_ref().and_then(|seen| seen.content.as_ref()) else { return Standing::Free };
-        let lives = self.alive.contains_key(&claim.seat);
+        let Some(claim) = slot.claimed() else { return Standing::Free };
+        let lives = self.alive.contains_key(&*claim.seat);
         if self.held.contains(&claim.seat) {
             Standing::Ours
         } else if slot.entry.is_none() && !lives {
             // Its maker died between the two, or somebody removed the entry.
             Standing::Free
         } else if claim.owner != self.owner {
-            Standing::Foreign(claim.owner.clone())
+            Standing::Foreign(Arc::clone(&claim.owner))
         } else if lives {
-            Standing::Foreign(format!("{} (another instance of that name)", claim.owner))
+            Standing::Foreign(format!("{} (another instance of that name)", claim.owner).into())
         } else {
-            Standing::Inherited(claim.seat.clone())
+            Standing::Inherited(Arc::clone(&claim.seat))
         }
     }
 
@@ -85,9 +86,8 @@ impl Company {
 
     /// Whether it is a claim of ours that stands for nothing, and that nobody is about to make good.
     pub(super) fn left_behind(&self, slot: &Slot) -> bool {
-        let claim = slot.claim.as_ref().and_then(|seen| seen.content.as_ref());
         slot.entry.is_none()
-            && claim.is_some_and(|claim| claim.owner == self.owner)
+            && slot.claimed().is_some_and(|claim| claim.owner == self.owner)
             && !matches!(self.standing(slot), Standing::Foreign(_))
     }
 }
@@ -107,9 +107,9 @@ pub(super) enum Next {
     /// It is as it should be.
     Nothing,
     /// It belongs to another.
-    Refused(String),
+    Refused(Arc<str>),
     /// Take this seat first.
-    Take(String),
+    Take(Arc<str>),
     /// Write this.
     Write(Write),
 }
@@ -128,7 +128,7 @@ pub(super) fn next(key: &str, claim_key: Option<&str>, slot: &Slot, company: &Co
         Wish::Put { value, ttl, claim } => {
             if let (Some(claim_key), Some(claim)) = (claim_key, claim) {
                 // Of several seats that we hold, the one that is there is as good as any.
-                let right = |seen: &Seen<Claim>| {
+                let right = |seen: &Seen<Option<Claim>>| {
                     seen.ttl == *ttl
                         && seen.content.as_ref().is_some_and(|there| {
                             there.owner == claim.owner && there.id == claim.id && company.held.contains(&there.seat)
@@ -141,7 +141,7 @@ pub(super) fn next(key: &str, claim_key: Option<&str>, slot: &Slot, company: &Co
                 };
                 write.push(step_on(claim_key, slot.claim.as_ref())(action));
             }
-            let right = |seen: &Seen<u64>| seen.ttl == *ttl && seen.content == Some(digest(value.as_bytes()));
+            let right = |seen: &Seen<u64>| seen.ttl == *ttl && seen.content == digest(value.as_bytes());
             if !slot.entry.as_ref().is_some_and(right) {
                 write.push(entry(Action::Put { value: value.clone(), ttl: *ttl }));
             }
@@ -172,8 +172,14 @@ fn step_on<'a, T>(key: &'a str, seen: Option<&Seen<T>>) -> impl Fn(Action) -> St
 }
 
 impl Slot {
-    /// Notes what a write has done.
-    pub(super) fn wrote(&mut self, key: &str, write: &Write, versions: &[u64]) {
+    /// What is claimed, if that can be read.
+    pub(super) fn claimed(&self) -> Option<&Claim> {
+        self.claim.as_ref()?.content.as_ref()
+    }
+
+    /// Notes what a write has done that was to grant this wish.
+    pub(super) fn wrote(&mut self, key: &str, wish: &Wish, write: &Write, versions: &[u64]) {
+        let claim = if let Wish::Put { claim, .. } = wish { claim.as_ref() } else { None };
         for (step, version) in write.iter().zip(versions) {
             let put = match &step.action {
                 Action::Check => continue,
@@ -182,10 +188,9 @@ impl Slot {
             };
             if step.key == key {
                 self.written = put.is_some();
-                self.entry =
-                    put.map(|(value, ttl)| Seen { version: *version, ttl, content: Some(digest(value.as_bytes())) });
+                self.entry = put.map(|(value, ttl)| Seen { version: *version, ttl, content: digest(value.as_bytes()) });
             } else {
-                self.claim = put.map(|(value, ttl)| Seen { version: *version, ttl, content: read(value.as_bytes()) });
+                self.claim = put.map(|(_, ttl)| Seen { version: *version, ttl, content: claim.cloned() });
             }
         }
     }
@@ -212,19 +217,19 @@ mod tests {
     fn company(held: &[&str], alive: &[&str]) -> Company {
         let sign = || Alive { owner: String::new(), run: "other".to_owned() };
         Company {
-            owner: "us".to_owned(),
-            held: held.iter().map(|seat| (*seat).to_owned()).collect(),
+            owner: "us".into(),
+            held: held.iter().map(|seat| Arc::from(*seat)).collect(),
             alive: alive.iter().map(|seat| ((*seat).to_owned(), sign())).collect(),
         }
     }
 
     fn claim(owner: &str, seat: &str) -> Claim {
-        Claim { owner: owner.to_owned(), seat: seat.to_owned(), id: "id".to_owned() }
+        Claim { owner: owner.into(), seat: seat.into(), id: "id".into() }
     }
 
     fn slot(entry: Option<&str>, claim: Option<Claim>) -> Slot {
         Slot {
-            entry: entry.map(|value| Seen { version: 7, ttl: None, content: Some(digest(value.as_bytes())) }),
+            entry: entry.map(|value| Seen { version: 7, ttl: None, content: digest(value.as_bytes()) }),
             claim: claim.map(|claim| Seen { version: 5, ttl: None, content: Some(claim) }),
             written: false,
         }
@@ -279,13 +284,13 @@ mod tests {
         for (entry, owner, seat, standing) in [
             (Some("x"), "us", "a", Standing::Ours),
             (None, "us", "a", Standing::Ours),
-            (Some("x"), "us", "dead", Standing::Inherited("dead".to_owned())),
-            (Some("x"), "us", "b", Standing::Foreign("us (another instance of that name)".to_owned())),
-            (None, "us", "b", Standing::Foreign("us (another instance of that name)".to_owned())),
+            (Some("x"), "us", "dead", Standing::Inherited("dead".into())),
+            (Some("x"), "us", "b", Standing::Foreign("us (another instance of that name)".into())),
+            (None, "us", "b", Standing::Foreign("us (another instance of that name)".into())),
             (None, "us", "dead", Standing::Free),
-            (Some("x"), "them", "dead", Standing::Foreign("them".to_owned())),
-            (Some("x"), "them", "b", Standing::Foreign("them".to_owned())),
-            (None, "them", "b", Standing::Foreign("them".to_owned())),
+            (Some("x"), "them", "dead", Standing::Foreign("them".into())),
+            (Some("x"), "them", "b", Standing::Foreign("them".into())),
+            (None, "them", "b", Standing::Foreign("them".into())),
             (None, "them", "dead", Standing::Free),
         ] {
             let (slot, company) = (slot(entry, Some(claim(owner, seat))), company(&["a"], &["a", "b"]));
@@ -325,7 +330,7 @@ mod tests {
         let both = actions(next(&slot, &us, &wish));
         assert_eq!(both.iter().map(|step| step.2).collect::<Vec<_>>(), ["put", "put"]);
         let Next::Write(write) = next(&slot, &us, &wish) else { unreachable!() };
-        slot.wrote("/e", &write, &[8, 9]);
+        slot.wrote("/e", &wish, &write, &[8, 9]);
         assert_eq!(next(&slot, &us, &wish), Next::Nothing);
         assert_eq!((slot.claim.unwrap().version, slot.entry.unwrap().version), (8, 9));
     }

@@ -54,7 +54,7 @@ impl Seen {
         let claim = value(&records.claim(&step.key)).and_then(|value| read::<Claim>(&value));
         if let Some(claim) = claim.filter(|_| content.keys.contains_key(&step.key) && step.action != Action::Check) {
             let run = value(&records.alive(&claim.seat)).and_then(|value| Some(read::<Alive>(&value)?.run));
-            if claim.owner != self.owner || run.is_some() && run != *self.run.lock().unwrap() {
+            if &*claim.owner != self.owner || run.is_some() && run != *self.run.lock().unwrap() {
                 content.broken.push(format!("{} of {} {step:?}, which is {claim:?}'s", self.owner, step.key));
             }
         }
