@@ -13,6 +13,9 @@ use serde_json::json;
 use crate::containers;
 use crate::subject::{cpu_of, memory_of};
 
+/// Stands for no agent.
+const NOBODY: &str = "-";
+
 /// What a floor cost.
 pub struct Cost {
     pub wall: f64,
@@ -20,11 +23,11 @@ pub struct Cost {
     pub peak: f64,
 }
 
-/// Lists, inspects and registers everything, on so many connections to each.
-pub fn cold_start(socket: &str, agent: &str, connections: usize) -> Cost {
+/// Lists and inspects everything, and registers it where there is an agent, on so many connections to each.
+pub fn cold_start(socket: &str, agent: Option<&str>, connections: usize) -> Cost {
     let socket = socket.trim_start_matches("unix://");
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .env("REGISTRATOR_BENCH_FLOOR", format!("{socket} {agent} {connections}"))
+        .env("REGISTRATOR_BENCH_FLOOR", format!("{socket} {} {connections}", agent.unwrap_or(NOBODY)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -60,10 +63,12 @@ pub fn run(order: &str) {
         for part in 0..connections {
             let ids = &ids;
             scope.spawn(move || {
-                let (mut engine, mut agent) = (Connection::unix(socket), Connection::tcp(agent));
+                let mut engine = Connection::unix(socket);
+                let mut agent = (agent != NOBODY).then(|| Connection::tcp(agent));
                 for id in ids.iter().skip(part).step_by(connections) {
                     let said = engine.ask("GET", &format!("/v1.41/containers/{id}/json"), b"");
                     assert!(!said.is_empty());
+                    let Some(agent) = &mut agent else { continue };
                     // As the fake engine numbers them, from 1.
                     let number = usize::from_str_radix(&id[..12], 16).unwrap() - 1;
                     for (inside, outside) in containers::ports(number) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::records::Records;
-use super::slot::{Slot, Standing};
+use super::slot::Standing;
 use super::store::News;
 use super::{Engine, State};
 
@@ -102,7 +102,7 @@ fn concern(engine: &Engine, state: &State, key: &str, version: u64, gone: bool) 
     if let Some(seat) = engine.records.as_ref().and_then(|records| records.seat(key)) {
         let company = &state.company;
         let ours = || {
-            let mut claims = state.slots.values().filter_map(Slot::claimed);
+            let mut claims = state.slots.values().filter_map(|slot| slot.claimed());
             claims.any(|claim| &*claim.seat == seat && claim.owner == company.owner)
         };
         return if gone && company.alive.contains_key(seat) && ours() { Concern::Ours } else { Concern::Nobody };
