@@ -358,8 +358,15 @@ impl World {
     }
 
     /// An answer of the engine arrived.
-    pub(crate) fn learned(&mut self, client: Client, id: &str, container: Option<Container>) {
+    pub(crate) fn learned(&mut self, client: Client, id: &str, mut container: Option<Container>) {
         let host = &mut self.hosts[client.0];
+        // What stays of a container that ended is what it last offered, whatever it is called since.
+        if let Some(ended) = container.as_mut().filter(|container| oracle::keeps(container, &host.rules))
+            && let Some(Some(before)) = host.known.get(id)
+            && host.offered.values().any(|by| by.contains(id))
+        {
+            ended.name.clone_from(&before.name);
+        }
         if host.known.get(id) != Some(&container) {
             host.known.insert(id.to_owned(), container);
             host.reconsider();
