@@ -304,7 +304,7 @@ impl Host {
         let kept = self.engine.containers.values().any(|container| {
             let here: Vec<_> = container.stood.iter().filter(|(at, _)| at == key).collect();
             // It served while this registry was away, and ended before it was back: what stands is whose it was before.
-            let missed = !here.is_empty() && here.iter().all(|stood| !at.written.contains(*stood));
+            let missed = here.iter().any(|stood| !at.written.contains(*stood));
             let stood = here.iter().any(|(_, what)| unseen || *what == held.content.authority());
             // It ran beside another of the same ID, and nobody saw which of the two served there.
             let beside = || {
