@@ -426,8 +426,21 @@ impl World {
         if self.seen(client, store, key).is_some_and(|seen| seen.owner.is_some() && seen.content == *content) {
             return Err("writes what it knows to be there already");
         }
-        let offered = |wants: &Wanted| wants.get(key).is_some_and(|offer| !offer.kept && offer.content == *content);
-        if host.lately(self.stores[store].shape).any(offered) { Ok(()) } else { Err("writes what no container offers") }
+        let shape = self.stores[store].shape;
+        let is_it = |offer: &Offer| !offer.kept && offer.content == *content;
+        let offered = |wants: &Wanted| wants.get(key).is_some_and(is_it);
+        // The start of whoever comes first may be held back, and the place is another's until then.
+        let instead = || {
+            let containers = host.known_containers();
+            let mut claims = oracle::claims(&containers, &host.rules, &host.located, shape);
+            claims.any(|(claimed, offer)| claimed == key && is_it(&offer))
+        };
+        let held_back = |wants: &Wanted| wants.get(key).is_some_and(|offer| host.flaps(&offer.container));
+        if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() {
+            Ok(())
+        } else {
+            Err("writes what no container offers")
+        }
     }
 
     fn fault_of_removing(&self, client: Client, store: usize, key: &str) -> Judgement {
