@@ -192,7 +192,7 @@ impl Host {
     /// Keeps in mind what the program takes a container for, and writes: as far as it knows, it was there.
     fn served(&mut self, key: &str, content: &Content, shape: Shape) {
         let by = oracle::claims(&self.known_containers(), &self.rules, &self.located, shape)
-            .find(|(at, offer)| at == key && offer.content.id == content.id)
+            .find(|(at, offer)| !offer.kept && at == key && offer.content.id == content.id)
             .map(|(_, offer)| offer.container);
         if let Some(container) = by.and_then(|id| self.engine.containers.get_mut(&id)) {
             container.stood.insert((key.to_owned(), content.authority()));
@@ -304,7 +304,7 @@ impl Host {
         let kept = self.engine.containers.values().any(|container| {
             let here: Vec<_> = container.stood.iter().filter(|(at, _)| at == key).collect();
             // It served while this registry was away, and ended before it was back: what stands is whose it was before.
-            let missed = here.iter().any(|stood| !at.written.contains(*stood));
+            let missed = !here.is_empty() && here.iter().all(|stood| !at.written.contains(*stood));
             let stood = here.iter().any(|(_, what)| unseen || *what == held.content.authority());
             // It ran beside another of the same ID, and nobody saw which of the two served there.
             let beside = || {
