@@ -53,6 +53,8 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         origin: Origin {
             container: "0123456789abcdef".into(),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "inside".into(),
             exposed_port: 80,
         },

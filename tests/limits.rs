@@ -109,6 +109,8 @@ fn service() -> Arc<Service> {
             hostname: "host".into(),
             exposed_port: 80,
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
         },
     })
 }

@@ -42,6 +42,8 @@ fn service(name: &str, number: u16) -> Service {
         origin: Origin {
             container: "0123456789abcdef".into(),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -254,6 +254,8 @@ fn update(host: usize, number: usize) -> Update {
         origin: Origin {
             container: format!("{host:012x}{number:052x}").as_str().into(),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: format!("c{number}").into(),
             exposed_port: 80,
         },

@@ -63,6 +63,8 @@ async fn ask(uri: String, address: SocketAddr) {
         origin: Origin {
             container: ContainerId::from("1234567890abcdef"),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "web".into(),
             exposed_port: 80,
         },

@@ -286,6 +286,8 @@ mod tests {
                 hostname: "inside".into(),
                 exposed_port: 80,
                 created: Moment::default(),
+                started: Moment::default(),
+                claimed: false,
             },
         });
         for ttl in [Some(Duration::from_secs(5)), None] {

@@ -166,8 +166,9 @@ impl Scribe<'_> {
         }
         let check = Check::wanted(metadata, &address, service_port, &mut self.notes);
         let tags = self.tags(port.protocol, metadata);
+        let (id, claimed) = self.id(port, metadata);
         let service = Service {
-            id: self.id(port, metadata).into(),
+            id: id.into(),
             name,
             address: shared(&mut self.shared.address, address),
             port: service_port,
@@ -180,6 +181,8 @@ impl Scribe<'_> {
             origin: Origin {
                 container: self.container.id.clone(),
                 created: self.container.created,
+                started: self.container.started,
+                claimed,
                 hostname: self.container.hostname.clone(),
                 exposed_port: port.number,
             },
@@ -197,16 +200,17 @@ impl Scribe<'_> {
         Ok(if self.several { format!("{name}-{port}") } else { name })
     }
 
-    fn id(&mut self, port: &ContainerPort, metadata: PortMetadata<'_>) -> String {
+    /// The id, and whether the container claims it.
+    fn id(&mut self, port: &ContainerPort, metadata: PortMetadata<'_>) -> (String, bool) {
         if let Some(Setting { value, .. }) = self.word(metadata.get("id"), "an id") {
-            return value.to_owned();
+            return (value.to_owned(), true);
         }
         let suffix = match port.protocol {
             Protocol::Tcp => "",
             Protocol::Udp => ":udp",
             Protocol::Sctp => ":sctp",
         };
-        format!("{}:{}:{}{suffix}", self.config.hostname, name_of(self.container), port.number)
+        (format!("{}:{}:{}{suffix}", self.config.hostname, name_of(self.container), port.number), false)
     }
 
     /// The setting, if it can be a name or an id: on one line, and not a book.

@@ -100,6 +100,10 @@ pub struct Origin {
     pub container: ContainerId,
     /// When that was created. Of two that claim one place, the older has it.
     pub created: Moment,
+    /// When its process last started. Another start is another life: what was given up for the last one is tried again.
+    pub started: Moment,
+    /// Whether the id is one that the container claims (`SERVICE_ID`), rather than the host's own form.
+    pub claimed: bool,
     /// The host name inside the container.
     pub hostname: Arc<str>,
     /// The port inside the container.

@@ -23,6 +23,8 @@ pub(crate) fn service(id: &str) -> Service {
         health: Health::None,
         origin: Origin {
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             container: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
             hostname: "inside".into(),
             exposed_port: 80,

@@ -146,6 +146,8 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         origin: Origin {
             container: "0123456789abcdef".into(),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -103,6 +103,8 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         origin: Origin {
             container: ContainerId::from(id),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: id.into(),
             exposed_port: 80,
         },

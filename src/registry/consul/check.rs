@@ -233,6 +233,8 @@ mod tests {
             origin: Origin {
                 container: "0123456789abcdef".into(),
                 created: Moment::default(),
+                started: Moment::default(),
+                claimed: false,
                 hostname: "c".into(),
                 exposed_port: 8080,
             },

@@ -21,6 +21,8 @@ pub(super) fn service(id: &str) -> Service {
         origin: Origin {
             container: ContainerId::from("0123"),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -106,6 +106,8 @@ mod tests {
             origin: Origin {
                 container: ContainerId::from("0123"),
                 created: Moment::default(),
+                started: Moment::default(),
+                claimed: false,
                 hostname: "inside".into(),
                 exposed_port: 80,
             },

@@ -132,6 +132,8 @@ mod tests {
                 hostname: "3f2a".into(),
                 exposed_port: 6379,
                 created: Moment::default(),
+                started: Moment::default(),
+                claimed: false,
             },
         }
     }

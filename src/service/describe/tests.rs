@@ -186,6 +186,8 @@ fn documented_example_1_a_published_port_is_a_service() {
         origin: Origin {
             container: container.id.clone(),
             created: container.created,
+            started: Moment::default(),
+            claimed: false,
             hostname: "0123456789ab".into(),
             exposed_port: 6379,
         },
@@ -238,6 +240,18 @@ fn documented_example_5_an_id_replaces_the_default_one() {
     let services = services(&container, &config);
     assert_eq!(ids_and_names(&services), [("nginx", "nginx")]);
     assert_eq!(services[0].authority(), "10.100.194.202:1234");
+}
+
+#[test]
+fn a_service_knows_whether_its_id_is_claimed_and_when_its_container_started() {
+    let mut container = nginx().env(&["SERVICE_443_ID=https"]);
+    container.started = Moment(7);
+    let origins: Vec<_> = services(&container, &config()).into_iter().map(|service| service.origin).collect();
+    assert_eq!(origins.iter().map(|origin| origin.claimed).collect::<Vec<_>>(), [false, true]);
+    assert!(origins.iter().all(|origin| origin.started == Moment(7)));
+    // An id that cannot be one is not claimed.
+    let container = redis().env(&["SERVICE_ID=\u{7}"]);
+    assert!(!described(&container, &config()).services[0].service.origin.claimed);
 }
 
 // Names and IDs.

@@ -29,6 +29,8 @@ fn service() -> Service {
         origin: Origin {
             container: "0123456789abcdef".into(),
             created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
             hostname: "c".into(),
             exposed_port: 80,
         },

@@ -31,7 +31,14 @@ fn service(id: &str, name: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: Moment::default(), hostname: "".into(), exposed_port: 80 },
+        origin: Origin {
+            container: "c".into(),
+            created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
+            hostname: "".into(),
+            exposed_port: 80,
+        },
     }
 }
 

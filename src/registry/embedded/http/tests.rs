@@ -35,7 +35,14 @@ fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
         ttl: None,
         check: None,
         health: Health::None,
-        origin: Origin { container: "c".into(), created: Moment::default(), hostname: "".into(), exposed_port: 80 },
+        origin: Origin {
+            container: "c".into(),
+            created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
+            hostname: "".into(),
+            exposed_port: 80,
+        },
     };
     catalog.register(&Arc::new(service), 0);
 }
