@@ -22,6 +22,8 @@ pub mod container;
 pub mod docker;
 
 pub mod service;
+
+pub mod event;
 pub mod template;
 
 pub mod registry;
