@@ -9,10 +9,19 @@ use tempfile::TempDir;
 /// An image of nothing but busybox, whose programs are called by its name.
 const IMAGE: &str = "FROM scratch\nCOPY busybox /bin/busybox\n";
 
+/// The programs that may start a container, the most undemanding first: on a host whose cgroups are of both versions,
+/// crun starts none, and yet Podman takes it where it is installed.
+const RUNTIMES: [&str; 2] = ["runc", "crun"];
+
+/// What Podman would allow a container by default is more than a machine may be allowed to give.
+const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+
 /// A Podman service; ended with its containers when dropped.
 #[derive(Debug)]
 pub struct Podman {
     folder: TempDir,
+    /// One of [`RUNTIMES`] that starts containers on this machine.
+    runtime: &'static str,
     service: Option<Child>,
 }
 
@@ -20,15 +29,16 @@ impl Podman {
     /// Starts one that holds no container yet.
     ///
     /// # Panics
-    /// When Podman is not installed or does not start.
+    /// When Podman is not installed or does not start, and when no runtime starts a container.
     #[must_use]
     pub fn start() -> Self {
-        let mut podman = Self { folder: TempDir::new().unwrap(), service: None };
+        let mut podman = Self { folder: TempDir::new().unwrap(), runtime: RUNTIMES[0], service: None };
         let context = podman.folder.path().join("image");
         std::fs::create_dir(&context).unwrap();
         std::fs::write(context.join("Dockerfile"), IMAGE).unwrap();
         std::fs::copy("/bin/busybox", context.join("busybox")).unwrap();
         podman.run(&["build", "-q", "-t", "web", context.to_str().unwrap()]);
+        podman.choose_runtime();
         podman.serve();
         podman
     }
@@ -41,10 +51,8 @@ impl Podman {
 
     /// Starts a container of that name that runs until it is stopped, and gives its ID.
     pub fn container(&self, name: &str, options: &[&str]) -> String {
-        // What Podman would allow a container by default is more than a machine may be allowed to give.
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let mut arguments = vec!["run", "-d", "--name", name];
-        arguments.extend(limits.iter().chain(options));
+        arguments.extend(LIMITS.iter().chain(options));
         arguments.extend(["web", "/bin/busybox", "sleep", "3600"]);
         self.run(&arguments)
     }
@@ -88,8 +96,25 @@ impl Podman {
         }
     }
 
+    /// Takes the first runtime that starts a container: which one the machine prefers does not decide.
+    fn choose_runtime(&mut self) {
+        let mut refusals = String::new();
+        for runtime in RUNTIMES {
+            self.runtime = runtime;
+            let output =
+                self.command().args(["run", "--rm"]).args(LIMITS).args(["web", "/bin/busybox", "true"]).output();
+            let output = output.unwrap_or_else(|error| panic!("podman: {error}"));
+            if output.status.success() {
+                return;
+            }
+            refusals.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
+        panic!("podman starts no container with any of {RUNTIMES:?}: {refusals}");
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("podman");
+        command.args(["--runtime", self.runtime]);
         for (option, place) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             command.arg(option).arg(self.folder.path().join(place));
         }
