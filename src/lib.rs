@@ -16,6 +16,7 @@ pub mod config;
 pub mod host;
 pub mod http;
 mod json;
+mod nearest;
 mod pool;
 
 pub mod container;

@@ -8,7 +8,6 @@
 //! a separate value) is what the replaced program speaks, its parser is short, and completions
 //! made by a library would offer a spelling that no document uses.
 
-mod nearest;
 mod options;
 mod read;
 mod render;

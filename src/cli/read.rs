@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::Invalid;
-use super::nearest::nearest;
 use super::options::{OPTIONS, Opt, Takes};
 use super::typed::{Bad, Typed};
 use crate::config::Environment;
+use crate::nearest::nearest;
 
 /// Where a value was typed.
 enum Source {
