@@ -184,6 +184,7 @@ async fn every_kind_of_check_is_registered_compared_and_replaced() {
                 service.check = Some(Box::new(Check {
                     initial_status: Some("warning".to_owned()),
                     deregister_after: Some(Duration::from_secs(600)),
+                    heartbeat: None,
                     timeout: Some(Duration::from_millis(500)),
                     interval: Duration::from_secs(300),
                     ..check(asked.clone())

@@ -25,6 +25,15 @@ pub struct Check {
     pub initial_status: Option<String>,
     /// Remove the service when it was critical for so long (`CHECK_DEREGISTER_AFTER`).
     pub deregister_after: Option<Duration>,
+    /// Who gives the signs of life of a [`CheckKind::Ttl`] (`CHECK_TTL_HEARTBEAT`); `None` where the application does.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// What signs of life we give in a container's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// `container`: one for as long as the container runs and, where it has a HEALTHCHECK, is healthy.
+    Container,
 }
 
 /// The kinds of checks, each named by the metadata key that asks for it.
@@ -45,7 +54,7 @@ pub enum CheckKind {
     Command(String),
     /// `CHECK_SCRIPT`: a line for `sh -c`, with `$SERVICE_IP` and `$SERVICE_PORT` already replaced.
     Script(String),
-    /// `CHECK_TTL`: passing as long as somebody says so in time.
+    /// `CHECK_TTL`: passing as long as the application says so in time, or as [`Check::heartbeat`] has it.
     Ttl(Duration),
     /// `CHECK_TCP`: a connection to the service.
     Tcp,
@@ -69,12 +78,14 @@ impl Check {
         let periodic = !matches!(kind, CheckKind::Ttl(_));
         let interval = if periodic { reader.duration("check_interval", "10s is used") } else { None };
         let timeout = if probes { reader.duration("check_timeout", "none is set") } else { None };
+        let heartbeat = if periodic { None } else { reader.heartbeat() };
         Some(Self {
             kind,
             interval: interval.unwrap_or(DEFAULT_INTERVAL),
             timeout,
             initial_status: reader.status(),
             deregister_after: reader.duration("check_deregister_after", "none is set"),
+            heartbeat,
         })
     }
 }
@@ -98,11 +109,11 @@ impl Reader<'_, '_> {
             Some(CheckKind::Script(script))
         } else if self.metadata.value("check_ttl").is_some() {
             self.duration("check_ttl", "there is no check").map(CheckKind::Ttl)
-        } else if self.flag("check_tcp") {
+        } else if self.switch("check_tcp") {
             Some(CheckKind::Tcp)
-        } else if self.flag("check_grpc") {
-            let tls = self.flag("check_grpc_use_tls");
-            Some(CheckKind::Grpc { tls, skip_verify: tls && self.flag("check_tls_skip_verify") })
+        } else if self.switch("check_grpc") {
+            let tls = self.switch("check_grpc_use_tls");
+            Some(CheckKind::Grpc { tls, skip_verify: tls && self.switch("check_tls_skip_verify") })
         } else {
             None
         }
@@ -114,7 +125,7 @@ impl Reader<'_, '_> {
             tls,
             path: format!("{slash}{path}"),
             method: self.method(method_key),
-            skip_verify: tls && self.flag("check_tls_skip_verify"),
+            skip_verify: tls && self.switch("check_tls_skip_verify"),
         }
     }
 
@@ -147,18 +158,35 @@ impl Reader<'_, '_> {
         duration
     }
 
-    /// A boolean in Go's spellings (`strconv.ParseBool`).
-    fn flag(&mut self, key: &str) -> bool {
-        let Some(Setting { variable, value, .. }) = self.metadata.get(key) else { return false };
-        match value {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-            _ => {
-                self.notes.add(format!("{variable}={} is neither true nor false; it is off", quote(value)));
-                false
-            }
+    fn heartbeat(&mut self) -> Option<Heartbeat> {
+        let Setting { variable, value, .. } = self.metadata.get("check_ttl_heartbeat")?;
+        if value == "container" {
+            return Some(Heartbeat::Container);
         }
+        let value = quote(value);
+        self.notes
+            .add(format!("{variable}={value} is not \"container\"; the check waits for the application's own pings"));
+        None
     }
+
+    /// Whether a switch is on: any value switches it on, as with `SERVICE_IGNORE`.
+    fn switch(&mut self, key: &str) -> bool {
+        let Some(Setting { variable, value, .. }) = self.metadata.get(key) else { return false };
+        if looks_like_a_no(value) {
+            let value = quote(value);
+            self.notes
+                .add(format!("{variable}={value} switches it on, as any value does; leave it out to switch it off"));
+        }
+        true
+    }
+}
+
+/// Whether somebody who writes this means off.
+fn looks_like_a_no(value: &str) -> bool {
+    let value = value.trim();
+    ["0", "f", "false", "n", "no", "off", "none", "never", "disable", "disabled"]
+        .iter()
+        .any(|no| value.eq_ignore_ascii_case(no))
 }
 
 #[cfg(test)]
@@ -218,7 +246,6 @@ mod tests {
             ),
             (vec!["SERVICE_CHECK_TTL=30s"], Some(CheckKind::Ttl(Duration::from_secs(30)))),
             (vec!["SERVICE_CHECK_TCP=true"], Some(CheckKind::Tcp)),
-            (vec!["SERVICE_CHECK_TCP=false"], None),
             (vec!["SERVICE_CHECK_GRPC=1"], Some(CheckKind::Grpc { tls: false, skip_verify: false })),
             (
                 vec!["SERVICE_CHECK_GRPC=T", "SERVICE_CHECK_GRPC_USE_TLS=true"],
@@ -269,6 +296,7 @@ mod tests {
             timeout: None,
             initial_status: None,
             deregister_after: None,
+            heartbeat: None,
         };
         assert_eq!((check, notes), (Some(expected), vec![]));
     }
@@ -349,26 +377,50 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_takes_gos_spellings_and_nothing_else() {
-        for on in ["1", "t", "T", "true", "TRUE", "True"] {
+    fn any_value_switches_on_and_one_that_looks_like_a_no_is_said() {
+        for on in ["1", "t", "true", "TRUE", "yes", "/", "on", "nope", " "] {
             assert_eq!(kind(&[&format!("SERVICE_CHECK_TCP={on}")]), Some(CheckKind::Tcp));
         }
-        for off in ["0", "f", "F", "false", "FALSE", "False", ""] {
-            assert_eq!(kind(&[&format!("SERVICE_CHECK_TCP={off}")]), None);
+        assert_eq!(kind(&["SERVICE_CHECK_TCP="]), None);
+        for no in ["false", "False", "0", "no", "off", "N", " false "] {
+            let (check, notes) = wanted(&[&format!("SERVICE_80_CHECK_TCP={no}")]);
+            assert_eq!(check.map(|check| check.kind), Some(CheckKind::Tcp));
+            let note = "switches it on, as any value does; leave it out to switch it off";
+            assert_eq!(notes, [format!("SERVICE_80_CHECK_TCP=\"{no}\" {note}")]);
         }
-        let (check, notes) = wanted(&["SERVICE_CHECK_TCP=yes"]);
-        assert_eq!(check, None);
-        assert_eq!(notes, [r#"SERVICE_CHECK_TCP="yes" is neither true nor false; it is off"#]);
+        for switch in ["GRPC_USE_TLS", "TLS_SKIP_VERIFY"] {
+            let line = format!("SERVICE_CHECK_{switch}=no");
+            let (check, notes) = wanted(&["SERVICE_CHECK_GRPC=yes", "SERVICE_CHECK_GRPC_USE_TLS=/", &line]);
+            assert!(matches!(check.unwrap().kind, CheckKind::Grpc { tls: true, .. }));
+            assert_eq!(notes.len(), 1, "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_is_the_applications_heartbeat_unless_ours_is_asked_for() {
+        let heartbeat = |env: &[&str]| {
+            let (check, notes) = wanted(env);
+            (check.unwrap().heartbeat, notes)
+        };
+        assert_eq!(heartbeat(&["SERVICE_CHECK_TTL=30s"]), (None, vec![]));
+        let ours = ["SERVICE_CHECK_TTL=30s", "SERVICE_CHECK_TTL_HEARTBEAT=container"];
+        assert_eq!(heartbeat(&ours), (Some(Heartbeat::Container), vec![]));
+        let note = "is not \"container\"; the check waits for the application's own pings";
+        assert_eq!(
+            heartbeat(&["SERVICE_CHECK_TTL=30s", "SERVICE_80_CHECK_TTL_HEARTBEAT=app"]),
+            (None, vec![format!("SERVICE_80_CHECK_TTL_HEARTBEAT=\"app\" {note}")])
+        );
+        assert_eq!(heartbeat(&["SERVICE_CHECK_TCP=1", "SERVICE_CHECK_TTL_HEARTBEAT=container"]), (None, vec![]));
     }
 
     proptest! {
         #[test]
         fn whatever_is_asked_for_the_notes_stay_short_single_lines(
-            settings in prop::collection::vec((0_usize..14, "(?s).{0,200}"), 0..6)
+            settings in prop::collection::vec((0_usize..15, "(?s).{0,200}"), 0..6)
         ) {
-            const KEYS: [&str; 14] = [
+            const KEYS: [&str; 15] = [
                 "HTTP", "HTTPS", "CMD", "SCRIPT", "TTL", "TCP", "GRPC", "INTERVAL", "TIMEOUT", "INITIAL_STATUS",
-                "DEREGISTER_AFTER", "HTTP_METHOD", "TLS_SKIP_VERIFY", "GRPC_USE_TLS",
+                "DEREGISTER_AFTER", "HTTP_METHOD", "TLS_SKIP_VERIFY", "GRPC_USE_TLS", "TTL_HEARTBEAT",
             ];
             let env: Vec<String> =
                 settings.iter().map(|(key, value)| format!("SERVICE_CHECK_{}={value}", KEYS[*key])).collect();

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use litemap::LiteMap;
 
-pub use check::{Check, CheckKind};
+pub use check::{Check, CheckKind, Heartbeat};
 
 use crate::container::{ContainerId, Health, Moment, Protocol};
 

@@ -45,7 +45,14 @@ pub(crate) fn with(mut service: Service, change: impl FnOnce(&mut Service)) -> A
 
 /// A check with nothing but its kind.
 pub(crate) fn check(kind: CheckKind) -> Check {
-    Check { kind, interval: Duration::from_secs(10), timeout: None, initial_status: None, deregister_after: None }
+    Check {
+        kind,
+        interval: Duration::from_secs(10),
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        heartbeat: None,
+    }
 }
 
 prop_compose! {
@@ -93,6 +100,7 @@ prop_compose! {
             timeout: timeout.map(Duration::from_millis),
             initial_status,
             deregister_after: deregister_after.map(Duration::from_secs),
+            heartbeat: None,
         }
     }
 }

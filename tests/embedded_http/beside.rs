@@ -164,7 +164,14 @@ pub(crate) fn tagged(mut service: Service, tags: &[&str]) -> Service {
 pub(crate) fn checked(mut service: Service, kind: CheckKind, status: Option<&str>) -> Service {
     let interval = Duration::from_secs(1);
     let initial_status = status.map(str::to_owned);
-    service.check = Some(Box::new(Check { kind, interval, timeout: None, initial_status, deregister_after: None }));
+    service.check = Some(Box::new(Check {
+        kind,
+        interval,
+        timeout: None,
+        initial_status,
+        deregister_after: None,
+        heartbeat: None,
+    }));
     service
 }
 

@@ -242,7 +242,14 @@ mod tests {
     }
 
     fn check(kind: CheckKind) -> Check {
-        Check { kind, interval: Duration::from_secs(10), timeout: None, initial_status: None, deregister_after: None }
+        Check {
+            kind,
+            interval: Duration::from_secs(10),
+            timeout: None,
+            initial_status: None,
+            deregister_after: None,
+            heartbeat: None,
+        }
     }
 
     fn full(kind: CheckKind) -> Check {
@@ -250,6 +257,7 @@ mod tests {
             timeout: Some(Duration::from_millis(1500)),
             initial_status: Some("warning".to_owned()),
             deregister_after: Some(Duration::from_secs(90)),
+            heartbeat: None,
             ..check(kind)
         }
     }

@@ -44,6 +44,7 @@ fn tcp_check() -> Check {
         timeout: None,
         initial_status: None,
         deregister_after: None,
+        heartbeat: None,
     }
 }
 

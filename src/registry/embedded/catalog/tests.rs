@@ -44,7 +44,14 @@ fn service(id: &str, name: &str) -> Service {
 
 fn checked(id: &str, name: &str) -> Service {
     let interval = Duration::from_secs(1);
-    let check = Check { kind: CheckKind::Tcp, interval, timeout: None, initial_status: None, deregister_after: None };
+    let check = Check {
+        kind: CheckKind::Tcp,
+        interval,
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        heartbeat: None,
+    };
     Service { check: Some(Box::new(check)), ..service(id, name) }
 }
 

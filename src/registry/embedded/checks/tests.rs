@@ -18,8 +18,14 @@ fn catalog() -> Arc<Catalog> {
 }
 
 fn service(kind: CheckKind, deregister_after: Option<Duration>) -> Arc<Service> {
-    let check =
-        Check { kind, interval: Duration::from_secs(10), timeout: None, initial_status: None, deregister_after };
+    let check = Check {
+        kind,
+        interval: Duration::from_secs(10),
+        timeout: None,
+        initial_status: None,
+        deregister_after,
+        heartbeat: None,
+    };
     Arc::new(Service {
         id: "i".into(),
         name: "web".to_owned(),
