@@ -5,8 +5,7 @@ const LONGEST: usize = 64;
 
 /// The one of `names` that is the fewest small edits away from what was typed: a character inserted, dropped or replaced,
 /// or two exchanged. Case does not count. `None` where more than a third of even that name would have to change.
-#[must_use]
-pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed: String = typed.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
     names
         .into_iter()
