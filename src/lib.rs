@@ -12,7 +12,9 @@
 //! The modules below stand in the order of that way. Arrows point one way: a
 //! module imports from those before it, never from those behind it.
 
+mod backoff;
 pub mod config;
+mod deadlines;
 pub mod host;
 pub mod http;
 mod json;

@@ -10,7 +10,6 @@
 //! The client is our own because engines differ and grow: a strict decoder turns one unknown word
 //! of one container into a list that cannot be read at all.
 
-mod backoff;
 pub mod client;
 pub mod decode;
 mod endpoint;

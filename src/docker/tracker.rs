@@ -14,11 +14,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::decode::{Listed, Said};
 use super::{Change, Snapshot};
+use crate::backoff::Backoff;
 use crate::container::{Container, ContainerId};
 
+/// The first pause before a container that cannot be inspected is asked for again, and the longest; jitter makes each up
+/// to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many inspects may be in flight.
 const SLOTS: usize = 32;
 /// How many of them may be for hints, and how many for passes and retries: neither starves the other,
@@ -289,7 +293,8 @@ impl Tracker {
         let first_failure = matches!(said, Inspected::Failed) && entry.failing.is_none();
         if let Inspected::Failed = said {
             // Also where it got dirty meanwhile: the retry comes after.
-            let due = now + entry.failing.get_or_insert_with(|| Box::new(Backoff::new())).pause();
+            let due =
+                now + entry.failing.get_or_insert_with(|| Box::new(Backoff::new(FIRST_PAUSE, LONGEST_PAUSE))).pause();
             entry.work = Work::Waiting(due);
             self.retries.insert((due, id.clone()));
         } else {

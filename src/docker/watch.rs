@@ -18,16 +18,20 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
 use super::client::{Docker, EventStream};
 use super::decode::Listed;
 use super::errors::RequestError;
 use super::events::Heard;
 use super::tracker::{Inspected, Tracker};
 use super::{Change, ConnectError};
+use crate::backoff::Backoff;
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
 use crate::pool::Pool;
+
+/// The first pause before connecting again, and the longest; jitter makes each up to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How many changes wait in the channel.
 const CHANNEL: usize = 64;
@@ -69,7 +73,7 @@ pub fn watch(
         check: CHECK,
         next_check: Instant::now() + CHECK,
         resync: config.resync.map(|every| (every, Instant::now() + every)),
-        backoff: Backoff::new(),
+        backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
         lost: None,
         has_listened: false,
         has_skipped: false,
@@ -330,7 +334,7 @@ impl Watch {
             debug!("Docker at {} is still lost: {why}", self.docker.endpoint());
         }
         if matches!(self.link, Link::Up { since, .. } if now >= since + GOOD) {
-            self.backoff = Backoff::new();
+            self.backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         }
         self.link = Link::Down { until: now + self.backoff.pause() };
         self.connections += 1;
