@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
 use super::decode::{self, Listed, Malformed};
@@ -39,6 +39,9 @@ pub trait Carrier: Send + Sync + 'static {
     /// Asks for a URL, with this query; ends when the answer begins.
     fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)])
     -> BoxFuture<'a, Result<Response, http::Error>>;
+
+    /// Throws away the connections that there were at this time, if it has any: one did not bear an answer.
+    fn drop_connections(&self, _asked: Instant) {}
 }
 
 impl Carrier for Client {
@@ -52,6 +55,10 @@ impl Carrier for Client {
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         Box::pin(async move { self.get(&format!("{url}?{query}")).await })
+    }
+
+    fn drop_connections(&self, asked: Instant) {
+        self.drop_connections(asked);
     }
 }
 
@@ -81,9 +88,11 @@ impl Docker {
         Self::greet(carrier, Endpoint::elsewhere(), config.clone()).await
     }
 
-    /// Does so again at the same place: the engine may be another version now, and the TLS files may be new.
+    /// Does so again at the same place, on new connections: the engine may be another version now, and the TLS files may
+    /// be new.
     pub(super) async fn reconnect(&self) -> Result<Self, ConnectError> {
         let Inner { carrier, endpoint, config, .. } = &*self.inner;
+        carrier.drop_connections(Instant::now());
         let carrier = if endpoint.tls == Tls::default() {
             Arc::clone(carrier)
         } else {
@@ -113,7 +122,11 @@ impl Docker {
             }
             Greeting::decode(&body).map_err(|error| ConnectError::not_an_engine(&endpoint.name, &error.to_string()))
         };
-        let greeting = timeout(DEADLINE, answer).await.unwrap_or_else(|_| Err(ConnectError::silent(&endpoint.name)))?;
+        let asked = Instant::now();
+        let greeting = timeout(DEADLINE, answer).await.unwrap_or_else(|_| {
+            carrier.drop_connections(asked);
+            Err(ConnectError::silent(&endpoint.name))
+        })?;
         let info = greeting
             .agree(forced)
             .map_err(|reason| ConnectError::Version { endpoint: endpoint.name.clone(), reason })?;
@@ -143,7 +156,7 @@ impl Docker {
     /// When the engine does not answer in time, or not with a list.
     pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
         let all = if self.inner.config.list_all { "1" } else { "0" };
-        in_time(async {
+        self.in_time(async {
             let mut response = well(self.get("/containers/json", &[("all", all)]).await?).await?;
             let mut list = decode::List::default();
             let mut length = 0;
@@ -164,7 +177,7 @@ impl Docker {
     /// # Errors
     /// When the engine does not answer in time, or not with what it knows of this container.
     pub async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, RequestError> {
-        in_time(async {
+        self.in_time(async {
             let response = self.get(&format!("/containers/{id}/json"), &[]).await?;
             if response.status() == StatusCode::NOT_FOUND {
                 let body = read(response, LARGEST_OTHER).await?;
@@ -208,6 +221,14 @@ impl Docker {
             answered?;
         }
         Ok(stream)
+    }
+
+    async fn in_time<T>(&self, request: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
+        let asked = Instant::now();
+        timeout(DEADLINE, request).await.unwrap_or_else(|_| {
+            self.inner.carrier.drop_connections(asked);
+            Err(RequestError::Timeout)
+        })
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, RequestError> {
@@ -257,10 +278,6 @@ impl EventStream {
         }
         Ok(())
     }
-}
-
-async fn in_time<T>(request: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
-    timeout(DEADLINE, request).await.unwrap_or(Err(RequestError::Timeout))
 }
 
 /// The body of a successful answer.

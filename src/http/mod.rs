@@ -1,14 +1,16 @@
 //! The HTTP client that Docker and the HTTP registries share: TCP or a unix socket, with TLS.
 //!
-//! Connections are kept and used again; each request is one, to the place that its URL names, through no proxy and
-//! after no redirect. What it lacks of larger clients would be done for every request anew: two more readings of
-//! its URL, and copies of its headers.
+//! Connections are kept and used again, until a request misses its deadline: then all of them are closed, since a
+//! firewall or proxy that lost track of one has mostly lost track of all. Each request is one, to the place that its URL
+//! names, through no proxy and after no redirect. What this client lacks of larger ones would be done for every request
+//! anew: two more readings of its URL, and copies of its headers.
 
 mod connect;
 mod tls;
 
 use std::error::Error as StdError;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -24,6 +26,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::percent_decode_str;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use connect::{Failure, InTime, Socket};
 
@@ -35,9 +39,28 @@ const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// A client, with its connections. Cheap to clone.
+/// A client, with its connections. Cheap to clone; clones share the connections.
 #[derive(Clone)]
-pub struct Client(Way);
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    /// The connections of now. Whoever waits for a change is woken when they are thrown away.
+    pool: watch::Sender<Pool>,
+}
+
+/// How connections are made.
+enum Connector {
+    Network(InTime<HttpsConnector<HttpConnector>>),
+    Socket(InTime<Socket>),
+}
+
+/// Connections that were made after the same time.
+#[derive(Clone)]
+struct Pool {
+    made: Instant,
+    way: Way,
+}
 
 #[derive(Clone)]
 enum Way {
@@ -45,18 +68,36 @@ enum Way {
     Socket(legacy::Client<InTime<Socket>, Full<Bytes>>),
 }
 
+impl Connector {
+    /// A pool without a connection.
+    fn pool(&self) -> Pool {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(MOST_AT_ONCE);
+        let way = match self {
+            Self::Network(connector) => Way::Network(builder.build(connector.clone())),
+            Self::Socket(connector) => Way::Socket(builder.build(connector.clone())),
+        };
+        Pool { made: Instant::now(), way }
+    }
+}
+
 /// A client whose requests all go to `socket`, if given, and otherwise where their URL says.
 ///
 /// # Errors
 /// When a PEM file is missing or is not one, or the certificate does not fit the key.
 pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<Client, ClientError> {
-    let mut builder = legacy::Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(MOST_AT_ONCE);
-    Ok(Client(match socket {
-        Some(path) => Way::Socket(builder.build(connect::socket(path))),
-        None => Way::Network(builder.build(connect::network(tls_config(tls)?))),
-    }))
+    let connector = match socket {
+        Some(path) => Connector::Socket(connect::socket(path)),
+        None => Connector::Network(connect::network(tls_config(tls)?)),
+    };
+    let pool = watch::Sender::new(connector.pool());
+    Ok(Client(Arc::new(Shared { connector, pool })))
 }
+
+/// No answer came before the deadline, or the connections were thrown away meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no answer in time")]
+pub struct Late;
 
 impl Client {
     /// Sends a request to its URL; ends when the answer begins. The user and the password of a URL are sent as such.
@@ -68,7 +109,8 @@ impl Client {
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         request.headers_mut().entry(ACCEPT).or_insert(ANYTHING);
         take_credentials(&mut request);
-        let answered = match &self.0 {
+        let way = self.0.pool.borrow().way.clone();
+        let answered = match way {
             Way::Network(client) => client.request(request).await,
             Way::Socket(client) => client.request(request).await,
         };
@@ -84,6 +126,46 @@ impl Client {
     /// As [`Client::send`], and when it is no URL.
     pub async fn get(&self, url: &str) -> Result<Response, Error> {
         self.send(Request::get(url).body(Bytes::new())?).await
+    }
+
+    /// Waits for an exchange with the server, body included, for no longer than this. When it takes longer, every
+    /// connection that there was when it began is thrown away.
+    ///
+    /// # Errors
+    /// When it takes longer.
+    pub async fn in_time<T>(&self, deadline: Duration, exchange: impl Future<Output = T>) -> Result<T, Late> {
+        let asked = Instant::now();
+        timeout(deadline, exchange).await.map_err(|_| {
+            self.drop_connections(asked);
+            Late
+        })
+    }
+
+    /// The same for an exchange that changes nothing and that the server answers late on purpose, as a blocking query:
+    /// it also ends when another exchange has shown that the connections are no good.
+    ///
+    /// # Errors
+    /// When it takes longer, or the connections were thrown away.
+    pub async fn long_poll<T>(&self, deadline: Duration, exchange: impl Future<Output = T>) -> Result<T, Late> {
+        let mut pool = self.0.pool.subscribe();
+        tokio::select! {
+            outcome = self.in_time(deadline, exchange) => outcome,
+            _ = pool.changed() => Err(Late),
+        }
+    }
+
+    /// Throws away the connections that there were at this time: one of them did not bear an answer. Requests under
+    /// way on them go on until their own deadlines; none begins on them.
+    pub fn drop_connections(&self, asked: Instant) {
+        let Shared { connector, pool } = &*self.0;
+        pool.send_if_modified(|pool| {
+            // Many requests fail at the same time; what was made since the first of them failed is good.
+            let is_old = pool.made <= asked;
+            if is_old {
+                *pool = connector.pool();
+            }
+            is_old
+        });
     }
 }
 

@@ -92,6 +92,12 @@ impl Gate {
         &self.place
     }
 
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        let connections = self.connections.lock().expect("the connections");
+        connections.iter().filter(|connection| !connection.is_finished()).count()
+    }
+
     /// Drops every connection, and goes on accepting.
     pub(crate) fn cut(&self) {
         for connection in self.connections.lock().expect("the connections").drain(..) {

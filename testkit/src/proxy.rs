@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
 
 use crate::http::{Reply, Request, answer, receive, send};
 use crate::net::{Gate, Place, Stream};
@@ -145,11 +145,19 @@ fn without_index(path: &str) -> String {
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
+/// What a [`Cutter`] does to the bytes that go through.
+#[derive(Default)]
+struct Faults {
+    /// How long they are kept, in milliseconds.
+    delay: AtomicU64,
+    /// How many times connections were silenced. One that was made before the last time passes nothing.
+    silenced: AtomicU64,
+}
+
 /// A proxy that knows nothing but bytes, for TCP and for unix sockets.
 pub struct Cutter {
     gate: Gate,
-    /// How long everything is kept that goes through, in milliseconds.
-    delay: Arc<AtomicU64>,
+    faults: Arc<Faults>,
     /// Holds the socket, where it is one.
     _folder: Option<TempDir>,
 }
@@ -168,13 +176,25 @@ impl Cutter {
     }
 
     async fn new(place: Place, upstream: Place, folder: Option<TempDir>) -> Self {
-        let delay = Arc::new(AtomicU64::new(0));
-        Self { gate: cutting_gate(place, upstream, Arc::clone(&delay)).await, delay, _folder: folder }
+        let faults = Arc::<Faults>::default();
+        Self { gate: cutting_gate(place, upstream, Arc::clone(&faults)).await, faults, _folder: folder }
     }
 
     /// Keeps everything that goes through for so long from now on, either way.
     pub fn delay(&self, delay: Duration) {
-        self.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.faults.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Passes nothing more on the connections that there are now, and leaves them open, as a firewall that lost its
+    /// table. New ones are served.
+    pub fn silence(&self) {
+        self.faults.silenced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
     }
 
     /// The socket that it listens on.
@@ -214,24 +234,31 @@ impl Cutter {
     }
 }
 
-async fn cutting_gate(place: Place, upstream: Place, delay: Arc<AtomicU64>) -> Gate {
+async fn cutting_gate(place: Place, upstream: Place, faults: Arc<Faults>) -> Gate {
     Gate::open(place, move |stream| {
-        let (upstream, delay) = (upstream.clone(), Arc::clone(&delay));
+        let (upstream, faults) = (upstream.clone(), Arc::clone(&faults));
         async move {
+            let silenced = faults.silenced.load(Ordering::Relaxed);
             let Ok(other) = upstream.connect().await else { return };
             let ((near, near_out), (far, far_out)) = (split(stream), split(other));
+            let pass = |from, to| pass(from, to, &faults, silenced);
             // Each way ends on its own, as the two halves of a connection do.
-            tokio::join!(pass(near, far_out, &delay), pass(far, near_out, &delay));
+            tokio::join!(pass(near, far_out), pass(far, near_out));
         }
     })
     .await
 }
 
-/// Moves bytes until one side is done.
-async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, delay: &AtomicU64) {
+/// Moves bytes until one side is done, on a connection that was made when connections had been silenced so many times.
+async fn pass(mut from: ReadHalf<Box<dyn Stream>>, mut to: WriteHalf<Box<dyn Stream>>, faults: &Faults, silenced: u64) {
     let mut bytes = vec![0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let delay = Duration::from_millis(delay.load(Ordering::Relaxed));
+    loop {
+        let read = from.read(&mut bytes).await;
+        if faults.silenced.load(Ordering::Relaxed) > silenced {
+            std::future::pending::<()>().await;
+        }
+        let Ok(count @ 1..) = read else { break };
+        let delay = Duration::from_millis(faults.delay.load(Ordering::Relaxed));
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -294,6 +321,22 @@ mod tests {
             cutter.restore().await;
             assert!(echoes(&place).await);
         }
+    }
+
+    #[tokio::test]
+    async fn a_cutter_silences_the_connections_that_there_are_and_serves_new_ones() {
+        let tcp = echo(anywhere()).await;
+        let cutter = Cutter::tcp(address(&tcp)).await;
+        let place = cutter.gate.place().clone();
+        let mut open = place.connect().await.expect("a connection");
+        open.write_all(b"x").await.expect("sent");
+        assert_eq!(open.read_u8().await.ok(), Some(b'x'));
+        cutter.silence();
+        open.write_all(b"x").await.expect("sent");
+        let silent = tokio::time::timeout(Duration::from_millis(100), open.read_u8()).await;
+        assert!(silent.is_err(), "it said {silent:?}");
+        assert!(echoes(&place).await);
+        assert!(cutter.connections() >= 1);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::http::{self, BodyError, ClientError, client};
@@ -212,7 +212,12 @@ impl Client {
             let words = if status.is_success() { String::new() } else { self.words(status, &words, token.as_ref()) };
             Ok(Answer { status, index, reading: began.elapsed(), body: answered, words })
         };
-        timeout(deadline, exchange).await.unwrap_or_else(|_| Err(self.unreachable("no answer in time")))
+        let answered = if deadline > DEADLINE {
+            self.http.long_poll(deadline, exchange).await
+        } else {
+            self.http.in_time(deadline, exchange).await
+        };
+        answered.unwrap_or_else(|late| Err(self.unreachable(&late.to_string())))
     }
 
     /// The address of a request; each element of the path is encoded on its own.

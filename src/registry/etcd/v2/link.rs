@@ -9,7 +9,7 @@ use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::http::{self, Client, Tls, client};
@@ -145,7 +145,12 @@ impl Link {
             let body = http::body(reply, ANSWER_LIMIT).await.map_err(|error| away(&error))?;
             Ok((Answer::read(status, &body), index))
         };
-        timeout(deadline, exchange).await.unwrap_or_else(|_| Err(away(&"no answer in time")))
+        let answered = if deadline >= WAIT {
+            client.long_poll(deadline, exchange).await
+        } else {
+            client.in_time(deadline, exchange).await
+        };
+        answered.unwrap_or_else(|late| Err(away(&late)))
     }
 
     fn leave(&self, server: usize) {
