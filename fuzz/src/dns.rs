@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use registrator::registry::embedded::dns::{Directory, Instance, Node, Owner, Responder, Settings, Transport};
+use registrator_embedded::dns::{Directory, Instance, Node, Owner, Responder, Settings, Transport};
 
 struct One;
 

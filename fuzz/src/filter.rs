@@ -1,6 +1,6 @@
 //! Whatever a client sends as a filter is an expression or is refused in one line.
 
-use registrator::registry::embedded::check_filter;
+use registrator_embedded::check_filter;
 
 /// Runs the target on one input.
 pub fn run(data: &[u8]) {

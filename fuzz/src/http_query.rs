@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use registrator::registry::embedded::{Query, host_is_local, route};
+use registrator_embedded::{Query, host_is_local, route};
 
 /// Ten minutes and a sixteenth, the longest that Consul waits.
 const LONGEST: Duration = Duration::from_millis(637_500);

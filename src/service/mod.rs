@@ -7,18 +7,17 @@
 pub mod address;
 pub mod check;
 pub mod describe;
-pub mod duration;
 pub mod metadata;
 pub mod notes;
 pub mod ports;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use litemap::LiteMap;
 
 pub use check::{Check, CheckKind, Heartbeat};
+pub use registrator_words::{authority, duration};
 
 use crate::container::{ContainerId, Health, Moment, Protocol};
 
@@ -70,15 +69,6 @@ impl Service {
     #[must_use]
     pub fn authority(&self) -> String {
         authority(&self.address, self.port)
-    }
-}
-
-/// `address:port`, an IPv6 address in brackets.
-#[must_use]
-pub fn authority(address: &str, port: u16) -> String {
-    match address.parse::<IpAddr>() {
-        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-        _ => format!("{address}:{port}"),
     }
 }
 

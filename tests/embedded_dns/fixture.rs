@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use registrator::registry::embedded::dns::{self, Directory, Instance, Node, Owner, Settings};
+use registrator_embedded::dns::{self, Directory, Instance, Node, Owner, Settings};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A directory that holds what a test put into it.

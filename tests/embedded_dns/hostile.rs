@@ -6,7 +6,7 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::{Name, RecordType};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use registrator::registry::embedded::dns::{Responder, Transport};
+use registrator_embedded::dns::{Responder, Transport};
 
 use crate::client::Question;
 use crate::fixture::{Fixture, settings};

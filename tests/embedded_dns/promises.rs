@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hickory_proto::op::{Message, OpCode};
 use hickory_proto::rr::{DNSClass, RecordType};
-use registrator::registry::embedded::dns::{Responder, Settings, SettingsError, Transport};
+use registrator_embedded::dns::{Responder, Settings, SettingsError, Transport};
 
 use crate::client::{Question, Reply};
 use crate::fixture::{Fixture, Running, serve, serve_at, settings};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use registrator::registry::embedded::dns::Settings;
+use registrator_embedded::dns::Settings;
 use testkit::wait::eventually;
 
 use crate::fixture::{Fixture, Running, serve, serve_at, settings};

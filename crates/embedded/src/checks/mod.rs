@@ -1,0 +1,217 @@
+//! Who looks after the services' checks: one task for each, which probes and reports to the catalog.
+//!
+//! Statuses and words are those of Consul's agent. A probe begins at a random moment within its first
+//! interval, so that a hundred checks do not all fire at once, and only so many run at the same time.
+//!
+//! A service that is critical for longer than its check allows (a minute at least) is withdrawn: it is in
+//! no answer any more. Consul would forget it, and whoever registers it would write it anew at the next comparison,
+//! again and again while its container runs; here its check goes on, and its first result that is not
+//! critical brings it back.
+
+mod dial;
+mod grpc;
+mod http;
+mod output;
+mod script;
+mod tcp;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::catalog::{Catalog, ProbeId, Registered, Status};
+use crate::Tls;
+use crate::definition::{Check, CheckKind, Definition};
+
+/// The shortest interval; a shorter one is lengthened to it, as Consul does.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a probe may take where neither the check nor its interval says less.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a script may take.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The least time for which a service must be critical before it is withdrawn.
+const SHORTEST_CRITICAL: Duration = Duration::from_secs(60);
+/// Probes that run at the same time.
+const PROBES: usize = 64;
+
+/// What a probe found.
+type Outcome = (Status, String);
+
+/// Runs the checks of every registered service, until it is dropped.
+pub(super) struct Checks {
+    catalog: Arc<Catalog>,
+    running: Mutex<HashMap<Arc<str>, Running>>,
+    tools: Arc<Tools>,
+}
+
+/// What probes share.
+struct Tools {
+    permits: Semaphore,
+    http: http::Client,
+    grpc: grpc::Connectors,
+}
+
+/// One check: its task ends with it.
+struct Running {
+    /// Notified at each keep-alive, for a TTL check.
+    alive: Option<Arc<Notify>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Checks {
+    pub(super) fn new(catalog: Arc<Catalog>, tls: &Tls) -> Self {
+        let tools =
+            Tools { permits: Semaphore::new(PROBES), http: http::Client::new(tls), grpc: grpc::Connectors::new(tls) };
+        Self { catalog, running: Mutex::default(), tools: Arc::new(tools) }
+    }
+
+    /// Looks after the check of a service that was just registered.
+    pub(super) fn follow(&self, registered: Registered) {
+        let definition = registered.definition;
+        let Some(check) = definition.check.as_ref() else {
+            self.forget(&definition.id);
+            return;
+        };
+        let mut running = self.running();
+        if !registered.fresh
+            && let Some(known) = running.get(&definition.id)
+        {
+            if let Some(alive) = &known.alive {
+                alive.notify_one();
+            }
+            return;
+        }
+        let follower = Follower {
+            catalog: Arc::clone(&self.catalog),
+            definition: Arc::clone(&definition),
+            probe: registered.probe,
+            patience: check.deregister_after.map(|after| after.max(SHORTEST_CRITICAL)),
+            critical_since: registered.critical.then(Instant::now),
+        };
+        let (alive, task) = match check.kind {
+            CheckKind::Ttl(ttl) => {
+                let alive = Arc::new(Notify::new());
+                (Some(Arc::clone(&alive)), tokio::spawn(follower.await_keep_alives(ttl, alive)))
+            }
+            _ => (None, tokio::spawn(follower.run_probes(Arc::clone(check), Arc::clone(&self.tools)))),
+        };
+        running.insert(Arc::clone(&definition.id), Running { alive, _task: AbortOnDropHandle::new(task) });
+    }
+
+    /// Ends the check of a service that is gone.
+    pub(super) fn forget(&self, id: &str) {
+        self.running().remove(id);
+    }
+
+    /// A keep-alive of a service with a TTL check: it passes from now on for its TTL.
+    pub(super) fn keep_alive(&self, id: &str, probe: ProbeId) {
+        if let Some(alive) = self.running().get(id).and_then(|running| running.alive.as_ref()) {
+            alive.notify_one();
+            self.catalog.report(id, probe, Status::Passing, "");
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Arc<str>, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task behind one check.
+struct Follower {
+    catalog: Arc<Catalog>,
+    definition: Arc<Definition>,
+    probe: ProbeId,
+    /// How long the service may be critical before it is withdrawn.
+    patience: Option<Duration>,
+    critical_since: Option<Instant>,
+}
+
+impl Follower {
+    async fn run_probes(mut self, check: Arc<Check>, tools: Arc<Tools>) {
+        let interval = check.interval.max(SHORTEST_INTERVAL);
+        let mut next = Instant::now() + interval.mul_f64(fastrand::f64());
+        loop {
+            self.sleep_until(next).await;
+            let (status, output) = {
+                let Ok(_permit) = tools.permits.acquire().await else { return };
+                probe(&self.definition, &check, &tools).await
+            };
+            self.report(status, &output);
+            next = Instant::now() + interval;
+        }
+    }
+
+    async fn await_keep_alives(mut self, ttl: Duration, alive: Arc<Notify>) {
+        loop {
+            if timeout_at(Instant::now() + ttl, alive.notified()).await.is_ok() {
+                self.critical_since = None;
+                continue;
+            }
+            self.report(Status::Critical, "TTL expired");
+            let end = self.end_of_patience();
+            let again = async {
+                match end {
+                    Some(end) => timeout_at(end, alive.notified()).await.is_ok(),
+                    None => {
+                        alive.notified().await;
+                        true
+                    }
+                }
+            };
+            if !again.await {
+                self.catalog.withdraw(&self.definition.id, self.probe);
+                alive.notified().await;
+            }
+            self.critical_since = None;
+        }
+    }
+
+    fn report(&mut self, status: Status, output: &str) {
+        let was_critical = self.critical_since.take();
+        if status == Status::Critical {
+            self.critical_since = was_critical.or_else(|| Some(Instant::now()));
+        }
+        self.catalog.report(&self.definition.id, self.probe, status, output);
+    }
+
+    fn end_of_patience(&self) -> Option<Instant> {
+        Some(self.critical_since? + self.patience?)
+    }
+
+    /// Sleeps, and withdraws the service should its time come meanwhile.
+    async fn sleep_until(&self, next: Instant) {
+        if let Some(end) = self.end_of_patience().filter(|end| *end < next) {
+            sleep_until(end).await;
+            self.catalog.withdraw(&self.definition.id, self.probe);
+        }
+        sleep_until(next).await;
+    }
+}
+
+/// Looks once, for no longer than the check allows.
+async fn probe(definition: &Definition, check: &Check, tools: &Tools) -> Outcome {
+    let target = definition.authority();
+    let limit = check.timeout.unwrap_or(PROBE_TIMEOUT.min(check.interval.max(SHORTEST_INTERVAL)));
+    match &check.kind {
+        CheckKind::Http { tls, path, method, skip_verify } => {
+            let scheme = if *tls { "https" } else { "http" };
+            let url = format!("{scheme}://{target}{path}");
+            tools.http.probe(&url, method.as_deref().unwrap_or("GET"), *skip_verify, limit).await
+        }
+        CheckKind::Tcp => tcp::probe(&target, limit).await,
+        CheckKind::Grpc { tls, skip_verify } => {
+            let tls = tls.then(|| tools.grpc.connector(*skip_verify));
+            grpc::probe(&definition.address, &target, tls, limit).await
+        }
+        CheckKind::Command { program, arguments } => script::run(program, arguments, SCRIPT_TIMEOUT).await,
+        // It has no probe: somebody else says that it lives.
+        CheckKind::Ttl(_) => (Status::Passing, String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

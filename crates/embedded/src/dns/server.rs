@@ -1,0 +1,142 @@
+//! Sockets: datagrams and connections in, answers out, within the limits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::directory::Directory;
+use super::limiter::{Limiter, Verdict};
+use super::message::{Responder, Transport, truncated};
+use super::settings::Settings;
+use crate::clients::Clients;
+
+/// The longest query: one name and EDNS take a tenth of it.
+const LONGEST_QUERY: usize = 4096;
+
+/// After a socket fails, so that a lasting failure does not spin.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves DNS on two sockets, bound to the same address, until told to stop.
+///
+/// Bind them to an address rather than to all of them: a machine with several answers a datagram from
+/// the address that its routes choose, which need not be the one that was asked. Several calls serve several addresses.
+/// Must be called within a tokio runtime. The task that it returns ends soon after `stop`, and never before.
+///
+/// # Errors
+/// When the sockets cannot be used.
+pub fn serve(
+    udp: std::net::UdpSocket,
+    tcp: std::net::TcpListener,
+    settings: Settings,
+    directory: Arc<dyn Directory>,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
+    udp.set_nonblocking(true)?;
+    tcp.set_nonblocking(true)?;
+    let (udp, tcp) = (UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
+    let responder = Arc::new(Responder::new(settings, directory));
+    Ok(tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = datagrams(&responder, udp) => {}
+            () = connections(&responder, tcp) => {}
+        }
+    }))
+}
+
+async fn datagrams(responder: &Responder, socket: UdpSocket) {
+    let mut limiter = Limiter::new(responder.limits().udp_bytes_per_second);
+    let start = Instant::now();
+    let mut buffer = vec![0; LONGEST_QUERY];
+    loop {
+        let (length, client) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                debug!(%error, "DNS over UDP: receiving failed");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let query = buffer.get(..length).unwrap_or_default();
+        let Some(answer) = responder.respond(query, Transport::Udp) else { continue };
+        let answer = match limiter.judge(client.ip(), answer.len(), start.elapsed()) {
+            Verdict::Send => Some(answer),
+            Verdict::Truncate => truncated(&answer),
+            Verdict::Drop => None,
+        };
+        // An address that nothing can be sent to is the asker's affair.
+        if let Some(answer) = answer
+            && let Err(error) = socket.send_to(&answer, client).await
+        {
+            debug!(%client, %error, "DNS over UDP: sending failed");
+        }
+    }
+}
+
+async fn connections(responder: &Arc<Responder>, listener: TcpListener) {
+    let most = responder.limits().tcp_connections.clamp(1, Semaphore::MAX_PERMITS);
+    let free = Arc::new(Semaphore::new(most));
+    let clients = Clients::new(responder.limits().tcp_connections_per_client);
+    // They end with this future.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
+        let (stream, client) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                debug!(%error, "DNS over TCP: accepting failed");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Some(leave) = clients.admit(client) else { continue };
+        let responder = Arc::clone(responder);
+        let free = Arc::clone(&free);
+        connections.spawn(async move {
+            let crowded = || free.available_permits() < most / 2;
+            if let Err(error) = connection(&responder, stream, crowded).await {
+                debug!(%client, %error, "DNS over TCP: the connection ended");
+            }
+            drop((place, leave));
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// One connection, one query after the other, each behind its length (RFC 7766, 8).
+async fn connection(responder: &Responder, mut stream: TcpStream, crowded: impl Fn() -> bool) -> io::Result<()> {
+    let idle = responder.limits().tcp_idle;
+    loop {
+        let patience = if crowded() { idle / 10 } else { idle };
+        let Some(query) = timeout(patience, read_query(&mut stream)).await?? else { return Ok(()) };
+        let Some(answer) = responder.respond(&query, Transport::Tcp) else { return Ok(()) };
+        let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+        let mut framed = Vec::with_capacity(answer.len() + 2);
+        framed.extend_from_slice(&length.to_be_bytes());
+        framed.extend_from_slice(&answer);
+        timeout(patience, stream.write_all(&framed)).await??;
+    }
+}
+
+/// The next query; none where the client is done, or sends what can be no query.
+async fn read_query(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let length = match stream.read_u16().await {
+        Ok(length) => usize::from(length),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if length > LONGEST_QUERY {
+        return Ok(None);
+    }
+    let mut query = vec![0; length];
+    stream.read_exact(&mut query).await?;
+    Ok(Some(query))
+}

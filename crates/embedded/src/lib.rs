@@ -1,0 +1,29 @@
+//! A service registry in the process: its only store is what it is told, so that one machine needs nothing else.
+//!
+//! Whoever runs it registers instances ([`Server::register`]) and hears what happens ([`Notice`]). Everybody else
+//! reads, over HTTP as from Consul (`http`) and over DNS ([`dns`]). It checks the instances itself (`checks`).
+//! Nothing is stored: after a restart everything is registered again.
+
+mod catalog;
+mod checks;
+mod clients;
+mod definition;
+mod directory;
+pub mod dns;
+mod files;
+mod filter;
+mod http;
+mod notice;
+mod prometheus;
+mod server;
+mod settings;
+#[cfg(test)]
+mod testing;
+
+pub use definition::{Check, CheckKind, Definition, Health};
+pub use filter::{FilterError, check as check_filter};
+pub use http::query::{Consistency, Query, QueryError};
+pub use http::route::{Endpoint, host_is_local, route};
+pub use notice::{Notice, Tell};
+pub use server::{Face, Registered, Server, StartError, Surroundings, Tls};
+pub use settings::{PARAMETERS, Settings};

@@ -1,0 +1,306 @@
+//! The registry inside: what runs is its only store, so that one machine needs nothing else.
+//!
+//! All that it is stands in [`registrator_embedded`], which knows neither Docker nor services. Here its URI is read,
+//! services become its definitions, and what it tells becomes lines of the log.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write as _;
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registrator_embedded::{Definition, Face, Notice, PARAMETERS, Server, Settings, StartError, Surroundings};
+
+use super::parameters::Parameters;
+use super::uri::{Uri, redacted};
+use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
+use crate::config::RegistryConfig;
+use crate::container::Health;
+use crate::host;
+use crate::http::{ClientError, Tls, tls_config};
+use crate::service::{Check, CheckKind, Service};
+
+/// How often a TTL is renewed within its time.
+const KEEP_ALIVES_PER_TTL: u32 = 3;
+
+/// The registry inside, running. It stops serving when it is dropped.
+pub struct Embedded {
+    server: Server,
+    owner: Arc<str>,
+    script_checks: bool,
+}
+
+/// Opens the embedded registry of a URI whose scheme is `embedded`, and serves. To be called within a
+/// Tokio runtime.
+///
+/// # Errors
+/// When the URI is wrong, or a port cannot be had; then nothing was begun.
+pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+    Ok(Arc::new(Embedded::serve(uri, config)?))
+}
+
+impl Embedded {
+    /// As `open`, for those who want to know where it listens.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn start(config: &RegistryConfig) -> Result<Self, OpenError> {
+        let uri = Uri::split(&config.uri).ok_or_else(|| OpenError::Unrecognized(redacted(&config.uri)))?;
+        Self::serve(&uri, config)
+    }
+
+    fn serve(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
+        let bad_uri = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
+        let settings = settings(uri, &config.owner).map_err(bad_uri)?;
+        let script_checks = settings.script_checks;
+        let surroundings = Surroundings {
+            address: host::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            tls: tls().map_err(|error| OpenError::Settings(format!("embedded: {error}")))?,
+            tell: Arc::new(tell),
+        };
+        let server = Server::start(settings, &surroundings).map_err(|error| match error {
+            StartError::Names(error) => bad_uri(error.to_string()),
+            StartError::Listen { face, .. } => OpenError::Settings(format!("embedded: {error}; {}", advice(face))),
+            StartError::System(_) => OpenError::Settings(format!("embedded: {error}")),
+        })?;
+        Ok(Self { server, owner: config.owner.as_str().into(), script_checks })
+    }
+
+    /// Where it serves HTTP; `None` where it does not.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.server.http_address()
+    }
+
+    /// Where it serves DNS, over UDP and TCP; `None` where it does not.
+    #[must_use]
+    pub fn dns_address(&self) -> Option<SocketAddr> {
+        self.server.dns_address()
+    }
+
+    fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
+        if service.id.is_empty() || service.name.is_empty() {
+            return Err(RegistryError::Rejected("it has no ID or no name".to_owned()));
+        }
+        let check = service.check.as_ref().map(|check| &check.kind);
+        if matches!(check, Some(CheckKind::Command(_) | CheckKind::Script(_))) && !self.script_checks {
+            return Err(RegistryError::Rejected(
+                "its check runs a command, which this registry does only with script-checks=true in its URI \
+                 (embedded://?script-checks=true)"
+                    .to_owned(),
+            ));
+        }
+        self.server.register(definition(service), fingerprint(service));
+        Ok(())
+    }
+
+    fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
+        if self.server.keep_alive(&service.id) {
+            Ok(())
+        } else {
+            Err(RegistryError::Rejected("it is no longer registered".to_owned()))
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for Embedded {
+    fn key(&self, service: &Service) -> Arc<str> {
+        Arc::clone(&service.id)
+    }
+
+    fn fingerprint(&self, service: &Service) -> u64 {
+        fingerprint(service)
+    }
+
+    async fn ping(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        let entry = |registered: registrator_embedded::Registered| Entry {
+            service_id: Arc::clone(&registered.id),
+            key: registered.id,
+            owner: Some(Arc::clone(&self.owner)),
+            fingerprint: registered.fingerprint,
+            marked: if registered.marked { Marked::Ours } else { Marked::No },
+        };
+        Ok(self.server.registered().into_iter().map(entry).collect())
+    }
+
+    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        services.iter().map(|service| self.register_one(service)).collect()
+    }
+
+    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
+        entries.iter().for_each(|entry| self.server.deregister(&entry.key));
+        entries.iter().map(|_| Ok(())).collect()
+    }
+
+    fn marks(&self) -> bool {
+        true
+    }
+
+    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
+        for (entry, mark) in entries {
+            self.server.mark(&entry.key, mark.map(Mark::reason));
+        }
+        entries.iter().map(|_| Ok(())).collect()
+    }
+
+    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        match service.check.as_ref()?.kind {
+            CheckKind::Ttl(ttl) => Some(ttl / KEEP_ALIVES_PER_TTL),
+            _ => None,
+        }
+    }
+
+    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+        services.iter().map(|service| self.refresh_one(service)).collect()
+    }
+}
+
+/// Reads a URI whose scheme is `embedded`: `embedded://<http address>?dns=<address>&domain=…`; `owner` names the node
+/// where the URI does not.
+///
+/// # Errors
+/// One line that says what is wrong and what would be right.
+fn settings(uri: &Uri<'_>, owner: &str) -> Result<Settings, String> {
+    if uri.userinfo.is_some() {
+        return Err(
+            "it has no users: whoever reaches its ports may ask, so it listens on 127.0.0.1 unless told otherwise"
+                .to_owned(),
+        );
+    }
+    if !matches!(uri.path, "" | "/") {
+        return Err(format!("{:?} is a path, and there are none: write embedded://<address>:<port>", uri.path));
+    }
+    let mut parameters = Parameters::read(uri.query)?;
+    let settings = Settings::parse(uri.hosts, owner, |name| parameters.take(name))?;
+    parameters.finish(&PARAMETERS)?;
+    Ok(settings)
+}
+
+/// What to write in the URI where a port cannot be had.
+fn advice(face: Face) -> &'static str {
+    match face {
+        Face::Http => "choose another with embedded://<address>:<port>, or embedded://off for none",
+        Face::Dns => "choose another with embedded://?dns=<address>:<port>, or dns=off for none",
+    }
+}
+
+/// How its checks speak TLS: as everything else here does.
+fn tls() -> Result<registrator_embedded::Tls, ClientError> {
+    let config = |skip_verify| tls_config(&Tls { skip_verify, ..Tls::default() }).map(Arc::new);
+    Ok(registrator_embedded::Tls { verifying: config(false)?, trusting: config(true)? })
+}
+
+/// Tells the log what the registry says.
+fn tell(notice: Notice) {
+    match notice {
+        Notice::Listening { http, dns } => {
+            let shown =
+                |address: Option<SocketAddr>| address.map_or("nowhere".to_owned(), |address| address.to_string());
+            tracing::info!("embedded: HTTP on {}, DNS on {}", shown(http), shown(dns));
+        }
+        Notice::FewerConnections { files, taken, allowed } => tracing::warn!(
+            "embedded: this process may open {files} files, so it takes {taken} connections at the same time instead \
+             of {allowed}; raise ulimit -n for more"
+        ),
+        Notice::AnswerFailed { reason } => tracing::error!("embedded: an answer could not be made: {reason}"),
+    }
+}
+
+/// The service in the registry's own words. What it shares with others it goes on sharing.
+fn definition(service: &Service) -> Definition {
+    Definition {
+        id: Arc::clone(&service.id),
+        name: service.name.as_str().into(),
+        address: Arc::clone(&service.address),
+        port: service.port,
+        protocol: service.protocol.as_str(),
+        tags: Arc::clone(&service.tags),
+        meta: Arc::clone(&service.attributes),
+        check: service.check.as_deref().map(|check| Arc::new(check_of(service, check))),
+        health: match service.health {
+            Health::None => registrator_embedded::Health::None,
+            Health::Starting => registrator_embedded::Health::Starting,
+            Health::Healthy => registrator_embedded::Health::Healthy,
+            Health::Unhealthy => registrator_embedded::Health::Unhealthy,
+        },
+    }
+}
+
+fn check_of(service: &Service, check: &Check) -> registrator_embedded::Check {
+    use registrator_embedded::CheckKind as Kind;
+    let kind = match &check.kind {
+        CheckKind::Http { tls, path, method, skip_verify } => {
+            Kind::Http { tls: *tls, path: path.clone(), method: method.clone(), skip_verify: *skip_verify }
+        }
+        CheckKind::Tcp => Kind::Tcp,
+        CheckKind::Grpc { tls, skip_verify } => Kind::Grpc { tls: *tls, skip_verify: *skip_verify },
+        CheckKind::Command(command) => {
+            let origin = &service.origin;
+            let arguments = [origin.container.short().to_owned(), origin.exposed_port.to_string(), command.clone()];
+            Kind::Command { program: "check-cmd", arguments: arguments.into() }
+        }
+        CheckKind::Script(script) => Kind::Command { program: "sh", arguments: vec!["-c".to_owned(), script.clone()] },
+        CheckKind::Ttl(ttl) => Kind::Ttl(*ttl),
+    };
+    let Check { interval, timeout, initial_status, deregister_after, .. } = check;
+    registrator_embedded::Check {
+        kind,
+        interval: *interval,
+        timeout: *timeout,
+        initial_status: initial_status.clone(),
+        deregister_after: *deregister_after,
+    }
+}
+
+/// A digest of all of a service that matters here. It never leaves this process.
+fn fingerprint(service: &Service) -> u64 {
+    /// What is written is hashed.
+    struct Digest(DefaultHasher);
+    impl std::fmt::Write for Digest {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut digest = Digest(DefaultHasher::new());
+    let Service { id, name, address, port, protocol, tags, attributes, check, health, .. } = service;
+    // A digest takes whatever is written to it.
+    let _ = write!(
+        digest,
+        "{:?}",
+        (id, name, address, port, protocol, tags, attributes, check, health, service.origin.container.as_str())
+    );
+    digest.0.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_in_its_uri_is_said_in_one_line() {
+        for (uri, part) in [
+            ("embedded://127.0.0.1/v1", "\"/v1\" is a path"),
+            ("embedded://me:x@127.0.0.1", "it has no users"),
+            ("embedded://somewhere", "write an address like 127.0.0.1:8500"),
+            ("embedded://?color=red", "it knows dns, domain, datacenter, node, address, script-checks, connections,"),
+        ] {
+            let error = settings(&Uri::split(uri).unwrap(), "host").unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn its_uri_may_say_nothing_at_all() {
+        for uri in ["embedded:", "embedded://", "embedded:///"] {
+            assert!(settings(&Uri::split(uri).unwrap(), "host").is_ok(), "{uri}");
+        }
+    }
+}
