@@ -8,6 +8,7 @@ use std::time::Duration;
 use registrator::bridge::{self, Control};
 use registrator::cli::{self, Answer};
 use registrator::config::Config;
+use registrator::event::Events;
 use registrator::{host, log};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     info!("Starting registrator {} ...", cli::VERSION);
     if let Some(ip) = &config.service.ip {
         info!("Forcing host IP to {ip}");
+    }
+    let events = Events::to_log();
+    for advice in cli::advice(&environment) {
+        events.emit(advice);
     }
     run(config).unwrap_or_else(|error| {
         error!("cannot start: {error}");

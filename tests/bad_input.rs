@@ -36,8 +36,6 @@ async fn what_keeps_it_from_starting_is_said_in_one_line() {
         (vec![nobody], vec![("DOCKER_HOST", "tcp://127.0.0.1:1")], "nobody answers at http://127.0.0.1:1"),
         (vec![nobody], vec![("DOCKER_API_VERSION", "banana")], "banana"),
         (vec![nobody], vec![], "Consul at http://127.0.0.1:1: Connection refused"),
-        (vec!["-tags", "{{ .Nope", nobody], vec![], "-tags: "),
-        (vec!["-tags", "{{ nosuch 1 }}", nobody], vec![], "-tags: "),
         (vec![nobody], vec![("CONSUL_HTTP_TOKEN_FILE", "/nonexistent/token")], "/nonexistent/token"),
         (vec!["consul-tls://127.0.0.1:1"], vec![("CONSUL_CACERT", "/nonexistent/ca.pem")], "/nonexistent/ca.pem"),
     ] {

@@ -26,7 +26,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn version_goes_to_the_standard_output_and_help_to_the_standard_error() {
+fn version_and_help_go_to_the_standard_output() {
     for arguments in [["-version"], ["--version"]] {
         let output = output(&arguments);
         assert_eq!(output.status.code(), Some(0));
@@ -36,18 +36,46 @@ fn version_goes_to_the_standard_output_and_help_to_the_standard_error() {
     for arguments in [["-help"], ["--help"], ["-h"]] {
         let output = output(&arguments);
         assert_eq!(output.status.code(), Some(0));
-        assert_eq!(text(&output.stdout), "");
-        assert!(text(&output.stderr).contains("Usage: registrator [options] <registry URI>"));
+        assert_eq!(text(&output.stderr), "");
+        assert!(text(&output.stdout).contains("Usage: registrator [options] <registry URI>"));
     }
 }
 
 #[test]
-fn a_usage_error_prints_the_usage_and_the_reason_and_exits_with_2() {
-    let output = output(&["-nonsense", "consul:"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(text(&output.stdout), "");
-    assert!(text(&output.stderr).contains("Usage: registrator"));
-    assert!(text(&output.stderr).ends_with("\nregistrator: unknown option -nonsense\n"));
+fn a_usage_error_says_the_reason_first_then_how_it_is_called_and_where_help_is_and_exits_with_2() {
+    for (arguments, reason) in [
+        (&["-nonsense", "consul:"][..], "unknown option -nonsense"),
+        (&["-ttl-refersh", "5", "consul:"], "unknown option -ttl-refersh; did you mean -ttl-refresh?"),
+        (
+            &["-resync", "soon", "consul:"],
+            "invalid value \"soon\" for -resync: must be a whole number from 0 to 2147483647",
+        ),
+        (&[], "Missing required argument for registry URI."),
+    ] {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "");
+        let usage = "Usage: registrator [options] <registry URI> [<registry URI> ...]\nHelp: registrator -help\n";
+        assert_eq!(text(&output.stderr), format!("registrator: {reason}\n{usage}"));
+    }
+}
+
+#[test]
+fn what_a_value_of_an_option_must_be_is_said_before_anybody_is_asked_and_exits_with_2() {
+    for tags in ["{{ .Nope", "{{ nosuch 1 }}"] {
+        let output = output(&["-tags", tags, "consul://127.0.0.1:1"]);
+        assert_eq!(output.status.code(), Some(2), "{tags}");
+        let reason = format!("registrator: invalid value {tags:?} for -tags: not a valid template: ");
+        assert!(text(&output.stderr).starts_with(&reason), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_switch_whose_value_stands_apart_is_told_how_it_takes_one() {
+    let output = output(&["-cleanup", "true", "consul:"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = "unrecognized adapter: true; a switch takes its value with an equals sign: -cleanup=true\n";
+    assert_eq!(text(&output.stderr), line);
 }
 
 #[test]
@@ -170,6 +198,19 @@ fn the_log_begins_with_the_version_and_the_forced_address() {
     let stamped = "2015/08/30 19:18:12 ".len();
     assert_eq!(&run.line()[stamped..], concat!("Starting registrator ", env!("CARGO_PKG_VERSION"), " ...\n"));
     assert_eq!(&run.line()[stamped..], "Forcing host IP to 10.0.0.5\n");
+}
+
+#[test]
+fn a_variable_that_is_no_options_is_named_in_the_log() {
+    // Of a service's variables, which Kubernetes and Docker's links make, no harm is done.
+    let output = registrator()
+        .args(["consul://127.0.0.1:1"])
+        .env("REGISTRATOR_RESINC", "600")
+        .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        .output()
+        .unwrap();
+    let line = "REGISTRATOR_RESINC is the variable of no option, and ignored; did you mean REGISTRATOR_RESYNC?";
+    assert_eq!(text(&output.stderr).lines().filter(|logged| logged.ends_with(line)).count(), 1, "{output:?}");
 }
 
 #[test]

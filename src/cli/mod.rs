@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use self::typed::Question;
 use crate::config::{Config, Environment};
+use crate::event::Event;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ pub struct Answer {
 /// Why a command line cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Invalid {
-    /// It cannot be read: explained by the usage, exit code 2.
+    /// It cannot be read: the reason, how it is called and where help is; exit code 2.
     #[error("{0}")]
     Usage(String),
     /// It can be read, and makes no sense: one line, exit code 1.
@@ -67,19 +68,24 @@ pub fn parse(
     settings::settle(typed, environment, machine).map_err(refuse)
 }
 
+/// What is worth saying of the environment, though the program runs with it.
+#[must_use]
+pub fn advice(environment: &Environment) -> Vec<Event> {
+    read::unknown_variables(environment).map(|text| Event::Advice { about: "unknown variable", text }).collect()
+}
+
 fn answer(question: Question) -> Answer {
     match question {
-        Question::Help => Answer { stderr: render::usage(), ..Answer::default() },
+        Question::Help => Answer { stdout: render::usage(), ..Answer::default() },
         Question::Version => Answer { stdout: format!("{VERSION}\n"), ..Answer::default() },
         Question::Generate(document) => Answer { stdout: render::document(document), ..Answer::default() },
     }
 }
 
-/// The mistake stands last, where a terminal and the tail of a container's log show it.
 fn refuse(invalid: Invalid) -> Answer {
     match invalid {
         Invalid::Usage(reason) => {
-            Answer { stderr: format!("{}\nregistrator: {reason}\n", render::usage()), code: 2, ..Answer::default() }
+            Answer { stderr: format!("registrator: {reason}\n{}", render::hint()), code: 2, ..Answer::default() }
         }
         Invalid::Rule(reason) => Answer { stderr: format!("{reason}\n"), code: 1, ..Answer::default() },
     }

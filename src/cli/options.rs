@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::typed::{Bad, Document, Question, Typed};
 use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown};
+use crate::template::{ForcedTags, TemplateError};
 
 /// One option: a row of [`OPTIONS`].
 #[derive(Debug)]
@@ -157,6 +158,10 @@ pub(super) const OPTIONS: &[Opt] = &[
                '{{.Config.Hostname}}'.",
         group: Group::Services,
         set: |typed, text| {
+            ForcedTags::parse(text).map_err(|error| match error {
+                TemplateError::Parse(reason) => Bad::Value(format!("not a valid template: {reason}")),
+                error => Bad::Value(error.to_string()),
+            })?;
             typed.tags = Some(text.to_owned()).filter(|tags| !tags.is_empty());
             Ok(())
         },
@@ -216,7 +221,7 @@ pub(super) const OPTIONS: &[Opt] = &[
                 "always" => Deregister::Always,
                 "on-success" => Deregister::OnSuccess,
                 "never" => Deregister::Never,
-                _ => return Err(Bad::Rule("must be \"always\", \"on-success\" or \"never\"")),
+                _ => return Err(Bad::Rule("must be \"always\" or \"on-success\" (or \"never\")")),
             };
             Ok(())
         },

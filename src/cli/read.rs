@@ -2,12 +2,19 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::iter;
 
 use super::Invalid;
 use super::options::{OPTIONS, Opt, Takes};
 use super::typed::{Bad, Typed};
 use crate::config::Environment;
 use crate::nearest::nearest;
+
+/// What the variables of our options begin with.
+const PREFIX: &str = "REGISTRATOR_";
+
+/// The variable of the URIs.
+const URI: &str = "REGISTRATOR_URI";
 
 /// Where a value was typed.
 enum Source {
@@ -30,8 +37,13 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>, environment: &
     let mut given: Vec<&'static str> = Vec::new();
     let mut arguments = arguments.into_iter().map(text);
     let mut options_ended = false;
+    let mut switch_before: Option<&'static Opt> = None;
     while let Some(argument) = arguments.next().transpose()? {
         let Some(spelled) = argument.strip_prefix('-').filter(|rest| !options_ended && !rest.is_empty()) else {
+            if let Some(switch) = switch_before.filter(|_| matches!(argument.as_str(), "true" | "false")) {
+                return Err(value_apart(switch, &argument));
+            }
+            switch_before = None;
             typed.uris.push(argument);
             continue;
         };
@@ -45,6 +57,7 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>, environment: &
             None => (spelled, None),
         };
         let option = Opt::find(name).ok_or_else(|| unknown(name))?;
+        switch_before = Some(option).filter(|option| option.takes == Takes::Flag && attached.is_none());
         let value = match (attached, option.takes) {
             (Some(value), _) => value,
             (None, Takes::Flag) => "true".to_owned(),
@@ -66,10 +79,34 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>, environment: &
         }
     }
     if typed.uris.is_empty() {
-        let uris = environment.get("REGISTRATOR_URI").unwrap_or_default();
+        let uris = environment.get(URI).unwrap_or_default();
         typed.uris = uris.split_whitespace().map(str::to_owned).collect();
     }
     Ok(typed)
+}
+
+/// A line for each variable that looks like one of an option and is none.
+pub(super) fn unknown_variables(environment: &Environment) -> impl Iterator<Item = String> {
+    let known: Vec<String> = OPTIONS.iter().filter_map(Opt::variable).chain(iter::once(URI.to_owned())).collect();
+    let names = environment.names().filter(|name| name.starts_with(PREFIX));
+    let unknown: Vec<_> = names.filter(|name| !known.iter().any(|known| known == name)).collect();
+    unknown.into_iter().map(move |name| {
+        // What all begin with says nothing about how near they are.
+        let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+        let candidates: Vec<String> = known.iter().map(|known| own(known)).collect();
+        let meant = nearest(&own(name), candidates.iter().map(String::as_str));
+        let hint = match meant {
+            Some(meant) => format!("did you mean {PREFIX}{meant}?"),
+            None => "registrator -help lists the options".to_owned(),
+        };
+        format!("{} is the variable of no option, and ignored; {hint}", name.escape_debug())
+    })
+}
+
+/// A switch whose value stands apart: the word would be taken for a registry.
+fn value_apart(switch: &Opt, word: &str) -> Invalid {
+    let name = switch.name;
+    Invalid::Rule(format!("unrecognized adapter: {word}; a switch takes its value with an equals sign: -{name}={word}"))
 }
 
 fn text(argument: OsString) -> Result<String, Invalid> {

@@ -93,7 +93,11 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 /// An exit code, and what it says.
 pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "stopped by SIGTERM or SIGINT, or a question was answered"),
-    ("1", "could not start (one line says why), or could not stop within two seconds"),
-    ("2", "the command line cannot be read; the usage and the reason are on the standard error"),
+    (
+        "1",
+        "could not start (one line says why), or could not stop within two seconds; also options that do not go together, \
+         a -retry-interval of 0 or less, and a -deregister that does not exist",
+    ),
+    ("2", "the command line cannot be read: no registry URI, an unknown option, or a bad value of any other option"),
     ("128 + N", "a second signal, of number N, came before the stop was done"),
 ];

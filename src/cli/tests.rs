@@ -173,9 +173,9 @@ fn a_boolean_takes_gos_spellings_behind_an_equals_sign_and_no_separate_value() {
     {
         assert_eq!(config(&[&format!("-cleanup={text}"), "consul:"]).bridge.cleanup, value, "{text}");
     }
-    let typed = typed(&["-cleanup", "false"], &NO_VARIABLES);
+    let typed = typed(&["-cleanup", "consul:", "false"], &NO_VARIABLES);
     assert!(typed.cleanup);
-    assert_eq!(typed.uris, ["false"]);
+    assert_eq!(typed.uris, ["consul:", "false"]);
 }
 
 #[test]
@@ -312,6 +312,10 @@ fn every_mistake_is_explained_in_one_line() {
         (&["consul:", "-deregister"], none),
         (&["-cleanup=maybe", "consul:"], none),
         (&["-cleanup=", "consul:"], none),
+        (&["-cleanup", "true", "consul:"], none),
+        (&["-retry-attempts", "-1", "-internal", "false", "consul:"], none),
+        (&["-tags", "{{ .Nope", "consul:"], none),
+        (&["-tags={{ nosuch 1 }}", "consul:"], none),
         (&["-ip", " ", "consul:"], none),
         (&["-ip", "10.0.0.5\n", "consul:"], none),
         (&["-ip", "\u{1b}[31m", "consul:"], none),
@@ -345,14 +349,14 @@ fn every_mistake_is_explained_in_one_line() {
         (&["consul:"], &[("REGISTRATOR_DEREGISTER", "sometimes")]),
         (&["consul:"], &[("REGISTRATOR_RETRY_INTERVAL", "0")]),
         (&["consul:"], &[("REGISTRATOR_TTL", "30")]),
+        (&["consul:"], &[("REGISTRATOR_TAGS", "{{")]),
     ];
     let mut seen = String::new();
     for (arguments, variables) in mistakes {
         let answer = parse_with(arguments, variables).unwrap_err();
         assert_eq!(answer.stdout, "", "{arguments:?}");
         let line = match answer.code {
-            // The usage stands before it, and is promised elsewhere.
-            2 => answer.stderr.strip_prefix(&render::usage()).unwrap().trim_start_matches('\n'),
+            2 => answer.stderr.strip_suffix(&render::hint()).unwrap(),
             _ => &answer.stderr,
         };
         assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -360,6 +364,29 @@ fn every_mistake_is_explained_in_one_line() {
         write!(seen, "{environment}{arguments:?}\n  {}: {line}", answer.code).unwrap();
     }
     insta::assert_snapshot!("mistakes", seen);
+}
+
+#[test]
+fn a_variable_that_is_no_options_is_named_with_the_one_that_was_meant() {
+    let said = |name: &str| {
+        let events = advice(&environment(&[(name, "s3cret"), ("REGISTRATOR_TTL", "30"), ("PATH", "/bin")]));
+        events.iter().map(|event| event.line().text).collect::<Vec<_>>()
+    };
+    for (name, hint) in [
+        ("REGISTRATOR_RESINC", "did you mean REGISTRATOR_RESYNC?"),
+        ("REGISTRATOR_TTLREFRESH", "did you mean REGISTRATOR_TTL_REFRESH?"),
+        ("REGISTRATOR_USEIPFROMLABEL", "did you mean REGISTRATOR_USE_IP_FROM_LABEL?"),
+        ("REGISTRATOR_URIS", "did you mean REGISTRATOR_URI?"),
+        ("REGISTRATOR_PORT_8500_TCP", "registrator -help lists the options"),
+        ("REGISTRATOR_HELP", "registrator -help lists the options"),
+    ] {
+        assert_eq!(said(name), [format!("{name} is the variable of no option, and ignored; {hint}")]);
+    }
+    for name in ["REGISTRATOR_URI", "REGISTRATOR_IP", "registrator_ip", "DOCKER_HOST"] {
+        assert_eq!(said(name), [""; 0], "{name}");
+    }
+    assert!(advice(&environment(&[("REGISTRATOR_RESINC", "")])).is_empty());
+    assert!(!said("REGISTRATOR_A\u{1b}\n")[0].contains(char::is_control));
 }
 
 #[test]

@@ -27,6 +27,11 @@ const SUMMARY: &str = "keeps service registries equal to what runs in Docker";
 /// How it is called.
 const SYNOPSIS: &str = "registrator [options] <registry URI> [<registry URI> ...]";
 
+/// What follows the reason of a usage error: how the program is called, and where help is.
+pub(super) fn hint() -> String {
+    format!("Usage: {SYNOPSIS}\nHelp: registrator -help\n")
+}
+
 /// How options are spelled.
 const SPELLING: &str = "-name value, -name=value and --name value are the same, before or after the URIs; -- ends the \
                         options. A switch needs no value: -cleanup, -cleanup=false. Each option can also be set by a \
