@@ -55,6 +55,7 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -111,6 +111,7 @@ fn service() -> Arc<Service> {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
         },
     })
 }

@@ -44,6 +44,7 @@ fn service(name: &str, number: u16) -> Service {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             hostname: "inside".into(),
             exposed_port: 80,
         },

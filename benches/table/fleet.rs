@@ -256,6 +256,7 @@ fn update(host: usize, number: usize) -> Update {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             hostname: format!("c{number}").into(),
             exposed_port: 80,
         },

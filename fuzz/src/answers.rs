@@ -65,6 +65,7 @@ async fn ask(uri: String, address: SocketAddr) {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             hostname: "web".into(),
             exposed_port: 80,
         },

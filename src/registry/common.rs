@@ -288,6 +288,7 @@ mod tests {
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,
+                address_of: crate::service::AddressOf::Container,
             },
         });
         for ttl in [Some(Duration::from_secs(5)), None] {

@@ -16,7 +16,7 @@ use super::address::{Question, Stack};
 use super::metadata::{Metadata, PortMetadata, Setting, split_tags};
 use super::notes::{Notes, quote};
 use super::ports::{self, Reach};
-use super::{Check, Origin, Service};
+use super::{AddressOf, Check, Origin, Service};
 
 pub use super::address::{AddressReason, Neighbours, Unreachable};
 
@@ -160,10 +160,12 @@ impl Scribe<'_> {
         }
         let name = self.name(port.number, metadata)?;
         let (address, address_reason) = self.address(reach, metadata)?;
-        let service_port = self.replacement_port(metadata).unwrap_or(published);
+        let replacement = self.replacement_port(metadata);
+        let service_port = replacement.unwrap_or(published);
         if service_port == 0 && self.container.state.is_running() {
             return Err(Ignored::NoHostPort(port.number));
         }
+        let address_of = self.address_of(&address, &address_reason, replacement.is_none_or(|port| port == published));
         let check = Check::wanted(metadata, &address, service_port, &mut self.notes);
         let tags = self.tags(port.protocol, metadata);
         let (id, claimed) = self.id(port, metadata);
@@ -183,6 +185,7 @@ impl Scribe<'_> {
                 created: self.container.created,
                 started: self.container.started,
                 claimed,
+                address_of,
                 hostname: self.container.hostname.clone(),
                 exposed_port: port.number,
             },
@@ -231,6 +234,28 @@ impl Scribe<'_> {
             Err(_) if !container.state.is_running() => Ok((String::new(), AddressReason::NotRunning)),
             answer => answer.map_err(Ignored::Unreachable),
         }
+    }
+
+    /// Whether an address leads to the container, or wherever its metadata says; `usual_port` where the port is not
+    /// replaced.
+    fn address_of(&self, address: &str, reason: &AddressReason, usual_port: bool) -> AddressOf {
+        let is_of = |whose: &Container| {
+            let ip = address.parse().ok();
+            ip.is_some() && whose.networks.values().any(|on| on.ipv4 == ip || on.ipv6 == ip)
+        };
+        let own = match reason {
+            AddressReason::Metadata(_) | AddressReason::Label(_) => match &self.stack {
+                Ok(Stack::Own) => is_of(self.container),
+                Ok(Stack::Shared(other)) => is_of(other),
+                Ok(Stack::Host) | Err(_) => false,
+            },
+            // Every port of that address is the container's.
+            AddressReason::Shared { .. } | AddressReason::Internal(_) => true,
+            // Other ports of this host are others'.
+            AddressReason::Forced | AddressReason::Binding | AddressReason::Host => usual_port,
+            AddressReason::NotRunning => false,
+        };
+        if own { AddressOf::Container } else { AddressOf::Metadata }
     }
 
     fn replacement_port(&mut self, metadata: PortMetadata<'_>) -> Option<u16> {

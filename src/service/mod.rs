@@ -94,8 +94,19 @@ pub struct Origin {
     pub started: Moment,
     /// Whether the id is one that the container claims (`SERVICE_ID`), rather than the host's own form.
     pub claimed: bool,
+    /// Who said where it is reached.
+    pub address_of: AddressOf,
     /// The host name inside the container.
     pub hostname: Arc<str>,
     /// The port inside the container.
     pub exposed_port: u16,
+}
+
+/// Who said where a service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressOf {
+    /// The engine, and whoever started us: the address leads to the container.
+    Container,
+    /// The container's metadata alone: the address may lead anywhere.
+    Metadata,
 }

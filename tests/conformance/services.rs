@@ -25,6 +25,7 @@ pub(crate) fn service(id: &str) -> Service {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             container: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
             hostname: "inside".into(),
             exposed_port: 80,

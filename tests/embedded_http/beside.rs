@@ -148,6 +148,7 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: registrator::service::AddressOf::Container,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -105,6 +105,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: crate::service::AddressOf::Container,
             hostname: id.into(),
             exposed_port: 80,
         },

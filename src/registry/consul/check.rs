@@ -235,6 +235,7 @@ mod tests {
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,
+                address_of: crate::service::AddressOf::Container,
                 hostname: "c".into(),
                 exposed_port: 8080,
             },

@@ -23,6 +23,7 @@ pub(super) fn service(id: &str) -> Service {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: crate::service::AddressOf::Container,
             hostname: "inside".into(),
             exposed_port: 80,
         },

@@ -108,6 +108,7 @@ mod tests {
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,
+                address_of: crate::service::AddressOf::Container,
                 hostname: "inside".into(),
                 exposed_port: 80,
             },

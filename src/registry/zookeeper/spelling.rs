@@ -134,6 +134,7 @@ mod tests {
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,
+                address_of: crate::service::AddressOf::Container,
             },
         }
     }

@@ -188,6 +188,7 @@ fn documented_example_1_a_published_port_is_a_service() {
             created: container.created,
             started: Moment::default(),
             claimed: false,
+            address_of: crate::service::AddressOf::Container,
             hostname: "0123456789ab".into(),
             exposed_port: 6379,
         },
@@ -588,6 +589,31 @@ fn what_cannot_be_taken_is_noted_and_the_usual_is_registered() {
         let description = described(&redis().env(&[line]), &config());
         assert_eq!(description.services, described(&redis(), &config()).services, "{line:?}");
         assert_eq!(description.notes, [note]);
+    }
+}
+
+#[test]
+fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
+    use crate::service::AddressOf::{Container as Own, Metadata as Said};
+    let labelled = ServiceConfig { ip_label: Some("ip".to_owned()), ..config() };
+    let forced = ServiceConfig { ip: Some("10.9.9.9".to_owned()), ..config() };
+    for (container, config, expected) in [
+        (redis(), &config(), Own),
+        (redis(), &forced, Own),
+        (redis(), &internal(), Own),
+        (redis().env(&["SERVICE_IP=127.0.0.1"]), &config(), Said),
+        (redis().env(&["SERVICE_IP=127.0.0.1"]), &internal(), Said),
+        (redis().env(&["SERVICE_IP=192.168.1.102"]), &config(), Said),
+        (redis().env(&["SERVICE_IP=metadata.internal"]), &config(), Said),
+        (redis().env(&["SERVICE_IP=172.17.0.2"]), &config(), Own),
+        (redis().label("ip", "169.254.169.254"), &labelled, Said),
+        (redis().label("ip", "172.17.0.2/16"), &labelled, Own),
+        // Another port of this host is another's; of the container's own address all are.
+        (redis().env(&["SERVICE_PORT=22"]), &config(), Said),
+        (redis().env(&["SERVICE_PORT=10000"]), &config(), Own),
+        (redis().env(&["SERVICE_PORT=22"]), &internal(), Own),
+    ] {
+        assert_eq!(services(&container, config)[0].origin.address_of, expected, "{:?}", container.env);
     }
 }
 

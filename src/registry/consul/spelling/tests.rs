@@ -31,6 +31,7 @@ fn service() -> Service {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
+            address_of: crate::service::AddressOf::Container,
             hostname: "c".into(),
             exposed_port: 80,
         },
