@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{Registry, RegistryError, open};
+use registrator::registry::{Registry, RegistryError};
 use registrator::service::Service;
 use serde_json::{Value, json};
 use testkit::consul::{Consul, Options};
@@ -40,7 +41,7 @@ fn config(uri: &str, environment: &[(&str, &str)]) -> RegistryConfig {
 }
 
 fn opened(uri: &str, environment: &[(&str, &str)]) -> Arc<dyn Registry> {
-    open(&config(uri, environment)).expect("a registry")
+    open(&config(uri, environment)).expect("a registry").registry
 }
 
 fn at(address: SocketAddr) -> Arc<dyn Registry> {
@@ -69,7 +70,7 @@ async fn it_keeps_the_contract_of_every_registry() {
     let consul = Consul::start().await;
     let uri = format!("consulkv://{}/r", consul.address());
     let theirs = open(&RegistryConfig { owner: "other-host".to_owned(), ..config(&uri, &[]) });
-    let theirs = Some(theirs.expect("a registry"));
+    let theirs = Some(theirs.expect("a registry").registry);
     conformance::prove(&Subject { ours: at(consul.address()), theirs, owner: OWNER }).await;
 }
 
@@ -88,7 +89,7 @@ async fn it_keeps_the_contract_when_it_is_refused() {
     // One that is known, and may read and nothing else.
     let reader = consul.token("key_prefix \"\" { policy = \"read\" } session_prefix \"\" { policy = \"write\" }").await;
     let registry = opened(&uri, &[("CONSUL_HTTP_TOKEN", &reader)]);
-    let Err(RegistryError::Unreachable(line) | RegistryError::Rejected(line) | RegistryError::Taken(line)) =
+    let Err(RegistryError::Unreachable(line) | RegistryError::Refused { text: line, .. } | RegistryError::Taken(line)) =
         only(registry.register(&[plain()]).await)
     else {
         panic!("it may write")
@@ -130,7 +131,7 @@ async fn a_value_that_consul_refuses_costs_no_neighbour() {
     let huge = with(service("huge"), |service| service.address = "x".repeat(600_000).into());
     let services: Vec<_> = (0..40).map(|n| Arc::new(service(&format!("s{n}")))).chain([huge]).collect();
     let results = registry.register(&services).await;
-    assert!(matches!(&results[40], Err(RegistryError::Rejected(_))), "{:?}", results[40]);
+    assert!(matches!(&results[40], Err(RegistryError::Refused { .. })), "{:?}", results[40]);
     assert!(results[..40].iter().all(Result::is_ok), "{results:?}");
     assert_eq!(consul.items("r/").await.len(), 40);
 }
@@ -153,7 +154,7 @@ async fn with_a_ttl_an_entry_lives_as_long_as_it_is_refreshed() {
     assert_eq!(registry.refresh(&[lasting(10)]).await, [Ok(())]);
     assert_eq!(version().await, before, "readers were told of a refresh");
     becomes(0, SOON, async || consul.items("r/").await.len()).await;
-    assert!(matches!(only(registry.refresh(&[lasting(10)]).await), Err(RegistryError::Rejected(_))));
+    assert!(matches!(only(registry.refresh(&[lasting(10)]).await), Err(RegistryError::Refused { .. })));
     // The session that it went with is made again.
     register(&*registry, &[lasting(10)]).await;
     assert_held(&*registry, &[lasting(10)]).await;
@@ -200,7 +201,7 @@ async fn what_another_hand_does_is_told_and_what_we_do_is_not() {
         tokio::time::sleep(Duration::from_secs(3)).await;
     };
     tokio::select! {
-        () = registry.changed() => panic!("our own write is told as another's"),
+        _ = registry.changed() => panic!("our own write is told as another's"),
         () = own => {}
     }
     for body in [json!("other"), Value::Null] {

@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, check, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{OpenError, Registry, RegistryError, open};
+use registrator::registry::{OpenError, Registry, RegistryError};
 use registrator::service::{Check, CheckKind};
 use serde_json::{Value, json};
 use testkit::consul::{Consul, MASTER_TOKEN, Options};
@@ -35,7 +36,7 @@ fn config(uri: &str, environment: &[(&str, &str)]) -> RegistryConfig {
 }
 
 fn opened(uri: &str, environment: &[(&str, &str)]) -> Arc<dyn Registry> {
-    open(&config(uri, environment)).expect("a registry")
+    open(&config(uri, environment)).expect("a registry").registry
 }
 
 fn at(address: SocketAddr) -> Arc<dyn Registry> {
@@ -49,7 +50,7 @@ fn only(results: Vec<Result<(), RegistryError>>) -> Result<(), RegistryError> {
 
 fn rejected(result: Result<(), RegistryError>) -> String {
     match result {
-        Err(RegistryError::Rejected(reason)) => reason,
+        Err(RegistryError::Refused { text: reason, .. }) => reason,
         other => panic!("{other:?} is no refusal"),
     }
 }
@@ -111,7 +112,7 @@ impl Log {
 async fn it_keeps_the_contract_of_every_registry() {
     let consul = Consul::start().await;
     let theirs = open(&RegistryConfig { owner: "other-host".to_owned(), ..config(&consul.uri(), &[]) });
-    let theirs = Some(theirs.expect("a registry"));
+    let theirs = Some(theirs.expect("a registry").registry);
     conformance::prove(&Subject { ours: at(consul.address()), theirs, owner: OWNER }).await;
 }
 
@@ -132,7 +133,8 @@ async fn it_keeps_the_contract_when_it_is_refused() {
 #[tokio::test]
 async fn without_the_owner_entries_are_what_the_old_program_wrote_and_are_read_back_as_well() {
     let consul = Consul::start().await;
-    let plain = open(&RegistryConfig { record_owner: false, ..config(&consul.uri(), &[]) }).expect("a registry");
+    let plain =
+        open(&RegistryConfig { record_owner: false, ..config(&consul.uri(), &[]) }).expect("a registry").registry;
     let checked = with(service("host:web:80"), |service| service.check = Some(Box::new(check(CheckKind::Tcp))));
     register(&*plain, std::slice::from_ref(&checked)).await;
     let held = &consul.services().await["host:web:80"];
@@ -427,7 +429,7 @@ async fn many_changes_are_told_at_most_once_a_second() {
     loop {
         tokio::select! {
             () = &mut busy => break,
-            () = registry.changed() => told += 1,
+            _ = registry.changed() => told += 1,
         }
     }
     assert!((2..=6).contains(&told), "told {told} times in 4 seconds");

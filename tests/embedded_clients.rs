@@ -4,15 +4,18 @@
 // A test that cannot be set up has failed: saying so at once is the point.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/registry.rs"]
+mod batches;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use batches::Batches as _;
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Moment, Protocol};
-use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Origin, Service};
 use serde_json::Value;

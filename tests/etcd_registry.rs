@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, assert_unreachable, at_port, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{Entry, Registry, RegistryError, open};
+use registrator::registry::{Entry, Registry, RegistryError};
 use registrator::service::Service;
 use testkit::etcd::{EtcdServer, Options};
 use testkit::wait::{becomes, eventually};
@@ -42,11 +43,11 @@ fn config(uri: &str, environment: &[(&str, &str)]) -> RegistryConfig {
 }
 
 fn opened(uri: &str) -> Arc<dyn Registry> {
-    open(&config(uri, &[])).expect("a registry")
+    open(&config(uri, &[])).expect("a registry").registry
 }
 
 fn of_another_owner(uri: &str) -> Arc<dyn Registry> {
-    open(&RegistryConfig { owner: "other-host".to_owned(), ..config(uri, &[]) }).expect("a registry")
+    open(&RegistryConfig { owner: "other-host".to_owned(), ..config(uri, &[]) }).expect("a registry").registry
 }
 
 fn v2(address: SocketAddr) -> Arc<dyn Registry> {
@@ -272,7 +273,7 @@ async fn an_entry_of_nobody_is_adopted_without_being_written() {
 async fn without_records_only_entries_are_written() {
     let (older, newer) = tokio::join!(EtcdServer::with(V2), EtcdServer::start());
     for uri in [format!("etcd2://{}/r", older.address()), format!("etcd3://{}/r", newer.address())] {
-        let registry = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry");
+        let registry = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry").registry;
         register(&*registry, &[plain()]).await;
         assert_held(&*registry, &[plain()]).await;
         assert_eq!(owner(&*registry).await, None);
@@ -322,7 +323,7 @@ async fn with_a_ttl_an_entry_expires_unless_it_is_refreshed() {
         assert_held(&*registry, &both).await;
         becomes(Ok(Vec::new()), SOON, || registry.entries()).await;
         for refreshed in registry.refresh(&both).await {
-            assert!(matches!(refreshed, Err(RegistryError::Rejected(_))), "{refreshed:?}");
+            assert!(matches!(refreshed, Err(RegistryError::Refused { .. })), "{refreshed:?}");
         }
         register(&*registry, &both).await;
         assert_held(&*registry, &both).await;
@@ -391,7 +392,7 @@ async fn v3_makes_a_lost_lease_anew() {
     tokio::time::timeout(SOON, registry.changed()).await.expect("it tells of the loss");
     assert_eq!(entry(&*registry).await, None);
     let refreshed = only(registry.refresh(&[plain()]).await);
-    assert!(matches!(refreshed, Err(RegistryError::Rejected(_))), "{refreshed:?}");
+    assert!(matches!(refreshed, Err(RegistryError::Refused { .. })), "{refreshed:?}");
     register(&*registry, &[plain()]).await;
     assert_held(&*registry, &[plain()]).await;
     assert_ne!(field(&server, KEY, "Lease"), lease.to_string());
@@ -428,7 +429,7 @@ async fn a_member_that_dies_or_hangs_is_left_for_another() {
         // What others do is heard of by way of another member.
         quiet(&*registry).await;
         let uri = format!("{scheme}://{}/r", servers[2].address());
-        let heedless = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry");
+        let heedless = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry").registry;
         let held = [eventually("it is read", SOON, async || heedless.entries().await.ok()?.pop()).await];
         becomes(vec![Ok(())], SOON, || heedless.deregister(&held)).await;
         tokio::time::timeout(SOON, registry.changed()).await.expect("it is told");
@@ -449,9 +450,10 @@ async fn tls_is_spoken_with_a_certificate_of_our_own_and_a_trusted_server() {
         let endpoint = format!("https://{address}");
         for registry in [
             opened(&format!("{scheme}://{address}/r?ca={ca}&cert={cert}&key={key}")),
-            open(&config(&format!("{scheme}-tls://{address}/r"), &variables)).expect("a registry"),
+            open(&config(&format!("{scheme}-tls://{address}/r"), &variables)).expect("a registry").registry,
             open(&config(&format!("{scheme}:///r"), &[&variables[..], &[("ETCD_ENDPOINTS", &endpoint)]].concat()))
-                .expect("a registry"),
+                .expect("a registry")
+                .registry,
         ] {
             register(&*registry, &[plain()]).await;
             assert_held(&*registry, &[plain()]).await;
@@ -466,7 +468,7 @@ async fn tls_is_spoken_with_a_certificate_of_our_own_and_a_trusted_server() {
         ] {
             let refused = opened(&uri).entries().await;
             assert!(
-                matches!(refused, Err(RegistryError::Unreachable(_) | RegistryError::Rejected(_))),
+                matches!(refused, Err(RegistryError::Unreachable(_) | RegistryError::Refused { .. })),
                 "{uri}: {refused:?}"
             );
         }
@@ -504,6 +506,6 @@ async fn v3_renews_its_token_and_needs_no_more_rights_than_documented() {
     assert!(reason.contains("readwrite on the prefix") && reason.contains("?records="), "{reason}");
     // Then the records can be had elsewhere, or not at all.
     register(&*opened(&format!("{uri}?records=/r/_of-registrator")), &[plain()]).await;
-    let without = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry");
+    let without = open(&RegistryConfig { record_owner: false, ..config(&uri, &[]) }).expect("a registry").registry;
     register(&*without, &[plain()]).await;
 }

@@ -3,13 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "support/registry.rs"]
+mod batches;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use batches::{Batches as _, open};
 use registrator::config::{DockerConfig, RegistryConfig};
 use registrator::container::{ContainerId, Moment, Protocol};
 use registrator::docker::Docker;
-use registrator::registry::{self, Entry, Marked, Registry};
+use registrator::registry::{Entry, Marked, Registry};
 use registrator::service::{Origin, Service};
 use testkit::endless::{Endless, Part};
 
@@ -81,7 +85,7 @@ fn resident() -> u64 {
 }
 
 fn opened(scheme: &str, server: &Endless) -> Arc<dyn Registry> {
-    registry::open(&RegistryConfig {
+    open(&RegistryConfig {
         uri: format!("{scheme}://{}", server.address()),
         owner: "host".to_owned(),
         record_owner: true,
@@ -90,6 +94,7 @@ fn opened(scheme: &str, server: &Endless) -> Arc<dyn Registry> {
         environment: Arc::default(),
     })
     .unwrap()
+    .registry
 }
 
 fn service() -> Arc<Service> {
@@ -127,6 +132,8 @@ async fn a_consul_that_does_not_end_its_answer_is_refused_at_a_limit() {
             owner: Some("host".into()),
             fingerprint: 0,
             marked: Marked::No,
+            critical: false,
+            content: None,
         };
         let refusals = [
             registry.ping().await.unwrap_err(),

@@ -11,10 +11,11 @@ mod conformance;
 use std::sync::Arc;
 use std::time::Duration;
 
+use conformance::batches::open;
 use conformance::{Subject, assert_held, assert_unreachable, register, service};
 use registrator::config::RegistryConfig;
+use registrator::registry::Registry;
 use registrator::registry::memory::{Faults, Memory};
-use registrator::registry::{Registry, open};
 
 const OWNER: &str = "this-host";
 
@@ -47,5 +48,6 @@ async fn the_embedded_one_keeps_the_contract_of_every_registry() {
         ttl_refresh: None,
         environment: Arc::default(),
     };
-    conformance::prove(&Subject { ours: open(&config).expect("a registry"), theirs: None, owner: OWNER }).await;
+    conformance::prove(&Subject { ours: open(&config).expect("a registry").registry, theirs: None, owner: OWNER })
+        .await;
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use registrator::config::{DockerConfig, RegistryConfig};
 use registrator::docker::Docker;
+use registrator::event::Events;
 use registrator::registry;
 use support::{SOON, id, ids, registrator, registrator_with, set};
 use testkit::consul::Consul;
@@ -45,15 +46,15 @@ async fn answers<F: Future<Output = bool>>(request: impl Fn() -> F) {
 async fn consul_answers_again_after_one_missed_deadline() {
     let consul = Consul::start().await;
     let cutter = Cutter::tcp(consul.address()).await;
-    let registry = registry::open(&RegistryConfig {
+    let config = RegistryConfig {
         uri: format!("consul://{}", cutter.address()),
         owner: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,
         environment: std::sync::Arc::default(),
-    })
-    .unwrap();
+    };
+    let registry = registry::open(&config, &Events::to_log()).unwrap().registry;
     let ping = || async { registry.ping().await.is_ok() };
     silence_pool(&cutter, ping).await;
     answers(ping).await;

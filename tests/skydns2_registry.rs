@@ -14,9 +14,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, at_port, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{Registry, RegistryError, open};
+use registrator::registry::{Registry, RegistryError};
 use registrator::service::Service;
 use skydns::{Reader, keys_of_v2};
 use testkit::etcd::{EtcdServer, Options};
@@ -35,11 +36,11 @@ fn config(uri: &str) -> RegistryConfig {
 }
 
 fn opened(uri: &str) -> Arc<dyn Registry> {
-    open(&config(uri)).expect("a registry")
+    open(&config(uri)).expect("a registry").registry
 }
 
 fn of_another_owner(uri: &str) -> Arc<dyn Registry> {
-    open(&RegistryConfig { owner: "other-host".to_owned(), ..config(uri) }).expect("a registry")
+    open(&RegistryConfig { owner: "other-host".to_owned(), ..config(uri) }).expect("a registry").registry
 }
 
 fn skydns(address: SocketAddr) -> String {

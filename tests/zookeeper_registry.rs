@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{Entry, Marked, Registry, RegistryError, open};
+use registrator::registry::{Entry, Marked, Registry, RegistryError};
 use registrator::service::Service;
 use testkit::certificates::Certificates;
 use testkit::proxy::Cutter;
@@ -40,12 +41,12 @@ fn config(uri: &str, environment: &[(&str, &str)]) -> RegistryConfig {
 }
 
 fn opened(uri: &str) -> Arc<dyn Registry> {
-    open(&config(uri, &[])).expect("a registry")
+    open(&config(uri, &[])).expect("a registry").registry
 }
 
 /// A registry with a session that outlives it for so long.
 fn with_timeout(uri: &str, seconds: u64) -> Arc<dyn Registry> {
-    open(&RegistryConfig { ttl: Some(Duration::from_secs(seconds)), ..config(uri, &[]) }).expect("a registry")
+    open(&RegistryConfig { ttl: Some(Duration::from_secs(seconds)), ..config(uri, &[]) }).expect("a registry").registry
 }
 
 fn at(address: SocketAddr) -> Arc<dyn Registry> {
@@ -67,7 +68,7 @@ async fn register_one(registry: &dyn Registry, service: &Arc<Service>) -> Result
 
 fn rejected(result: Result<(), RegistryError>) -> String {
     match result {
-        Err(RegistryError::Rejected(reason) | RegistryError::Taken(reason)) => reason,
+        Err(RegistryError::Refused { text: reason, .. } | RegistryError::Taken(reason)) => reason,
         other => panic!("{other:?} is no refusal"),
     }
 }
@@ -114,7 +115,7 @@ async fn it_keeps_the_contract_of_every_registry() {
     let server = ZooKeeper::start().await;
     let uri = format!("zookeeper://{}/r", server.address());
     let theirs = open(&RegistryConfig { owner: "other-host".to_owned(), ..config(&uri, &[]) });
-    let theirs = Some(theirs.expect("a registry"));
+    let theirs = Some(theirs.expect("a registry").registry);
     conformance::prove(&Subject { ours: at(server.address()), theirs, owner: OWNER }).await;
 }
 
@@ -301,8 +302,15 @@ async fn a_server_that_hangs_holds_nobody_up_for_long() {
     server.freeze();
     let start = Instant::now();
     let services = [plain()];
-    let gone =
-        [Entry { key: "/r/x/y:1".into(), service_id: "".into(), owner: None, fingerprint: 0, marked: Marked::No }];
+    let gone = [Entry {
+        key: "/r/x/y:1".into(),
+        service_id: "".into(),
+        owner: None,
+        fingerprint: 0,
+        marked: Marked::No,
+        critical: false,
+        content: None,
+    }];
     let (ping, listed, registered, removed) =
         tokio::join!(registry.ping(), registry.entries(), registry.register(&services), registry.deregister(&gone),);
     assert!(start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
@@ -416,7 +424,7 @@ async fn with_a_user_others_may_read_and_not_write() {
     // The same user elsewhere may, and by the environment as well.
     let same = open(&config(&format!("zookeeper://{}/r", server.address()), &[("ZOOKEEPER_AUTH", "me:p@ss")]))
         .expect("a registry");
-    register(&*same, &[with(service("x"), |service| service.port = 1)]).await;
+    register(&*same.registry, &[with(service("x"), |service| service.port = 1)]).await;
 }
 
 #[tokio::test]
@@ -470,7 +478,7 @@ async fn tls_is_spoken_with_a_certificate_of_our_own_and_a_trusted_server() {
             vec![("ZOOKEEPER_CACERT", &*ca), ("ZOOKEEPER_CLIENT_CERT", &*certificate), ("ZOOKEEPER_CLIENT_KEY", &*key)],
         ),
     ] {
-        let registry = open(&config(&uri, &environment)).expect("a registry");
+        let registry = open(&config(&uri, &environment)).expect("a registry").registry;
         register(&*registry, &[plain()]).await;
         assert_held(&*registry, &[plain()]).await;
         let mine = entry(&*registry, PATH).await.expect("the entry");
@@ -527,7 +535,7 @@ async fn many_are_made_at_once_and_one_that_cannot_be_costs_no_other() {
     for (n, result) in ours.register(&services).await.into_iter().enumerate() {
         match n {
             7 => assert!(matches!(result, Err(RegistryError::Taken(_))), "{result:?}"),
-            40 => assert!(matches!(result, Err(RegistryError::Rejected(_))), "{result:?}"),
+            40 => assert!(matches!(result, Err(RegistryError::Refused { .. })), "{result:?}"),
             _ => assert_eq!(result, Ok(()), "{n}"),
         }
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use litemap::LiteMap;
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Moment, Protocol};
-use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
+use registrator::registry::{Action, Reason, Registry, Write};
 use registrator::service::{Origin, Service};
 use serde_json::json;
 use testkit::consul::{Consul, Options};
@@ -96,7 +96,10 @@ pub async fn measure(bench: &mut Bench) {
             "Tags": service.tags, "Meta": {"region": "us2"},
         });
         consul.put("/v1/agent/service/register", &spelled).await;
-        assert_eq!(embedded.register(&[Arc::new(service)]).await, [Ok(())]);
+        let service = Arc::new(service);
+        let key = embedded.key(&service);
+        let write = Write { key, action: Action::Put(service), reason: Reason::Missing };
+        assert_eq!(embedded.apply(&[write]).await, [Ok(())]);
     }
     let (theirs, ours) = (consul.address(), embedded.http_address().unwrap());
     let title = format!("The embedded registry beside Consul, {SERVICES} services");

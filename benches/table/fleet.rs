@@ -15,7 +15,8 @@ use registrator::bridge::keeper::{Command, Keeper};
 use registrator::bridge::plan::{Rules, Scope};
 use registrator::config::{Deregister, OnShutdown, RegistryConfig};
 use registrator::container::{Health, Moment, Protocol};
-use registrator::registry::{Entry, Policy, Registry, RegistryError, open};
+use registrator::event::Events;
+use registrator::registry::{self, Change, Entry, Policy, Registry, RegistryError, Write, open};
 use registrator::service::{Origin, Service};
 use testkit::consul::Consul;
 use testkit::etcd::{EtcdServer, Options};
@@ -192,7 +193,10 @@ impl Fleet {
                 ttl_refresh: None,
                 environment: Arc::default(),
             };
-            let registry = Counted { registry: open(&config).unwrap(), counts: Arc::clone(&fleet.counts) };
+            let registry = Counted {
+                registry: open(&config, &Events::new(|_| {})).unwrap().registry,
+                counts: Arc::clone(&fleet.counts),
+            };
             let rules = Rules {
                 owner: owner.as_str().into(),
                 hostname: format!("host{host}"),
@@ -270,12 +274,6 @@ struct Counted {
     counts: Arc<Counts>,
 }
 
-impl Counted {
-    fn write(&self, count: usize) {
-        self.counts.writes.fetch_add(count, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Registry for Counted {
     fn key(&self, service: &Service) -> Arc<str> {
@@ -290,24 +288,14 @@ impl Registry for Counted {
         self.registry.ping().await
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, scope: &registry::Scope) -> Result<Vec<Entry>, RegistryError> {
         self.counts.reads.fetch_add(1, Ordering::Relaxed);
-        self.registry.entries().await
+        self.registry.read(scope).await
     }
 
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
-        self.counts.reads.fetch_add(1, Ordering::Relaxed);
-        self.registry.own_entries(keys).await
-    }
-
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.write(services.len());
-        self.registry.register(services).await
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        self.write(entries.len());
-        self.registry.deregister(entries).await
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
+        self.counts.writes.fetch_add(writes.len(), Ordering::Relaxed);
+        self.registry.apply(writes).await
     }
 
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
@@ -318,7 +306,7 @@ impl Registry for Counted {
         self.registry.refresh(services).await
     }
 
-    async fn changed(&self) {
-        self.registry.changed().await;
+    async fn changed(&self) -> Change {
+        self.registry.changed().await
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use registrator::config::{Environment, RegistryConfig};
 use registrator::container::{ContainerId, Health, Moment, Protocol};
-use registrator::registry::{RegistryError, open};
+use registrator::event::Events;
+use registrator::registry::{Action, Reason, RegistryError, Scope, Write, open};
 use registrator::service::{Origin, Service};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +49,7 @@ async fn ask(uri: String, address: SocketAddr) {
         ttl_refresh: None,
         environment: Arc::new(Environment::default()),
     };
-    let registry = open(&config).unwrap();
+    let registry = open(&config, &Events::new(|_| {})).unwrap().registry;
     let service = Arc::new(Service {
         id: "host:web:80".into(),
         name: "web".to_owned(),
@@ -71,14 +72,20 @@ async fn ask(uri: String, address: SocketAddr) {
         },
     });
     assert_tame(&registry.ping().await);
-    let entries = registry.entries().await;
+    let entries = registry.read(&Scope { keys: None, contents: true }).await;
     assert_tame(&entries);
-    for answer in registry.register(std::slice::from_ref(&service)).await {
+    let put = Write { key: registry.key(&service), action: Action::Put(service), reason: Reason::Missing };
+    for answer in registry.apply(&[put]).await {
         assert_tame(&answer);
     }
     let entries = entries.unwrap_or_default();
-    let some = &entries[..entries.len().min(4)];
-    let answers = registry.deregister(some).await;
+    let remove = |entry: registrator::registry::Entry| Write {
+        key: Arc::clone(&entry.key),
+        action: Action::Remove(entry),
+        reason: Reason::Withdrawn,
+    };
+    let some: Vec<_> = entries.into_iter().take(4).map(remove).collect();
+    let answers = registry.apply(&some).await;
     assert_eq!(answers.len(), some.len());
     answers.iter().for_each(assert_tame);
 }

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::sync::{Arc, LazyLock};
 
 use registrator::config::RegistryConfig;
-use registrator::registry::{open, scheme};
+use registrator::event::Events;
+use registrator::registry::open;
 use tokio::runtime::{Builder, Runtime};
 
 const VARIABLES: [&str; 6] = [
@@ -28,7 +29,7 @@ pub fn run(data: &[u8]) {
     let mut lines = text.split('\n');
     let uri = lines.next().unwrap_or_default();
     let touches_files = ["ca=", "cert=", "key=", "token=", "file=", "%"].iter().any(|part| uri.contains(part));
-    if touches_files || scheme(uri).eq_ignore_ascii_case("embedded") {
+    if touches_files || uri.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("embedded")) {
         return;
     }
     let variables = VARIABLES.iter().zip(lines);
@@ -41,7 +42,7 @@ pub fn run(data: &[u8]) {
         environment: Arc::new(variables.map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()),
     };
     let _context = RUNTIME.enter();
-    if let Err(error) = open(&config) {
+    if let Err(error) = open(&config, &Events::new(|_| {})) {
         let line = error.to_string();
         assert!(!line.contains(char::is_control), "a broken line: {line:?}");
     }

@@ -1,7 +1,7 @@
 //! Any text as each of the small things that people and programs write: a duration, a version, a URI to be shown.
 
 use registrator::docker::ApiVersion;
-use registrator::registry::{redacted, scheme};
+use registrator::registry::redacted;
 use registrator::service::duration;
 
 const SECRET: &str = "hunter2hunter2";
@@ -19,7 +19,6 @@ pub fn run(data: &[u8]) {
     if let Some(version) = ApiVersion::parse(text) {
         assert_eq!(ApiVersion::parse(&version.to_string()), Some(version), "{text:?}");
     }
-    let _ = scheme(text);
     // Whatever stands around a password, it is not shown.
     let (before, after) = text.split_once('\n').unwrap_or((text, ""));
     let uri = format!("consul://{before}:{SECRET}@{after}");

@@ -33,8 +33,9 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::container::ContainerId;
 use crate::docker::{self, Docker};
+use crate::event::Events;
 use crate::host::{self, HostAddress};
-use crate::registry::{self, Registry, RegistryError};
+use crate::registry::{self, Opened, RegistryError};
 use crate::template::{ForcedTags, TemplateError};
 use desired::{Desired, Update};
 use keeper::{Command, Keeper};
@@ -92,8 +93,8 @@ pub async fn run(config: Config, control: Control) -> Result<(), Error> {
 pub struct Surroundings {
     /// The engine, which has answered.
     pub docker: Docker,
-    /// A registry for each of [`Config::registries`], with its name in the log.
-    pub registries: Vec<(String, Arc<dyn Registry>)>,
+    /// A registry for each of [`Config::registries`].
+    pub registries: Vec<Opened>,
     /// Finds out how others reach this host.
     pub locate: Locate,
 }
@@ -105,12 +106,13 @@ pub type Locate = Arc<dyn Fn() -> BoxFuture<'static, HostAddress> + Send + Sync>
 async fn open(config: &Config) -> Result<Surroundings, Error> {
     // What is wrong with the command line is said before anybody is asked anything.
     ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?;
+    let events = Events::to_log();
     let mut registries = Vec::new();
     for settings in &config.registries {
-        let registry = registry::open(settings)?;
-        let name = registry::redacted(&settings.uri);
-        info!(registry = name, "Using {} adapter: {name}", registry::scheme(&settings.uri));
-        registries.push((name, registry));
+        let opened = registry::open(settings, &events)?;
+        let Opened { name, adapter, .. } = &opened;
+        info!(registry = &**name, "Using {adapter} adapter: {name}");
+        registries.push(opened);
     }
     let docker = Docker::connect(&config.docker).await?;
     let hostname = config.service.hostname.clone();
@@ -135,19 +137,19 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control)
         started = start(&config, &registries, &locate) => started?,
     };
     let keepers = TaskTracker::new();
-    let closing: Vec<_> = registries.iter().map(|(_, registry)| Arc::clone(registry)).collect();
+    let closing: Vec<_> = registries.iter().map(|opened| Arc::clone(&opened.registry)).collect();
     let mut commands = Vec::new();
-    for (settings, (name, registry)) in config.registries.iter().zip(registries) {
+    for Opened { name, owner, policy, registry, .. } in registries {
         let (sender, receiver) = mpsc::unbounded_channel();
         let rules = Rules {
-            owner: settings.owner.as_str().into(),
+            owner,
             hostname: config.service.hostname.clone(),
-            policy: registry::policy(&settings.uri)?,
+            policy,
             deregister: config.bridge.deregister,
             on_shutdown: config.bridge.on_shutdown,
         };
-        let keeper =
-            Keeper::new(name, registry, rules).guarded(config.bridge.removal_guard, Arc::clone(&control.resync));
+        let keeper = Keeper::new(name.to_string(), registry, rules)
+            .guarded(config.bridge.removal_guard, Arc::clone(&control.resync));
         keepers.spawn(keeper.run(receiver, stop.clone()));
         commands.push(sender);
     }
@@ -181,7 +183,7 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control)
 /// registries that have not answered yet.
 async fn start(
     config: &Config,
-    registries: &[(String, Arc<dyn Registry>)],
+    registries: &[Opened],
     locate: &Locate,
 ) -> Result<(HostAddress, AbortOnDropHandle<()>), Error> {
     let reaching = reach::one_of(registries, &config.bridge).await.map_err(Error::Unreachable)?;

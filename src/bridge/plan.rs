@@ -178,7 +178,15 @@ mod tests {
     }
 
     fn entry(id: &str, owner: Option<&str>) -> Entry {
-        Entry { key: id.into(), service_id: id.into(), owner: owner.map(Arc::from), fingerprint: 1, marked: Marked::No }
+        Entry {
+            key: id.into(),
+            service_id: id.into(),
+            owner: owner.map(Arc::from),
+            fingerprint: 1,
+            marked: Marked::No,
+            critical: false,
+            content: None,
+        }
     }
 
     #[test]

@@ -12,19 +12,19 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::BridgeConfig;
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Opened, Registry, RegistryError};
 
 /// Waits until one of them is reached. What it gives goes on trying the others, and says so when it gives up.
 ///
 /// # Errors
 /// When none is, after all attempts: what each said, in no order.
 pub(super) async fn one_of(
-    registries: &[(String, Arc<dyn Registry>)],
+    registries: &[Opened],
     config: &BridgeConfig,
 ) -> Result<AbortOnDropHandle<()>, Vec<RegistryError>> {
     let mut reaching = JoinSet::new();
-    for (name, registry) in registries {
-        let (name, registry, config) = (name.clone(), Arc::clone(registry), config.clone());
+    for Opened { name, registry, .. } in registries {
+        let (name, registry, config) = (name.to_string(), Arc::clone(registry), config.clone());
         reaching.spawn(async move {
             let reached = reach(&name, registry.as_ref(), &config).await;
             reached.map_err(|error| (name, error))

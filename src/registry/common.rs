@@ -1,37 +1,15 @@
 //! What any registry's URI can say, whichever registry it is: `?ttl=60&policy=upsert-only`.
 //!
-//! These parameters are taken off the URI before the registry sees it. Where entries have another TTL
-//! than `-ttl` says, [`Retimed`] stands before the registry, so that nobody else need know.
+//! These parameters are taken off the URI before the registry sees it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
+use super::error::OpenError;
 use super::parameters::{COMMON, Parameters, decoded};
+use super::policy::Policy;
 use super::uri::{Uri, redacted};
-use super::{Entry, Mark, OpenError, Registry, RegistryError};
 use crate::config::RegistryConfig;
-use crate::service::Service;
-
-/// What may be done to a registry's entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// Whatever makes it equal to what runs.
-    #[default]
-    Sync,
-    /// Nothing is ever removed: entries are added and changed.
-    UpsertOnly,
-}
-
-/// What may be done to the entries of the registry that the URI names (`?policy=`).
-///
-/// # Errors
-/// When its parameters cannot be used; [`super::open`] says so as well.
-pub fn policy(uri: &str) -> Result<Policy, OpenError> {
-    Uri::split(uri).map_or(Ok(Policy::default()), |parts| Common::take(&parts, uri).map(|(common, _)| common.policy))
-}
 
 /// The values of these parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +29,8 @@ impl Common {
             None => None,
             Some(text) => Some(seconds(&text).ok_or_else(|| bad(format!("ttl={text:?} is no number of seconds")))?),
         };
-        let policy = match parameters.take("policy").as_deref() {
-            None | Some("sync") => Policy::Sync,
-            Some("upsert-only") => Policy::UpsertOnly,
-            Some(other) => return Err(bad(format!("policy={other:?} is neither sync nor upsert-only"))),
-        };
-        Ok((Self { ttl, policy }, uri.query.map(rest).filter(|rest| !rest.is_empty())))
+        let policy = parameters.take("policy").map(|text| Policy::parse(&text)).transpose().map_err(bad)?;
+        Ok((Self { ttl, policy: policy.unwrap_or_default() }, uri.query.map(rest).filter(|rest| !rest.is_empty())))
     }
 
     /// The settings of the registry, with what the URI says instead of the options. A refresh that would
@@ -84,84 +58,11 @@ fn rest(query: &str) -> String {
     others.join("&")
 }
 
-/// A registry in which entries live for another time than their services say.
-pub(super) struct Retimed {
-    pub(super) registry: Arc<dyn Registry>,
-    pub(super) ttl: Option<Duration>,
-}
-
-impl Retimed {
-    fn retimed(&self, service: &Service) -> Service {
-        Service { ttl: self.ttl, ..service.clone() }
-    }
-
-    fn all(&self, services: &[Arc<Service>]) -> Vec<Arc<Service>> {
-        services.iter().map(|service| Arc::new(self.retimed(service))).collect()
-    }
-}
-
-#[async_trait]
-impl Registry for Retimed {
-    fn key(&self, service: &Service) -> Arc<str> {
-        self.registry.key(&self.retimed(service))
-    }
-
-    fn fingerprint(&self, service: &Service) -> u64 {
-        self.registry.fingerprint(&self.retimed(service))
-    }
-
-    async fn ping(&self) -> Result<(), RegistryError> {
-        self.registry.ping().await
-    }
-
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.registry.entries().await
-    }
-
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
-        self.registry.own_entries(keys).await
-    }
-
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.registry.register(&self.all(services)).await
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        self.registry.deregister(entries).await
-    }
-
-    fn refresh_interval(&self, service: &Service) -> Option<Duration> {
-        self.registry.refresh_interval(&self.retimed(service))
-    }
-
-    async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.registry.refresh(&self.all(services)).await
-    }
-
-    fn marks(&self) -> bool {
-        self.registry.marks()
-    }
-
-    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
-        self.registry.mark(entries).await
-    }
-
-    async fn changed(&self) {
-        self.registry.changed().await;
-    }
-
-    async fn close(&self) {
-        self.registry.close().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::container::{Moment, Protocol};
-    use crate::service::Origin;
 
     fn taken(uri: &str) -> Result<(Common, Option<String>), String> {
         Common::take(&Uri::split(uri).unwrap(), uri).map_err(|error| error.to_string())
@@ -194,12 +95,7 @@ mod tests {
             ("x://h?ttl=1&ttl=2", "bad adapter uri: x://h?ttl=1&ttl=2: the parameter ttl is given twice"),
         ] {
             assert_eq!(taken(uri), Err(reason.to_owned()));
-            if uri.contains("policy") {
-                assert_eq!(policy(uri).map_err(|error| error.to_string()), Err(reason.to_owned()));
-            }
         }
-        assert_eq!(policy("x://h?policy=upsert-only"), Ok(Policy::UpsertOnly));
-        assert_eq!(policy("no uri"), Ok(Policy::Sync));
     }
 
     #[test]
@@ -224,81 +120,6 @@ mod tests {
             let (common, _) = taken(uri).unwrap();
             let applied = common.applied(&config);
             assert_eq!((applied.ttl, applied.ttl_refresh), (expected.0.map(secs), expected.1.map(secs)), "{uri}");
-        }
-    }
-
-    /// Remembers the TTLs of the services that it is handed.
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<Option<Duration>>>);
-
-    impl Seen {
-        fn note(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-            self.0.lock().unwrap().extend(services.iter().map(|service| service.ttl));
-            vec![Ok(()); services.len()]
-        }
-    }
-
-    #[async_trait]
-    impl Registry for Seen {
-        fn key(&self, service: &Service) -> Arc<str> {
-            format!("{:?}", service.ttl).into()
-        }
-
-        fn fingerprint(&self, _service: &Service) -> u64 {
-            0
-        }
-
-        async fn ping(&self) -> Result<(), RegistryError> {
-            Ok(())
-        }
-        async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-            Ok(Vec::new())
-        }
-        async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-            self.note(services)
-        }
-        async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-            vec![Ok(()); entries.len()]
-        }
-        fn refresh_interval(&self, service: &Service) -> Option<Duration> {
-            service.ttl
-        }
-        async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-            self.note(services)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_registry_with_a_ttl_of_its_own_sees_no_other() {
-        let service = Arc::new(Service {
-            id: "id".into(),
-            name: "web".to_owned(),
-            address: "10.0.0.1".into(),
-            port: 80,
-            protocol: Protocol::Tcp,
-            tags: vec![].into(),
-            attributes: Arc::default(),
-            ttl: Some(Duration::from_secs(60)),
-            check: None,
-            health: crate::container::Health::None,
-            origin: Origin {
-                container: "0123".into(),
-                hostname: "inside".into(),
-                exposed_port: 80,
-                created: Moment::default(),
-                started: Moment::default(),
-                claimed: false,
-                address_of: crate::service::AddressOf::Container,
-            },
-        });
-        for ttl in [Some(Duration::from_secs(5)), None] {
-            let seen = Arc::new(Seen::default());
-            let retimed = Retimed { registry: Arc::<Seen>::clone(&seen), ttl };
-            assert_eq!(retimed.register(&[Arc::clone(&service)]).await, [Ok(())]);
-            assert_eq!(retimed.refresh(&[Arc::clone(&service)]).await, [Ok(())]);
-            assert_eq!(*seen.0.lock().unwrap(), [ttl, ttl]);
-            assert_eq!(retimed.refresh_interval(&service), ttl);
-            assert_eq!(*retimed.canonical(&service).key, format!("{ttl:?}"));
         }
     }
 }

@@ -14,10 +14,12 @@ use async_trait::async_trait;
 use registrator_embedded::{Definition, Face, Notice, PARAMETERS, Server, Settings, StartError, Surroundings};
 
 use super::parameters::Parameters;
+use super::reporter::Reporter;
 use super::uri::{Uri, redacted};
-use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
+use super::{Action, Capabilities, Entry, Marked, OpenError, Registry, RegistryError, Scope, Write};
 use crate::config::RegistryConfig;
 use crate::container::Health;
+use crate::event::Events;
 use crate::host;
 use crate::http::{ClientError, Tls, tls_config};
 use crate::service::{Check, CheckKind, Service};
@@ -37,8 +39,12 @@ pub struct Embedded {
 ///
 /// # Errors
 /// When the URI is wrong, or a port cannot be had; then nothing was begun.
-pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
-    Ok(Arc::new(Embedded::serve(uri, config)?))
+pub(super) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
+    Ok(Arc::new(Embedded::serve(uri, config, reporter)?))
 }
 
 impl Embedded {
@@ -48,17 +54,18 @@ impl Embedded {
     /// As `open`.
     pub fn start(config: &RegistryConfig) -> Result<Self, OpenError> {
         let uri = Uri::split(&config.uri).ok_or_else(|| OpenError::Unrecognized(redacted(&config.uri)))?;
-        Self::serve(&uri, config)
+        Self::serve(&uri, config, &Reporter::new(redacted(&config.uri).into(), Events::to_log()))
     }
 
-    fn serve(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
+    fn serve(uri: &Uri<'_>, config: &RegistryConfig, reporter: &Reporter) -> Result<Self, OpenError> {
+        let reporter = reporter.clone();
         let bad_uri = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
         let settings = settings(uri, &config.owner).map_err(bad_uri)?;
         let script_checks = settings.script_checks;
         let surroundings = Surroundings {
             address: host::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tls: tls().map_err(|error| OpenError::Settings(format!("embedded: {error}")))?,
-            tell: Arc::new(tell),
+            tell: Arc::new(move |notice| tell(&reporter, &notice)),
         };
         let server = Server::start(settings, &surroundings).map_err(|error| match error {
             StartError::Names(error) => bad_uri(error.to_string()),
@@ -82,17 +89,26 @@ impl Embedded {
 
     fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         if service.id.is_empty() || service.name.is_empty() {
-            return Err(RegistryError::Rejected("it has no ID or no name".to_owned()));
+            return Err(RegistryError::service("it has no ID or no name"));
         }
         let check = service.check.as_ref().map(|check| &check.kind);
         if matches!(check, Some(CheckKind::Command(_) | CheckKind::Script(_))) && !self.script_checks {
-            return Err(RegistryError::Rejected(
+            return Err(RegistryError::service(
                 "its check runs a command, which this registry does only with script-checks=true in its URI \
-                 (embedded://?script-checks=true)"
-                    .to_owned(),
+                 (embedded://?script-checks=true)",
             ));
         }
         self.server.register(definition(service), fingerprint(service));
+        Ok(())
+    }
+
+    fn apply_one(&self, write: &Write) -> Result<(), RegistryError> {
+        match &write.action {
+            Action::Put(service) => self.register_one(service)?,
+            Action::Remove(entry) => self.server.deregister(&entry.key),
+            Action::Mark(entry, mark) => self.server.mark(&entry.key, Some(mark.reason())),
+            Action::Unmark(entry) => self.server.mark(&entry.key, None),
+        }
         Ok(())
     }
 
@@ -100,13 +116,17 @@ impl Embedded {
         if self.server.keep_alive(&service.id) {
             Ok(())
         } else {
-            Err(RegistryError::Rejected("it is no longer registered".to_owned()))
+            Err(RegistryError::service("it is no longer registered"))
         }
     }
 }
 
 #[async_trait]
 impl Registry for Embedded {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { marks: true }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         Arc::clone(&service.id)
     }
@@ -119,35 +139,21 @@ impl Registry for Embedded {
         Ok(())
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, _scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         let entry = |registered: registrator_embedded::Registered| Entry {
             service_id: Arc::clone(&registered.id),
             key: registered.id,
             owner: Some(Arc::clone(&self.owner)),
             fingerprint: registered.fingerprint,
             marked: if registered.marked { Marked::Ours } else { Marked::No },
+            critical: false,
+            content: None,
         };
         Ok(self.server.registered().into_iter().map(entry).collect())
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        services.iter().map(|service| self.register_one(service)).collect()
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        entries.iter().for_each(|entry| self.server.deregister(&entry.key));
-        entries.iter().map(|_| Ok(())).collect()
-    }
-
-    fn marks(&self) -> bool {
-        true
-    }
-
-    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
-        for (entry, mark) in entries {
-            self.server.mark(&entry.key, mark.map(Mark::reason));
-        }
-        entries.iter().map(|_| Ok(())).collect()
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
+        writes.iter().map(|write| self.apply_one(write)).collect()
     }
 
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
@@ -198,18 +204,23 @@ fn tls() -> Result<registrator_embedded::Tls, ClientError> {
 }
 
 /// Tells the log what the registry says.
-fn tell(notice: Notice) {
+fn tell(reporter: &Reporter, notice: &Notice) {
     match notice {
         Notice::Listening { http, dns } => {
             let shown =
-                |address: Option<SocketAddr>| address.map_or("nowhere".to_owned(), |address| address.to_string());
-            tracing::info!("embedded: HTTP on {}, DNS on {}", shown(http), shown(dns));
+                |address: &Option<SocketAddr>| address.map_or("nowhere".to_owned(), |address| address.to_string());
+            reporter.info("listening", format!("embedded: HTTP on {}, DNS on {}", shown(http), shown(dns)));
         }
-        Notice::FewerConnections { files, taken, allowed } => tracing::warn!(
-            "embedded: this process may open {files} files, so it takes {taken} connections at the same time instead \
-             of {allowed}; raise ulimit -n for more"
+        Notice::FewerConnections { files, taken, allowed } => reporter.warn(
+            "fewer_connections",
+            format!(
+                "embedded: this process may open {files} files, so it takes {taken} connections at the same time \
+                 instead of {allowed}; raise ulimit -n for more"
+            ),
         ),
-        Notice::AnswerFailed { reason } => tracing::error!("embedded: an answer could not be made: {reason}"),
+        Notice::AnswerFailed { reason } => {
+            reporter.error("answer_failed", format!("embedded: an answer could not be made: {reason}"));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{Canonical, Entry, Mark, Marked, Registry, RegistryError};
+use super::{Action, Canonical, Capabilities, Change, Entry, Mark, Marked, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
 /// A registry in memory. Clones are the same registry.
@@ -140,7 +140,7 @@ impl Memory {
             && held.faults.refuses.as_ref().is_some_and(|part| id.contains(part.as_str()))
         {
             held.requests.push(request);
-            return Err(RegistryError::Rejected("refused".to_owned()));
+            return Err(RegistryError::service("refused"));
         }
         if let Request::Register(id) = &request
             && held.faults.taken.as_ref() == Some(id)
@@ -152,10 +152,42 @@ impl Memory {
         apply(&mut held);
         if held.faults.mute { Err(RegistryError::Unreachable("mute".to_owned())) } else { Ok(()) }
     }
+
+    async fn put_one(&self, service: &Service) -> Result<(), RegistryError> {
+        if service.id.is_empty() || service.name.is_empty() {
+            return Err(RegistryError::service("it has no ID or no name"));
+        }
+        let Canonical { key, fingerprint } = self.canonical(service);
+        let entry = Entry {
+            service_id: Arc::clone(&key),
+            key,
+            owner: Some(self.owner.as_str().into()),
+            fingerprint,
+            marked: Marked::No,
+            critical: false,
+            content: None,
+        };
+        let request = Request::Register(service.id.to_string());
+        self.write(request, |held| drop(held.entries.insert(service.id.to_string(), entry))).await
+    }
+
+    async fn mark_one(&self, entry: &Entry, mark: Option<Mark>) -> Result<(), RegistryError> {
+        let request = Request::Mark(entry.service_id.to_string(), mark);
+        let apply = |held: &mut Held| {
+            if let Some(entry) = held.entries.get_mut(&*entry.key) {
+                entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
+            }
+        };
+        self.write(request, apply).await
+    }
 }
 
 #[async_trait]
 impl Registry for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { marks: self.marks }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         Arc::clone(&service.id)
     }
@@ -171,52 +203,25 @@ impl Registry for Memory {
         self.answer().await
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, _scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.answer().await?;
         let mut held = self.lock();
         held.requests.push(Request::Read);
         Ok(held.entries.values().cloned().collect())
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         let mut results = Vec::new();
-        for service in services {
-            if service.id.is_empty() || service.name.is_empty() {
-                results.push(Err(RegistryError::Rejected("it has no ID or no name".to_owned())));
-                continue;
-            }
-            let Canonical { key, fingerprint } = self.canonical(service);
-            let owner = Some(self.owner.as_str().into());
-            let entry = Entry { service_id: Arc::clone(&key), key, owner, fingerprint, marked: Marked::No };
-            let request = Request::Register(service.id.to_string());
-            results.push(self.write(request, |held| drop(held.entries.insert(service.id.to_string(), entry))).await);
-        }
-        results
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        let mut results = Vec::new();
-        for entry in entries {
-            let request = Request::Deregister(entry.service_id.to_string());
-            results.push(self.write(request, |held| drop(held.entries.remove(&*entry.key))).await);
-        }
-        results
-    }
-
-    fn marks(&self) -> bool {
-        self.marks
-    }
-
-    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
-        let mut results = Vec::new();
-        for (entry, mark) in entries {
-            let request = Request::Mark(entry.service_id.to_string(), *mark);
-            let apply = |held: &mut Held| {
-                if let Some(entry) = held.entries.get_mut(&*entry.key) {
-                    entry.marked = if mark.is_some() { Marked::Ours } else { Marked::No };
+        for write in writes {
+            results.push(match &write.action {
+                Action::Put(service) => self.put_one(service).await,
+                Action::Remove(entry) => {
+                    let request = Request::Deregister(entry.service_id.to_string());
+                    self.write(request, |held| drop(held.entries.remove(&*entry.key))).await
                 }
-            };
-            results.push(self.write(request, apply).await);
+                Action::Mark(entry, mark) => self.mark_one(entry, Some(*mark)).await,
+                Action::Unmark(entry) => self.mark_one(entry, None).await,
+            });
         }
         results
     }
@@ -230,18 +235,13 @@ impl Registry for Memory {
         for service in services {
             let there = self.lock().entries.contains_key(&*service.id);
             let done = self.write(Request::Refresh(service.id.to_string()), |_| {}).await;
-            results.push(
-                done.and_then(
-                    |()| {
-                        if there { Ok(()) } else { Err(RegistryError::Rejected("no such entry".to_owned())) }
-                    },
-                ),
-            );
+            results.push(done.and_then(|()| if there { Ok(()) } else { Err(RegistryError::service("no such entry")) }));
         }
         results
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Change {
         self.inner.changed.notified().await;
+        Change::Content
     }
 }

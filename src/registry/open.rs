@@ -3,31 +3,31 @@
 use std::sync::Arc;
 
 use crate::config::RegistryConfig;
+use crate::event::Events;
 
-use super::common::{Common, Retimed};
+use super::common::Common;
+use super::error::OpenError;
+use super::policy::Policy;
+use super::reporter::Reporter;
+use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
 use super::{Registry, consul, embedded, etcd, skydns2, zookeeper};
 
-/// What keeps a registry from being opened; each is a mistake in the settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// No registry goes by that scheme. Holds the URI, as it may be shown.
-    #[error("unrecognized adapter: {0}")]
-    Unrecognized(String),
-    /// The URI is not written as that registry's are.
-    #[error("bad adapter uri: {uri}: {reason}")]
-    BadUri {
-        /// The URI, as it may be shown.
-        uri: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Something else in the settings cannot be used: one line that says what, and what to do.
-    #[error("{0}")]
-    Settings(String),
+/// One registry, with all that belongs to it.
+pub struct Opened {
+    /// What it is called in the log: its URI without secrets.
+    pub name: Arc<str>,
+    /// The scheme of its URI, as the table of schemes spells it.
+    pub adapter: &'static str,
+    /// The identity under which this instance writes to it.
+    pub owner: Arc<str>,
+    /// What may be done to its entries.
+    pub policy: Policy,
+    /// The registry itself.
+    pub registry: Arc<dyn Registry>,
 }
 
-type Open = fn(&Uri<'_>, &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError>;
+type Open = fn(&Uri<'_>, &RegistryConfig, &Reporter) -> Result<Arc<dyn Registry>, OpenError>;
 
 /// Every scheme, with what opens it: a new registry is a file of its own and a row here.
 const SCHEMES: &[(&str, Open)] = &[
@@ -51,11 +51,11 @@ const SCHEMES: &[(&str, Open)] = &[
     ("zookeeper-tls", zookeeper::open),
 ];
 
-/// Opens the registry that the URI names, without speaking to it.
+/// Opens the registry that the URI names, without speaking to it. What it has to say later goes to `events`.
 ///
 /// # Errors
 /// When the URI or the settings that go with it cannot be used.
-pub fn open(config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenError> {
     let shown = || redacted(&config.uri);
     if config.uri.contains(char::is_control) {
         return Err(OpenError::BadUri { uri: shown(), reason: "no URI has control characters".to_owned() });
@@ -70,7 +70,7 @@ pub fn open(config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
             OpenError::Unrecognized(shown())
         });
     };
-    let Some((_, open)) = SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(uri.scheme)) else {
+    let Some(&(adapter, open)) = SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(uri.scheme)) else {
         return Err(OpenError::Unrecognized(shown()));
     };
     // Then the password ends before its end, and what is left of it would be taken for a host or a path.
@@ -79,10 +79,18 @@ pub fn open(config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
         return Err(OpenError::BadUri { uri: shown(), reason: reason.to_owned() });
     }
     let (common, rest) = Common::take(&uri, &config.uri)?;
-    let registry = open(&Uri { query: rest.as_deref(), ..uri }, &common.applied(config))?;
-    Ok(match common.ttl {
-        Some(ttl) => Arc::new(Retimed { registry, ttl }),
-        None => registry,
+    let name: Arc<str> = shown().into();
+    let reporter = Reporter::new(Arc::clone(&name), events.clone());
+    let registry = open(&Uri { query: rest.as_deref(), ..uri }, &common.applied(config), &reporter)?;
+    Ok(Opened {
+        name,
+        adapter,
+        owner: config.owner.as_str().into(),
+        policy: common.policy,
+        registry: match common.ttl {
+            Some(ttl) => Arc::new(Retimed { registry, ttl }),
+            None => registry,
+        },
     })
 }
 
@@ -99,7 +107,7 @@ mod tests {
             ttl_refresh: None,
             environment: Arc::default(),
         };
-        open(&config).map(drop).map_err(|error| error.to_string())
+        open(&config, &Events::to_log()).map(drop).map_err(|error| error.to_string())
     }
 
     #[test]

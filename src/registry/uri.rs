@@ -50,12 +50,6 @@ pub(super) fn root(path: &str) -> Result<String, String> {
     }
 }
 
-/// What stands before the first colon of a registry URI; empty without one.
-#[must_use]
-pub fn scheme(uri: &str) -> &str {
-    uri.split_once(':').map_or("", |(scheme, _)| scheme)
-}
-
 /// The URI as it may be shown: with `***` for a password or token, also in a URI that is written wrongly, and on one line.
 #[must_use]
 pub fn redacted(uri: &str) -> String {

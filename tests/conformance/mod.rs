@@ -11,6 +11,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each registry's test uses what is for it")]
 
+#[path = "../support/registry.rs"]
+pub(crate) mod batches;
 mod odd;
 mod outages;
 mod owners;
@@ -20,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use batches::Batches as _;
 use futures_util::future::join_all;
 use litemap::LiteMap;
 use registrator::container::Protocol;
@@ -185,7 +188,7 @@ async fn results_come_in_order_and_nothing_stops_a_neighbour(subject: &Subject) 
         .collect();
     for (n, result) in ours.register(&batch).await.into_iter().enumerate() {
         match n % 3 {
-            1 => assert!(matches!(result, Err(RegistryError::Rejected(_))), "{n}: {result:?}"),
+            1 => assert!(matches!(result, Err(RegistryError::Refused { .. })), "{n}: {result:?}"),
             _ => assert_eq!(result, Ok(()), "{n}"),
         }
     }
@@ -206,7 +209,7 @@ async fn refreshing_is_for_what_is_there(subject: &Subject) {
     assert_eq!(results[0], Ok(()));
     if let Some(interval) = ours.refresh_interval(&here) {
         assert!(interval < ttl && !interval.is_zero(), "{interval:?}");
-        assert!(matches!(results[1], Err(RegistryError::Rejected(_))), "{:?}", results[1]);
+        assert!(matches!(results[1], Err(RegistryError::Refused { .. })), "{:?}", results[1]);
     }
     assert_eq!(entries(ours).await.len(), 1, "refreshing is not registering");
     assert_eq!(ours.refresh_interval(&service("plain")), None);
@@ -215,7 +218,7 @@ async fn refreshing_is_for_what_is_there(subject: &Subject) {
 
 async fn a_mark_is_seen_and_goes_when_it_is_taken_off_or_the_service_is_written(subject: &Subject) {
     let registry = &*subject.ours;
-    if !registry.marks() {
+    if !registry.capabilities().marks {
         return;
     }
     let services = [with(service("marked"), |_| {}), with(service("mark/ed: 2"), |_| {})];
@@ -281,7 +284,9 @@ pub(crate) async fn prove_refused(registry: &dyn Registry, secret: &str) {
     // Whoever is there can be told to anyone.
     let reached = registry.ping().await;
     for result in said.iter().chain(reached.is_err().then_some(&reached)) {
-        let Err(RegistryError::Rejected(line) | RegistryError::Taken(line) | RegistryError::Unreachable(line)) = result
+        let Err(
+            RegistryError::Refused { text: line, .. } | RegistryError::Taken(line) | RegistryError::Unreachable(line),
+        ) = result
         else {
             panic!("it is not refused: {said:?}")
         };

@@ -7,6 +7,7 @@ use proptest::test_runner::TestRunner;
 use registrator::registry::RegistryError;
 use registrator::service::Service;
 
+use super::batches::Batches as _;
 use super::services::any_service;
 use super::{Subject, assert_held, entries, register, remove_all, service, with};
 
@@ -83,7 +84,7 @@ pub(super) async fn odd_names_cost_at_most_their_own_service(subject: &Subject) 
     for (service, result) in services.iter().zip(&results) {
         match result {
             Ok(()) => {}
-            Err(RegistryError::Rejected(reason) | RegistryError::Taken(reason)) => {
+            Err(RegistryError::Refused { text: reason, .. } | RegistryError::Taken(reason)) => {
                 assert!(!reason.is_empty() && !reason.chars().any(char::is_control), "{service:?}: {reason:?}");
             }
             Err(RegistryError::Unreachable(reason)) => panic!("{service:?}: {reason}"),

@@ -11,6 +11,7 @@ use testkit::proxy::Cutter;
 use testkit::servers::Server;
 use testkit::wait::becomes;
 
+use super::batches::Batches as _;
 use super::{assert_held, at_port, check, register, remove_all, service, with};
 
 /// How long any method may take, whatever the store does.
@@ -118,6 +119,8 @@ pub(super) fn entry_of(registry: &dyn Registry, service: &Service) -> Entry {
         owner: None,
         fingerprint: canonical.fingerprint,
         marked: Marked::No,
+        critical: false,
+        content: None,
     }
 }
 

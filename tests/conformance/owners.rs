@@ -12,6 +12,7 @@ use testkit::wait::{becomes, stays};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::batches::Batches as _;
 use super::{Subject, at_port, entries, register, service, with};
 
 /// How long owners may take to agree; a watch is told of within a second or two.

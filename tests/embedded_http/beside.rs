@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use registrator::config::RegistryConfig;
 use registrator::container::{Health, Moment, Protocol};
-use registrator::registry::Registry;
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Check, CheckKind, Origin, Service};
 use serde_json::{Value, json};
 use testkit::consul::{Consul, Options};
 use testkit::http::{Reply, Request, send};
 use testkit::net::Place;
+
+use super::support::registry::Batches as _;
 
 /// An answer, as far as tests compare it.
 #[derive(Clone, Debug)]

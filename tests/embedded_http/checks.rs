@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use registrator::registry::Registry as _;
 use registrator::service::{CheckKind, Service};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::beside::{Beside, checked, embedded, get, service};
+use super::support::registry::Batches as _;
 use super::targets::{grpc_server, web_server};
 
 fn http(path: &str, method: Option<&str>) -> CheckKind {

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use registrator::registry::Registry as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::beside::{ask, embedded, get, service};
+use super::support::registry::Batches as _;
 
 async fn raw(server: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server).await.unwrap();

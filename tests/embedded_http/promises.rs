@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use registrator::config::RegistryConfig;
 use registrator::container::Health;
-use registrator::registry::{Entry, Marked, Registry, RegistryError, open};
+use registrator::registry::{Entry, Marked, Registry, RegistryError};
 use registrator::service::CheckKind;
 use serde_json::{Value, json};
 
 use super::beside::{checked, embedded, get, service, tagged};
+use super::support::registry::{Batches as _, open};
 
 fn config(uri: &str) -> RegistryConfig {
     RegistryConfig {
@@ -81,6 +82,8 @@ async fn what_is_registered_is_what_it_holds() {
                 owner: Some("owner".into()),
                 fingerprint: canonical.fingerprint,
                 marked: Marked::No,
+                critical: false,
+                content: None,
             }
         })
         .collect();
@@ -140,7 +143,7 @@ async fn a_ttl_check_passes_while_it_is_refreshed_and_no_longer() {
     let ttl = Duration::from_secs(4);
     let web = Arc::new(checked(service("i", "web", "10.0.0.1", 80), CheckKind::Ttl(ttl), None));
     assert_eq!(registry.refresh_interval(&web), Some(ttl / 3));
-    assert!(matches!(registry.refresh(&[Arc::clone(&web)]).await[..], [Err(RegistryError::Rejected(_))]));
+    assert!(matches!(registry.refresh(&[Arc::clone(&web)]).await[..], [Err(RegistryError::Refused { .. })]));
     registry.register(&[Arc::clone(&web)]).await;
     let status = async || get(server, "/v1/health/checks/web").await.json()[0]["Status"].as_str().unwrap().to_owned();
     for _ in 0..3 {
@@ -165,7 +168,9 @@ async fn a_script_runs_only_where_the_uri_allows_it() {
     };
     let closed = embedded("n", "");
     let refused = closed.register(&script("true")).await;
-    assert!(matches!(&refused[..], [Err(RegistryError::Rejected(why))] if why.contains("script-checks=true")));
+    assert!(
+        matches!(&refused[..], [Err(RegistryError::Refused { text: why, .. })] if why.contains("script-checks=true"))
+    );
     let open = embedded("n", "&script-checks=true");
     let server = open.http_address().unwrap();
     for (line, status, output) in

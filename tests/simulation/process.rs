@@ -11,7 +11,7 @@ use registrator::cli;
 use registrator::config::Config;
 use registrator::docker::Docker;
 use registrator::host::HostAddress;
-use registrator::registry::Registry;
+use registrator::registry::{Opened, Policy};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -121,7 +121,13 @@ async fn live(world: Shared, client: Client, control: Control) -> Result<(), Str
         .zip(&config.registries)
         .map(|(store, settings)| {
             let link = Link::new(&world, store, client, settings.owner.clone(), settings.ttl_refresh);
-            (settings.uri.clone(), Arc::new(link) as Arc<dyn Registry>)
+            Opened {
+                name: settings.uri.as_str().into(),
+                adapter: "simulated",
+                owner: settings.owner.as_str().into(),
+                policy: if lock(&world).stores[store].upsert_only { Policy::UpsertOnly } else { Policy::Sync },
+                registry: Arc::new(link),
+            }
         })
         .collect();
     let locate: Locate = Arc::new(move || {

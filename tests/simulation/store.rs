@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registrator::registry::{Entry, Mark, Marked, Registry, RegistryError};
+use registrator::registry::{self, Action, Capabilities, Entry, Mark, Marked, Registry, RegistryError, Scope, Write};
 use registrator::service::Service;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::Notify;
@@ -99,6 +99,8 @@ impl Held {
             owner: self.owner.as_deref().map(Arc::from),
             fingerprint: self.content.fingerprint(self.owner.as_deref()),
             marked: self.marked,
+            critical: false,
+            content: None,
         }
     }
 }
@@ -378,6 +380,22 @@ impl Link {
         lock(&self.world).stores[self.store].shape.key(content)
     }
 
+    async fn everything(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.alive().await;
+        let store = self.store;
+        let held = self
+            .send(false, move |world, _| {
+                world.expire();
+                world.stores[store].entries.clone()
+            })
+            .await?;
+        let mut world = lock(&self.world);
+        world.note(|| format!("host {} reads store {store}: {:?}", self.client.0, held.keys().collect::<Vec<_>>()));
+        world.counts.reads += 1;
+        world.views.insert((self.client, self.store), held.clone());
+        Ok(held.iter().map(|(key, held)| held.entry(key)).collect())
+    }
+
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         let content = Content::of(service);
         let key = self.place(&content);
@@ -391,7 +409,7 @@ impl Link {
                 if refused {
                     world.stores[store].unsure = true;
                     world.note(|| format!("store {store} refuses {key}"));
-                    return Err(RegistryError::Rejected("simulated: refused".to_owned()));
+                    return Err(RegistryError::service("simulated: refused"));
                 }
                 if world.stores[store].is_anothers(&key, &owner) {
                     let at = &mut world.stores[store];
@@ -484,7 +502,7 @@ impl Link {
                     held.expires = ttl.map(|ttl| Instant::now() + ttl);
                     Ok(())
                 }
-                _ => Err(RegistryError::Rejected("simulated: no such entry".to_owned())),
+                _ => Err(RegistryError::service("simulated: no such entry")),
             }
         })
         .await?
@@ -521,6 +539,10 @@ pub(crate) type InFlight = BTreeSet<(Client, usize, String)>;
 
 #[async_trait]
 impl Registry for Link {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { marks: lock(&self.world).stores[self.store].marks }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         self.place(&Content::of(service)).into()
     }
@@ -534,27 +556,11 @@ impl Registry for Link {
         self.send(false, |_, _| ()).await
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.alive().await;
-        let store = self.store;
-        let held = self
-            .send(false, move |world, _| {
-                world.expire();
-                world.stores[store].entries.clone()
-            })
-            .await?;
+    async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
+        let mut entries = self.everything().await?;
         let mut world = lock(&self.world);
-        world.note(|| format!("host {} reads store {store}: {:?}", self.client.0, held.keys().collect::<Vec<_>>()));
-        world.counts.reads += 1;
-        world.views.insert((self.client, store), held.clone());
-        Ok(held.iter().map(|(key, held)| held.entry(key)).collect())
-    }
-
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
-        let mut entries = self.entries().await?;
-        if lock(&self.world).stores[self.store].vast {
+        if let Some(keys) = scope.keys.as_ref().filter(|_| world.stores[self.store].vast) {
             entries.retain(|entry| entry.owner.as_deref() == Some(&*self.owner) || keys.contains(&entry.key));
-            let mut world = lock(&self.world);
             world.note(|| format!("host {} is told of its own in store {} alone", self.client.0, self.store));
             if let Some(view) = world.views.get_mut(&(self.client, self.store)) {
                 view.retain(|key, _| entries.iter().any(|entry| *entry.key == **key));
@@ -563,23 +569,15 @@ impl Registry for Link {
         Ok(entries)
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         self.alive().await;
-        futures_util::future::join_all(services.iter().map(|service| self.register_one(service))).await
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        self.alive().await;
-        futures_util::future::join_all(entries.iter().map(|entry| self.deregister_one(entry))).await
-    }
-
-    fn marks(&self) -> bool {
-        lock(&self.world).stores[self.store].marks
-    }
-
-    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
-        self.alive().await;
-        futures_util::future::join_all(entries.iter().map(|(entry, mark)| self.mark_one(entry, *mark))).await
+        let applied = writes.iter().map(async |write| match &write.action {
+            Action::Put(service) => self.register_one(service).await,
+            Action::Remove(entry) => self.deregister_one(entry).await,
+            Action::Mark(entry, mark) => self.mark_one(entry, Some(*mark)).await,
+            Action::Unmark(entry) => self.mark_one(entry, None).await,
+        });
+        futures_util::future::join_all(applied).await
     }
 
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
@@ -592,7 +590,7 @@ impl Registry for Link {
         futures_util::future::join_all(services.iter().map(|service| self.refresh_one(service))).await
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> registry::Change {
         loop {
             let bell = {
                 let world = lock(&self.world);
@@ -607,5 +605,6 @@ impl Registry for Link {
             bell.notified().await;
         }
         sleep(PACE).await;
+        registry::Change::Content
     }
 }

@@ -43,7 +43,7 @@ impl Keeper {
         let standing = match &update.want {
             Want::Registered(_) => Some(Standing::Registered(None)),
             Want::Paused(_) => Some(Standing::Registered(Some(Mark::Paused))),
-            Want::Kept(_, Kept::Draining) if !self.registry.marks() => None,
+            Want::Kept(_, Kept::Draining) if !self.registry.capabilities().marks => None,
             Want::Kept(_, why) => Some(Standing::Kept(*why)),
             Want::Absent | Want::Missing | Want::Forgotten => None,
         };
@@ -107,7 +107,7 @@ impl Keeper {
         self.places.change(key, |place| place.intent = None);
         self.rejected.remove(key);
         self.complaints.remove(key);
-        if self.registry.marks() && self.known {
+        if self.registry.capabilities().marks && self.known {
             self.look_again();
         }
     }
@@ -120,7 +120,7 @@ impl Keeper {
             Some(Intent::Keep(..)) => Some(Mark::Ended),
             Some(Intent::Withdraw(..)) | None => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
         };
-        mark.filter(|_| self.registry.marks())
+        mark.filter(|_| self.registry.capabilities().marks)
     }
 }
 

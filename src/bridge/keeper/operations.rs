@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::bridge::plan::Scope;
-use crate::registry::{Canonical, Entry, Mark, Registry, RegistryError};
+use crate::registry::{self, Action, Canonical, Entry, Mark, Reason, Registry, RegistryError, Write};
 use crate::service::Service;
 
 /// How long one operation may take before it counts as failed, whatever the registry does.
@@ -50,13 +50,8 @@ pub(super) async fn finished(operation: &mut Option<Operation>) -> Outcome {
 pub(super) fn compare(registry: Arc<dyn Registry>, scope: Scope, keys: Option<Vec<Arc<str>>>) -> Operation {
     Box::pin(async move {
         let began = Instant::now();
-        let reading = async {
-            match keys {
-                Some(keys) => registry.own_entries(&keys).await,
-                None => registry.entries().await,
-            }
-        };
-        let entries = timeout(OPERATION_DEADLINE, reading).await.unwrap_or_else(|_| Err(too_late()));
+        let part = registry::Scope { keys, contents: false };
+        let entries = timeout(OPERATION_DEADLINE, registry.read(&part)).await.unwrap_or_else(|_| Err(too_late()));
         Outcome::Compared(scope, entries, began.elapsed())
     })
 }
@@ -68,27 +63,36 @@ pub(super) fn write(
     marked: Vec<(Entry, Option<Mark>)>,
 ) -> Operation {
     Box::pin(async move {
-        let services: Vec<_> = added.iter().map(|(service, _)| Arc::clone(service)).collect();
-        let entries: Vec<_> = removed.iter().map(|(entry, _)| entry.clone()).collect();
-        let (registered, deregistered, attempts) = tokio::join!(
-            batch(services.len(), registry.register(&services)),
-            batch(entries.len(), registry.deregister(&entries)),
-            batch(marked.len(), registry.mark(&marked)),
-        );
+        let write = |key: &Arc<str>, action, reason| Write { key: Arc::clone(key), action, reason };
+        let puts = added
+            .iter()
+            .map(|(service, canonical)| write(&canonical.key, Action::Put(Arc::clone(service)), Reason::Missing));
+        let removals = removed.iter().map(|(entry, why)| {
+            let reason = if matches!(why, Removal::Dangling) { Reason::Dangling } else { Reason::Withdrawn };
+            write(&entry.key, Action::Remove(entry.clone()), reason)
+        });
+        let marks = marked.iter().map(|(entry, mark)| match mark {
+            Some(mark) => write(&entry.key, Action::Mark(entry.clone(), *mark), reason(*mark)),
+            None => write(&entry.key, Action::Unmark(entry.clone()), Reason::Recovered),
+        });
+        let writes: Vec<_> = puts.chain(removals).chain(marks).collect();
+        let mut attempts = batch(writes.len(), registry.apply(&writes)).await.into_iter();
+        let mut next = || attempts.next().unwrap_or_else(|| Err(too_late()));
         Outcome::Written {
-            added: added
-                .into_iter()
-                .zip(registered)
-                .map(|((service, canonical), attempt)| (service, canonical, attempt))
-                .collect(),
-            removed: removed
-                .into_iter()
-                .zip(deregistered)
-                .map(|((entry, why), attempt)| (entry, why, attempt))
-                .collect(),
-            marked: marked.into_iter().zip(attempts).map(|((entry, mark), attempt)| (entry, mark, attempt)).collect(),
+            added: added.into_iter().map(|(service, canonical)| (service, canonical, next())).collect(),
+            removed: removed.into_iter().map(|(entry, why)| (entry, why, next())).collect(),
+            marked: marked.into_iter().map(|(entry, mark)| (entry, mark, next())).collect(),
         }
     })
+}
+
+fn reason(mark: Mark) -> Reason {
+    match mark {
+        Mark::Draining => Reason::Draining,
+        Mark::Paused => Reason::Paused,
+        Mark::Ended => Reason::Ended,
+        Mark::Left => Reason::Shutdown,
+    }
 }
 
 pub(super) fn refresh(registry: Arc<dyn Registry>, due: Vec<(Arc<str>, Arc<Service>)>) -> Operation {

@@ -122,6 +122,8 @@ impl Keeper {
             owner: Some(Arc::clone(&self.rules.owner)),
             fingerprint,
             marked: Marked::No,
+            critical: false,
+            content: None,
         };
         self.places.change(&key, |place| place.actual = Some(entry));
     }
@@ -167,7 +169,7 @@ impl Keeper {
     pub(super) fn failed(&mut self, key: Arc<str>, error: RegistryError, said: &str, lost: &mut Option<RegistryError>) {
         self.complain(&key, said);
         match error {
-            RegistryError::Rejected(_) => {
+            RegistryError::Refused { .. } => {
                 // Unless it changed meanwhile: then it is dirty, and its next state is tried.
                 if !self.dirty.contains(&key) {
                     let stood = self.places.actual(&key).cloned();
@@ -197,7 +199,7 @@ impl Keeper {
                 Err(error) => {
                     self.complain(&key, &format!("refresh failed: {id}: {error}"));
                     match error {
-                        RegistryError::Rejected(_) | RegistryError::Taken(_) => {
+                        RegistryError::Refused { .. } | RegistryError::Taken(_) => {
                             self.look_again();
                             self.schedule_next(key, &service);
                         }

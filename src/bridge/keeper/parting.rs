@@ -24,7 +24,7 @@ impl Keeper {
         let kept = match self.rules.on_shutdown {
             OnShutdown::Keep => return,
             OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => Some("nothing may be removed from it"),
-            OnShutdown::Critical if !self.registry.marks() => Some("it has no health"),
+            OnShutdown::Critical if !self.registry.capabilities().marks => Some("it has no health"),
             OnShutdown::Deregister | OnShutdown::Critical => None,
         };
         if let Some(why) = kept {

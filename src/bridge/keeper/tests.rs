@@ -12,7 +12,7 @@ use crate::bridge::desired::{Kept, Want};
 use crate::config::{Deregister, OnShutdown};
 use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::registry::memory::{Faults, Memory, Request};
-use crate::registry::{Mark, Marked, Policy, RegistryError};
+use crate::registry::{self, Action, Mark, Marked, Policy, Reason, RegistryError, Write};
 use crate::service::{Origin, Service};
 
 mod guarded;
@@ -126,7 +126,15 @@ fn absent(id: &str) -> (String, Want) {
 }
 
 fn foreign(id: &str, owner: Option<&str>) -> Entry {
-    Entry { key: id.into(), service_id: id.into(), owner: owner.map(Arc::from), fingerprint: 7, marked: Marked::No }
+    Entry {
+        key: id.into(),
+        service_id: id.into(),
+        owner: owner.map(Arc::from),
+        fingerprint: 7,
+        marked: Marked::No,
+        critical: false,
+        content: None,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -450,7 +458,8 @@ async fn a_refresh_that_finds_nothing_brings_it_back() {
     lively.ttl = Some(Duration::from_secs(4));
     // Found there at the start: it is refreshed without a write.
     let memory = bench.memory.clone();
-    memory.register(&[Arc::new(lively.clone())]).await;
+    let put = Action::Put(Arc::new(lively.clone()));
+    memory.apply(&[Write { key: "a".into(), action: put, reason: Reason::Missing }]).await;
     drop(memory.take_requests());
     bench.compare(true, false);
     bench.update([("a".to_owned(), Want::Registered(Arc::new(lively)))]);
@@ -572,16 +581,12 @@ impl Registry for ByPort {
         Ok(())
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, _scope: &registry::Scope) -> Result<Vec<Entry>, RegistryError> {
         Ok(Vec::new())
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Attempt> {
-        services.iter().map(|_| Ok(())).collect()
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Attempt> {
-        entries.iter().map(|_| Ok(())).collect()
+    async fn apply(&self, writes: &[Write]) -> Vec<Attempt> {
+        writes.iter().map(|_| Ok(())).collect()
     }
 }
 

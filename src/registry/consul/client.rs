@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::http::{self, BodyError, ClientError, client};
-use crate::registry::RegistryError;
+use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
+use crate::registry::{Cause, RegistryError};
 
 use super::settings::Settings;
 use super::token::Token;
@@ -77,7 +78,7 @@ impl Answer {
 }
 
 impl Client {
-    pub(super) fn new(settings: Settings) -> Result<Self, ClientError> {
+    pub(super) fn new(settings: Settings, reporter: Reporter) -> Result<Self, ClientError> {
         let http = client(settings.socket.as_deref(), &settings.tls)?;
         let name = match &settings.socket {
             Some(path) => format!("unix://{}", path.display()),
@@ -87,7 +88,7 @@ impl Client {
             http,
             base: settings.base,
             name,
-            token: Token::new(settings.token, settings.token_file),
+            token: Token::new(settings.token, settings.token_file, reporter),
             basic: settings.basic,
             scope: settings.scope,
         })
@@ -151,7 +152,7 @@ impl Client {
         if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
             self.unreachable(words)
         } else {
-            RegistryError::Rejected(explained(*status, words, right))
+            RegistryError::Refused { cause: cause(*status), text: explained(*status, words, right) }
         }
     }
 
@@ -180,7 +181,7 @@ impl Client {
         let mut request = Request::builder().method(method).uri(self.url(path, query).as_str());
         if let Some(token) = &token {
             let mut value = HeaderValue::from_str(token.expose_secret())
-                .map_err(|_| RegistryError::Rejected("the Consul token has characters that no token has".to_owned()))?;
+                .map_err(|_| RegistryError::rights("the Consul token has characters that no token has"))?;
             value.set_sensitive(true);
             request = request.header("X-Consul-Token", value);
         }
@@ -192,7 +193,7 @@ impl Client {
         }
         let request = request
             .body(body.unwrap_or_default().into())
-            .map_err(|error| RegistryError::Rejected(format!("no request can be made of it: {error}")))?;
+            .map_err(|error| RegistryError::service(format!("no request can be made of it: {error}")))?;
         let exchange = async {
             let mut response = self.http.send(request).await.map_err(|error| self.unreachable(&error.to_string()))?;
             let status = response.status();
@@ -271,6 +272,15 @@ fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
             | StatusCode::GATEWAY_TIMEOUT
             | StatusCode::TOO_MANY_REQUESTS
     ) || (!refused && !words.contains("Permission denied") && SIGNS.iter().any(|sign| words.contains(sign)))
+}
+
+/// What a refusal with this status is about.
+fn cause(status: StatusCode) -> Cause {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Cause::Rights,
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_FOUND => Cause::Service,
+        _ => Cause::Server,
+    }
 }
 
 /// A refusal, with what can be done about it.

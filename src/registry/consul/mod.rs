@@ -19,16 +19,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use crate::config::RegistryConfig;
 use crate::json::{Shape, Value};
 use crate::service::Service;
 
+use super::reporter::Reporter;
 use super::text::one_line;
 use super::throttle::Throttle;
 use super::uri::Uri;
-use super::{Entry, Mark, Marked, OpenError, Registry, RegistryError};
+use super::{Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Registry, RegistryError, Scope, Write};
 
 use client::{Client, DEADLINE};
 use list::List;
@@ -47,20 +47,26 @@ const NAME_LIMIT: usize = 100;
 ///
 /// # Errors
 /// When the URI or the `CONSUL_*` variables cannot be used.
-pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+pub(super) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
     if settings::is_tree(uri) {
-        return kv::open(uri, config);
+        return kv::open(uri, config, reporter);
     }
     let settings = Settings::new(uri, config)?;
     let owner = settings.owner.as_deref().map(Arc::from);
-    let client = Client::new(settings).map_err(|error| OpenError::Settings(format!("consul: {error}")))?;
+    let client =
+        Client::new(settings, reporter.clone()).map_err(|error| OpenError::Settings(format!("consul: {error}")))?;
     Ok(Arc::new(Consul {
         client,
         owner,
         types_untold: AtomicBool::new(false),
         ttl_refresh: config.ttl_refresh,
         throttle: Throttle::default(),
-        watch: Watch::default(),
+        watch: Watch::new(reporter.clone()),
+        reporter: reporter.clone(),
     }))
 }
 
@@ -74,6 +80,7 @@ struct Consul {
     ttl_refresh: Option<Duration>,
     throttle: Throttle,
     watch: Watch,
+    reporter: Reporter,
 }
 
 impl Consul {
@@ -112,7 +119,7 @@ impl Consul {
     }
 
     /// What the agent holds, put behind these entries.
-    async fn read(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, RegistryError> {
+    async fn read_into(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, RegistryError> {
         // Checks first, since each service is read with its own. One that somebody registers in between differs from
         // what we would write until it is read again.
         let checks = self.checks().await?;
@@ -129,20 +136,21 @@ impl Consul {
 
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         if let Some(reason) = spelling::irremovable(&service.id) {
-            return Err(RegistryError::Rejected(reason.to_owned()));
+            return Err(RegistryError::service(reason));
         }
         let left_out = spelling::left_out(service, self.owner.as_deref());
         if !left_out.is_empty() {
             let attributes: Vec<_> =
                 left_out.iter().map(|(key, reason)| format!("{} ({reason})", one_line(key, NAME_LIMIT))).collect();
-            warn!(
+            let text = format!(
                 "consul: {}: attributes that Consul does not take are left out: {}",
                 one_line(&service.id, NAME_LIMIT),
                 one_line(&attributes.join(", "), 5 * NAME_LIMIT),
             );
+            self.reporter.warn("attributes_left_out", text);
         }
         let body = serde_json::to_vec(&spelling::registration(service, self.owner.as_deref()))
-            .map_err(|error| RegistryError::Rejected(error.to_string()))?;
+            .map_err(|error| RegistryError::service(error.to_string()))?;
         let replace = [("replace-existing-checks", "true")];
         self.client.put(&["agent", "service", "register"], &replace, Some(body), &write_right(&service.name)).await?;
         // The agent keeps the state of a check that it knows: one that had lapsed would stay critical.
@@ -157,13 +165,13 @@ impl Consul {
 
     async fn deregister_one(&self, entry: &Entry) -> Result<(), RegistryError> {
         if let Some(reason) = spelling::irremovable(&entry.key) {
-            return Err(RegistryError::Rejected(reason.to_owned()));
+            return Err(RegistryError::service(reason));
         }
         let path = ["agent", "service", "deregister", &entry.key];
         let right = format!("service:write for the service with the ID \"{}\"", one_line(&entry.key, NAME_LIMIT));
         match self.client.put(&path, &[], None, &right).await {
             // With ACLs, and in later releases without, the agent minds that there is nothing to remove.
-            Err(RegistryError::Rejected(reason)) if reason.starts_with("Unknown service") => Ok(()),
+            Err(RegistryError::Refused { text, .. }) if text.starts_with("Unknown service") => Ok(()),
             other => other,
         }
     }
@@ -184,6 +192,20 @@ impl Consul {
             None => vec![("enable", "false")],
         };
         self.client.put(&path, &query, None, &right).await
+    }
+
+    /// Makes one write; `checks` are the agent's, where a mark is to be taken away.
+    async fn apply_one(&self, write: &Write, checks: &Result<Checks, RegistryError>) -> Result<(), RegistryError> {
+        match &write.action {
+            Action::Put(service) => self.register_one(service).await,
+            Action::Remove(entry) => self.deregister_one(entry).await,
+            Action::Mark(entry, mark) => self.mark_one(entry, Some(*mark)).await,
+            Action::Unmark(entry) => match checks {
+                Ok(checks) if spelling::marked(&entry.key, checks) != Marked::Ours => Ok(()),
+                Ok(_) => self.mark_one(entry, None).await,
+                Err(error) => Err(error.clone()),
+            },
+        }
     }
 
     /// Makes so many writes, several at once, and gives the results in order. When the agent turns out to be away,
@@ -224,6 +246,10 @@ impl Consul {
 
 #[async_trait]
 impl Registry for Consul {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { marks: true }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         Arc::clone(&service.id)
     }
@@ -234,47 +260,21 @@ impl Registry for Consul {
 
     async fn ping(&self) -> Result<(), RegistryError> {
         let leader = self.client.leader().await?;
-        info!("consul: current leader  {}", one_line(&leader, NAME_LIMIT));
+        self.reporter.info("leader", format!("consul: current leader  {}", one_line(&leader, NAME_LIMIT)));
         Ok(())
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.read(Vec::new()).await
-    }
-
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         // An agent is asked for everything that it has; most of it is ours, and takes no more room than it needs.
-        self.read(Vec::with_capacity(keys.len() + 1)).await
+        let room = scope.keys.as_ref().map_or(0, |keys| keys.len() + 1);
+        self.read_into(Vec::with_capacity(room)).await
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.batch(services.len(), |place| self.register_one(&services[place])).await
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        self.batch(entries.len(), |place| self.deregister_one(&entries[place])).await
-    }
-
-    fn marks(&self) -> bool {
-        true
-    }
-
-    async fn mark(&self, entries: &[(Entry, Option<Mark>)]) -> Vec<Result<(), RegistryError>> {
-        // Switching it on leaves one alone that is on; switching it off must not take away another's.
-        let checks =
-            if entries.iter().any(|(_, mark)| mark.is_none()) { self.checks().await } else { Ok(Checks::new()) };
-        let checks = match &checks {
-            Ok(checks) => checks,
-            Err(error) => return vec![Err(error.clone()); entries.len()],
-        };
-        self.batch(entries.len(), |place| async move {
-            let (entry, mark) = &entries[place];
-            match mark {
-                None if spelling::marked(&entry.key, checks) != Marked::Ours => Ok(()),
-                _ => self.mark_one(entry, *mark).await,
-            }
-        })
-        .await
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
+        // Switching maintenance on leaves one alone that is on; switching it off must not take away another's.
+        let unmarks = writes.iter().any(|write| matches!(write.action, Action::Unmark(_)));
+        let checks = if unmarks { self.checks().await } else { Ok(Checks::new()) };
+        self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await
     }
 
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
@@ -287,8 +287,9 @@ impl Registry for Consul {
         self.batch(services.len(), |place| self.refresh_one(&services[place])).await
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Change {
         self.watch.changed(&self.client).await;
+        Change::Content
     }
 }
 

@@ -258,6 +258,8 @@ pub(super) fn entry(
             .map(|&held| owner.filter(|us| ***us == *held).map_or_else(|| held.into(), Arc::clone)),
         fingerprint: held.fingerprint(),
         marked: marked(id, checks),
+        critical: false,
+        content: None,
     }
 }
 

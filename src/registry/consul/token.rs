@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
-use tracing::warn;
 
 use crate::registry::RegistryError;
+use crate::registry::reporter::Reporter;
 
 /// More than any token has, so that a wrong file does not fill the memory.
 const FILE_LIMIT: u64 = 4096;
@@ -16,6 +16,7 @@ const FILE_LIMIT: u64 = 4096;
 pub(super) struct Token {
     fixed: Option<SecretString>,
     file: Option<TokenFile>,
+    reporter: Reporter,
 }
 
 struct TokenFile {
@@ -33,8 +34,8 @@ struct Last {
 
 impl Token {
     /// `CONSUL_HTTP_TOKEN` and `CONSUL_HTTP_TOKEN_FILE`; the file wins, unless it is empty.
-    pub(super) fn new(fixed: Option<SecretString>, file: Option<PathBuf>) -> Self {
-        Self { fixed, file: file.map(|path| TokenFile { path, last: Mutex::default() }) }
+    pub(super) fn new(fixed: Option<SecretString>, file: Option<PathBuf>, reporter: Reporter) -> Self {
+        Self { fixed, file: file.map(|path| TokenFile { path, last: Mutex::default() }), reporter }
     }
 
     /// The token to send now, if any. A file is read each time: it is small, and there is no other way to
@@ -55,7 +56,7 @@ impl Token {
                 }
                 if !last.said {
                     last.said = true;
-                    warn!("{line}; going on with the token that was there before");
+                    self.reporter.warn("token_file", format!("{line}; going on with the token that was there before"));
                 }
             }
         }
@@ -96,7 +97,7 @@ mod tests {
     async fn a_token_file_is_followed_while_it_changes() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("token");
-        let token = Token::new(Some("fixed".into()), Some(path.clone()));
+        let token = Token::new(Some("fixed".into()), Some(path.clone()), Reporter::silent());
         assert!(shown(&token).await.is_err_and(|reason| reason.contains(&path.display().to_string())));
         std::fs::write(&path, "one\n").expect("written");
         assert_eq!(shown(&token).await, some("one"));
@@ -112,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_file_the_token_is_the_one_that_was_set() {
-        assert_eq!(shown(&Token::new(Some("fixed".into()), None)).await, some("fixed"));
-        assert_eq!(shown(&Token::new(None, None)).await, Ok(None));
+        assert_eq!(shown(&Token::new(Some("fixed".into()), None, Reporter::silent())).await, some("fixed"));
+        assert_eq!(shown(&Token::new(None, None, Reporter::silent())).await, Ok(None));
     }
 }

@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use crate::registry::RegistryError;
+use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 
 use super::client::{Answer, Body, Client, DEADLINE};
@@ -36,9 +36,11 @@ const BLIND_PACE: Duration = Duration::from_secs(60);
 /// How much of an answer is kept, in bytes.
 const BEGINNING: usize = 16;
 
-/// What was learned so far; survives a dropped wait.
-#[derive(Default)]
-pub(super) struct Watch(Mutex<State>);
+/// Notices changes. What it learned so far survives a dropped wait.
+pub(super) struct Watch {
+    state: Mutex<State>,
+    reporter: Reporter,
+}
 
 #[derive(Default)]
 struct State {
@@ -84,6 +86,10 @@ impl Body for Digest {
 }
 
 impl Watch {
+    pub(super) fn new(reporter: Reporter) -> Self {
+        Self { state: Mutex::default(), reporter }
+    }
+
     /// Returns when the services of the agent's node may have changed, at most once a second.
     pub(super) async fn changed(&self, client: &Client) {
         loop {
@@ -117,23 +123,49 @@ impl Watch {
                     self.state().node = Some(node.clone());
                     node
                 }
-                Err(error) => return self.state().failed(&error),
+                Err(error) => return self.failed(&error),
             },
         };
         let began = Instant::now();
         match query(client, &node, seen.and_then(|seen| seen.index)).await {
-            Ok(answer) => self.state().answered(&answer, began.elapsed()),
-            Err(error) => self.state().failed(&error),
+            Ok(answer) => {
+                let blind = self.state().answered(&answer, began.elapsed());
+                if blind {
+                    self.say_blind("Consul's catalog does not show us our own node");
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &RegistryError) {
+        self.state().failed(error);
+        if let RegistryError::Refused { text, .. } = error {
+            self.say_blind(text);
+        }
+    }
+
+    /// Says once that changes cannot be noticed.
+    fn say_blind(&self, reason: &str) {
+        let said = std::mem::replace(&mut self.state().said_blind, true);
+        if !said {
+            let reason = one_line(reason, 300);
+            let text = format!(
+                "consul: what others change is only noticed at a resync: {reason}; a token with agent:read and \
+                 node:read helps"
+            );
+            self.reporter.warn("blind", text);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn answered(&mut self, answer: &Answer<Digest>, took: Duration) {
+    /// Takes in an answer. Says whether it shows that changes cannot be noticed.
+    fn answered(&mut self, answer: &Answer<Digest>, took: Duration) -> bool {
         let now = Instant::now();
         let mut seen = Seen { index: answer.index, digest: answer.body.hasher.finish() };
         let before = self.seen;
@@ -150,10 +182,7 @@ impl State {
             self.news = true;
             self.pause = Duration::ZERO;
             self.not_before = None;
-            return;
-        }
-        if answer.body.beginning.trim_ascii() == b"null" {
-            self.say_blind("Consul's catalog does not show us our own node");
+            return false;
         }
         if took >= WAIT / 2 {
             // It waited, as it should.
@@ -165,6 +194,7 @@ impl State {
             self.pause = doubled(self.pause, BLIND_PACE);
         }
         self.not_before = Some(now + self.pause);
+        answer.body.beginning.trim_ascii() == b"null"
     }
 
     fn failed(&mut self, error: &RegistryError) {
@@ -172,21 +202,9 @@ impl State {
         self.node = None;
         self.pause = match error {
             RegistryError::Unreachable(_) => doubled(self.pause, AWAY_PACE),
-            RegistryError::Rejected(reason) | RegistryError::Taken(reason) => {
-                self.say_blind(reason);
-                BLIND_PACE
-            }
+            RegistryError::Refused { .. } | RegistryError::Taken(_) => BLIND_PACE,
         };
         self.not_before = Some(Instant::now() + self.pause);
-    }
-
-    fn say_blind(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.said_blind, true) {
-            warn!(
-                "consul: what others change is only noticed at a resync: {}; a token with agent:read and node:read helps",
-                one_line(reason, 300)
-            );
-        }
     }
 }
 
@@ -199,7 +217,7 @@ async fn own_node(client: &Client) -> Result<String, RegistryError> {
     let answer = client.get(&["agent", "self"], &[], DEADLINE, "agent:read").await?.json();
     match answer["Config"]["NodeName"].as_str() {
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(RegistryError::Rejected("the agent does not name its node".to_owned())),
+        _ => Err(RegistryError::server("the agent does not name its node")),
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use tracing::info;
 
-use crate::registry::{Entry, Registry, RegistryError};
+use crate::registry::reporter::Reporter;
+use crate::registry::{Change, Entry, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
 use super::v2::Etcd2;
@@ -24,13 +24,15 @@ pub(super) struct Either {
     pub(super) probe: Etcd2,
     /// Whether it is v2, once that is known.
     pub(super) is_v2: OnceCell<bool>,
+    pub(super) reporter: Reporter,
 }
 
 impl Either {
     async fn chosen(&self) -> Result<&dyn Registry, RegistryError> {
         let ask = async {
             let served = self.probe.served().await?;
-            info!("etcd: its {} API is used; etcd2:// and etcd3:// choose one", if served { "v2" } else { "v3" });
+            let api = if served { "v2" } else { "v3" };
+            self.reporter.info("api", format!("etcd: its {api} API is used; etcd2:// and etcd3:// choose one"));
             Ok(served)
         };
         // One asks at a time, and whoever waits for another's answer waits no longer than for its own.
@@ -54,25 +56,14 @@ impl Registry for Either {
         self.chosen().await?.ping().await
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.chosen().await?.entries().await
+    async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
+        self.chosen().await?.read(scope).await
     }
 
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
-        self.chosen().await?.own_entries(keys).await
-    }
-
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         match self.chosen().await {
-            Ok(chosen) => chosen.register(services).await,
-            Err(error) => vec![Err(error); services.len()],
-        }
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        match self.chosen().await {
-            Ok(chosen) => chosen.deregister(entries).await,
-            Err(error) => vec![Err(error); entries.len()],
+            Ok(chosen) => chosen.apply(writes).await,
+            Err(error) => vec![Err(error); writes.len()],
         }
     }
 
@@ -87,13 +78,14 @@ impl Registry for Either {
         }
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Change {
         // Until it was reached once, nothing of it is known that could have changed.
         while self.is_v2.get().is_none() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        if let Ok(chosen) = self.chosen().await {
-            chosen.changed().await;
+        match self.chosen().await {
+            Ok(chosen) => chosen.changed().await,
+            Err(_) => Change::Content,
         }
     }
 

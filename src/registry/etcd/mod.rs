@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::config::RegistryConfig;
 
 use super::kv::{KvRegistry, Layout, Plain, Records, Store};
+use super::reporter::Reporter;
 use super::uri::Uri;
 use super::{OpenError, Registry};
 
@@ -36,30 +37,47 @@ pub(super) enum Api {
 ///
 /// # Errors
 /// When the URI, the `ETCD_*` variables or the files that they name cannot be used.
-pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
-    open_with(uri, config, Api::Either)
+pub(super) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, reporter, Api::Either)
 }
 
 /// Opens etcd's v2 API for `etcd2:`, `etcd2-tls:` and `etcd-legacy:`.
 ///
 /// # Errors
 /// As those of [`open`].
-pub(super) fn open_v2(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
-    open_with(uri, config, Api::V2)
+pub(super) fn open_v2(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, reporter, Api::V2)
 }
 
 /// Opens etcd's v3 API for `etcd3:` and `etcd3-tls:`.
 ///
 /// # Errors
 /// As those of [`open`].
-pub(super) fn open_v3(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
-    open_with(uri, config, Api::V3)
+pub(super) fn open_v3(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
+    open_with(uri, config, reporter, Api::V3)
 }
 
-fn open_with(uri: &Uri<'_>, config: &RegistryConfig, api: Api) -> Result<Arc<dyn Registry>, OpenError> {
+fn open_with(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+    api: Api,
+) -> Result<Arc<dyn Registry>, OpenError> {
     let settings = Settings::new(uri, config)?;
     let root = settings.root.clone();
-    Ok(registry(&settings, api, config, &move || Box::new(Plain::new(root.clone()))))
+    Ok(registry(&settings, api, config, reporter, &move || Box::new(Plain::new(root.clone()))))
 }
 
 /// A registry that is kept in etcd, in whatever layout.
@@ -67,12 +85,13 @@ pub(super) fn registry(
     settings: &Settings,
     api: Api,
     config: &RegistryConfig,
+    reporter: &Reporter,
     layout: &dyn Fn() -> Box<dyn Layout>,
 ) -> Arc<dyn Registry> {
     let root = layout().root().to_owned();
     let opened = |store: Box<dyn Store>, records: String| -> Arc<dyn Registry> {
         let records = Records::new(&root, settings.records.as_deref().unwrap_or(&records));
-        Arc::new(KvRegistry::new(store, layout(), records, config))
+        Arc::new(KvRegistry::new(store, layout(), records, config, reporter.clone()))
     };
     let store = || Etcd2::new(settings.clone(), config.ttl);
     // v2 hides what begins with an underscore. v3 hides nothing: records stand where nobody looks who reads what is
@@ -82,6 +101,8 @@ pub(super) fn registry(
     match api {
         Api::V2 => v2(),
         Api::V3 => v3(),
-        Api::Either => Arc::new(Either { v2: v2(), v3: v3(), probe: store(), is_v2: OnceCell::new() }),
+        Api::Either => {
+            Arc::new(Either { v2: v2(), v3: v3(), probe: store(), is_v2: OnceCell::new(), reporter: reporter.clone() })
+        }
     }
 }

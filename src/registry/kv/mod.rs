@@ -36,16 +36,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::RegistryConfig;
 use crate::pool::Pool;
+use crate::registry;
 use crate::service::Service;
 
+use super::reporter::Reporter;
 use super::text::one_line;
-use super::{Entry, Registry, RegistryError};
+use super::{Change, Entry, Registry, RegistryError, Scope};
 
 pub(in crate::registry) use layout::{Layout, Plain};
 pub(in crate::registry) use records::Records;
 pub(in crate::registry) use store::{Action, Applied, Condition, Held, News, Step, Store, Write};
 
-use slot::{Company, Slot, Wish, digest, fingerprint};
+use slot::{Company, Slot, digest, fingerprint};
 
 /// Within what any method ends, whatever the store does.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -73,6 +75,7 @@ struct Engine {
     many: usize,
     /// How often TTLs are refreshed, where the settings say.
     ttl_refresh: Option<Duration>,
+    reporter: Reporter,
     state: Mutex<State>,
     /// Something may have changed by another hand.
     bell: Notify,
@@ -106,6 +109,7 @@ impl KvRegistry {
         layout: Box<dyn Layout>,
         records: Records,
         config: &RegistryConfig,
+        reporter: Reporter,
     ) -> Self {
         let company = Company { owner: config.owner.as_str().into(), ..Company::default() };
         let engine = Engine {
@@ -115,6 +119,7 @@ impl KvRegistry {
             run: seats::token(),
             many: MANY,
             ttl_refresh: config.ttl_refresh,
+            reporter,
             state: Mutex::new(State { company, ..State::default() }),
             bell: Notify::new(),
         };
@@ -145,28 +150,15 @@ impl Registry for KvRegistry {
         in_time(DEADLINE, self.engine.store.ping()).await?
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.live();
-        in_time(READING_DEADLINE, self.engine.entries(None)).await?
+        in_time(READING_DEADLINE, self.engine.entries(scope.keys.as_deref())).await?
     }
 
-    async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
+    async fn apply(&self, writes: &[registry::Write]) -> Vec<Result<(), RegistryError>> {
         self.live();
-        in_time(READING_DEADLINE, self.engine.entries(Some(keys))).await?
-    }
-
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.live();
-        let written = in_time(DEADLINE, self.engine.register(services)).await;
-        written.unwrap_or_else(|error| vec![Err(error); services.len()])
-    }
-
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        let gone: Vec<_> = entries.iter().map(|entry| (entry.key.to_string(), Wish::Gone)).collect();
-        let written = in_time(DEADLINE, self.engine.write(&gone)).await;
-        let written = written.unwrap_or_else(|error| vec![Err(error); entries.len()]);
-        // One that has become another's is no longer ours to remove: that is what was asked.
-        written.into_iter().map(|result| result.map(drop)).collect()
+        let written = in_time(DEADLINE, self.engine.apply(writes)).await;
+        written.unwrap_or_else(|error| vec![Err(error); writes.len()])
     }
 
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
@@ -178,10 +170,11 @@ impl Registry for KvRegistry {
         refreshed.unwrap_or_else(|error| vec![Err(error); services.len()])
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Change {
         let engine = &self.engine;
         self.ears.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(watch::listen(Arc::clone(engine)))));
         watch::changed(engine).await;
+        Change::Content
     }
 
     async fn close(&self) {

@@ -192,6 +192,8 @@ impl Engine {
             owner,
             fingerprint: fingerprint(seen.content, seen.ttl, claim.is_some()),
             marked: Marked::No,
+            critical: false,
+            content: None,
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::registry::RegistryError;
 
@@ -108,12 +108,12 @@ async fn round(engine: &Engine) -> bool {
                 well = false;
             }
             // It has expired, or somebody removed it.
-            Err(RegistryError::Rejected(_) | RegistryError::Taken(_)) => match engine.take(seat).await {
+            Err(RegistryError::Refused { .. } | RegistryError::Taken(_)) => match engine.take(seat).await {
                 Ok(true) => engine.bell.notify_one(),
                 Ok(false) => {
-                    warn!(
-                        "another instance of this owner has taken over the entries written by this one: give each its own -owner"
-                    );
+                    let text = "another instance of this owner has taken over the entries written by this one: give \
+                                each its own -owner";
+                    engine.reporter.warn("taken_over", text.to_owned());
                     engine.bell.notify_one();
                 }
                 Err(_) => well = false,

@@ -81,8 +81,8 @@ pub(in crate::registry) enum News {
 /// - Keys are whole, as the [`super::Layout`] and [`super::Records`] spell them; the store adds nothing and
 ///   hides nothing but what it keeps for itself.
 /// - Every method ends within a deadline of the store's own (except [`Store::watch`]), tries other
-///   servers where there are several, and tells `Unreachable` (nobody can be served now) from `Rejected` (this will not be
-///   taken as it is). What cannot be told apart is `Unreachable`: the engine reads again, and writes again.
+///   servers where there are several, and tells `Unreachable` (nobody can be served now) from `Refused` (this will not be
+///   taken as things are). What cannot be told apart is `Unreachable`: the engine reads again, and writes again.
 /// - A write whose answer was lost may have been made. Its conditions make it harmless to try again.
 /// - One result for each element of a batch, in order; one failing never stops its neighbours.
 #[async_trait]
@@ -106,7 +106,7 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// long as each still has its own result.
     async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>>;
 
-    /// Begins the TTL of keys again, without their readers' being told. Rejected where a key is not there, or does
+    /// Begins the TTL of keys again, without their readers' being told. Refused where a key is not there, or does
     /// not expire.
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>>;
 

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::records::{Alive, Claim, Records, read};
-use super::store::{Action, Applied, Condition, Held, News, Step, Store, Write};
+use super::store::{self, Applied, Condition, Held, News, Step, Store, Write};
 use super::testing::service;
 use super::{KvRegistry, Plain};
 use crate::config::RegistryConfig;
-use crate::registry::{Entry, Registry, RegistryError};
+use crate::registry::reporter::Reporter;
+use crate::registry::{self, Action, Entry, Reason, Registry, RegistryError, Scope};
 use crate::service::Service;
 
 const ROOT: &str = "/r";
@@ -52,21 +53,23 @@ impl Seen {
         let records = Records::new(ROOT, BASE);
         let value = |key: &str| content.keys.get(key).map(|held| held.value.clone());
         let claim = value(&records.claim(&step.key)).and_then(|value| read::<Claim>(&value));
-        if let Some(claim) = claim.filter(|_| content.keys.contains_key(&step.key) && step.action != Action::Check) {
+        if let Some(claim) =
+            claim.filter(|_| content.keys.contains_key(&step.key) && step.action != store::Action::Check)
+        {
             let run = value(&records.alive(&claim.seat)).and_then(|value| Some(read::<Alive>(&value)?.run));
             if &*claim.owner != self.owner || run.is_some() && run != *self.run.lock().unwrap() {
                 content.broken.push(format!("{} of {} {step:?}, which is {claim:?}'s", self.owner, step.key));
             }
         }
-        if let (Some(_), Action::Put { value, .. }) = (records.seat(&step.key), &step.action) {
+        if let (Some(_), store::Action::Put { value, .. }) = (records.seat(&step.key), &step.action) {
             *self.run.lock().unwrap() = read::<Alive>(value.as_bytes()).map(|sign| sign.run);
         }
         content.version += 1;
         let (key, version) = (step.key.clone(), content.version);
         match &step.action {
-            Action::Check => {}
-            Action::Delete => drop(content.keys.remove(&key)),
-            Action::Put { value, ttl } => {
+            store::Action::Check => {}
+            store::Action::Delete => drop(content.keys.remove(&key)),
+            store::Action::Put { value, ttl } => {
                 let held = Held { key: key.clone(), value: value.clone().into_bytes(), version, ttl: *ttl };
                 content.keys.insert(key, held);
             }
@@ -166,7 +169,7 @@ impl World {
             environment: Arc::default(),
         };
         let (layout, records) = (Plain::new(ROOT.to_owned()), Records::new(ROOT, BASE));
-        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), records, &config);
+        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), records, &config, Reporter::silent());
         // However few there are: what it reads is its own part.
         Arc::get_mut(&mut registry.engine).unwrap().many = 0;
         Instance { registry, owner, left, told: Vec::new() }
@@ -184,11 +187,11 @@ impl World {
         match *act {
             Act::Register(index, name, port) => {
                 let service = Arc::new(named(name, port));
-                self.instances[index].registry.register(&[service]).await;
+                apply(&self.instances[index].registry, [Action::Put(service)]).await;
             }
             Act::Look(index) => {
                 let instance = &mut self.instances[index];
-                if let Ok(told) = instance.registry.entries().await {
+                if let Ok(told) = instance.registry.read(&Scope::default()).await {
                     instance.told = told;
                 }
             }
@@ -196,8 +199,9 @@ impl World {
                 let instance = &mut self.instances[index];
                 let (part, all) = {
                     let registry = &instance.registry;
-                    let part = registry.own_entries(&[format!("{ROOT}/web/s{name}").into()]).await;
-                    (part, registry.entries().await)
+                    let keys = Some(vec![format!("{ROOT}/web/s{name}").into()]);
+                    let part = registry.read(&Scope { keys, contents: false }).await;
+                    (part, registry.read(&Scope::default()).await)
                 };
                 if let (Ok(part), Ok(all)) = (part, all) {
                     let missing = all.iter().find(|entry| {
@@ -221,7 +225,7 @@ impl World {
                 let instance = &self.instances[index];
                 let is_ours = |entry: &&Entry| !ours || entry.owner.as_deref() == Some(instance.owner);
                 let entries: Vec<_> = instance.told.iter().filter(is_ours).cloned().collect();
-                instance.registry.deregister(&entries).await;
+                apply(&instance.registry, entries.iter().cloned().map(Action::Remove)).await;
                 // What is gone may come back by another's hand, of which one's own part says nothing.
                 let content = self.content.lock().unwrap();
                 let gone = |entry: &Entry| entries.contains(entry) && !content.keys.contains_key(&*entry.key);
@@ -239,6 +243,18 @@ impl World {
             }
         }
     }
+}
+
+/// Makes these changes in one batch.
+async fn apply(registry: &KvRegistry, actions: impl IntoIterator<Item = Action>) -> Vec<Result<(), RegistryError>> {
+    let write = |action: Action| {
+        let key = match &action {
+            Action::Put(service) => registry.key(service),
+            Action::Remove(entry) | Action::Mark(entry, _) | Action::Unmark(entry) => Arc::clone(&entry.key),
+        };
+        registry::Write { key, action, reason: Reason::Differs }
+    };
+    registry.apply(&actions.into_iter().map(write).collect::<Vec<_>>()).await
 }
 
 fn named(name: u8, port: u16) -> Service {
@@ -295,13 +311,13 @@ proptest! {
             world.expire();
             for owner in ["a", "b"] {
                 let heir = world.instance(owner);
-                let told = heir.registry.entries().await.unwrap();
+                let told = heir.registry.read(&Scope::default()).await.unwrap();
                 let ours: Vec<_> = told.into_iter().filter(|entry| entry.owner.as_deref() == Some(owner)).collect();
-                for removed in heir.registry.deregister(&ours).await {
+                for removed in apply(&heir.registry, ours.into_iter().map(Action::Remove)).await {
                     prop_assert_eq!(removed, Ok(()));
                 }
                 // What a crash has left of a claim goes when it is seen.
-                heir.registry.entries().await.unwrap();
+                heir.registry.read(&Scope::default()).await.unwrap();
                 drop(heir);
                 world.expire();
             }

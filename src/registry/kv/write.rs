@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use crate::registry::RegistryError;
 use crate::registry::text::one_line;
+use crate::registry::{Action, RegistryError, Write};
 use crate::service::Service;
 
 use super::records::Claim;
@@ -36,43 +36,53 @@ struct Pending {
 }
 
 impl Engine {
-    pub(super) async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    /// Makes writes, with a result for each.
+    pub(super) async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
+        let puts = writes.iter().any(|write| matches!(write.action, Action::Put(_)));
         let seat = match &self.records {
-            Some(_) if !services.is_empty() => match self.seat().await {
-                Ok(seat) => Some(seat),
-                Err(error) => return vec![Err(whole(error)); services.len()],
-            },
-            _ => None,
+            Some(_) if puts => self.seat().await.map(Some).map_err(whole),
+            _ => Ok(None),
         };
         let owner = Arc::clone(&self.state().company.owner);
-        let wishes: Vec<_> = services
-            .iter()
-            .filter(|service| named(service))
-            .map(|service| {
+        let wish = |write: &Write| match &write.action {
+            Action::Put(service) => {
+                if service.name.is_empty() || service.id.is_empty() {
+                    return Err(Err(RegistryError::service("it has no name, or no ID")));
+                }
+                let seat = seat.as_ref().map_err(|error| Err(error.clone()))?;
                 let claim = seat.as_ref().map(|seat| Claim {
                     owner: Arc::clone(&owner),
                     seat: Arc::clone(seat),
                     id: Arc::clone(&service.id),
                 });
-                (self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim })
-            })
-            .collect();
+                Ok((self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim }))
+            }
+            Action::Remove(entry) => Ok((entry.key.to_string(), Wish::Gone)),
+            Action::Mark(..) | Action::Unmark(_) => Err(Ok(())),
+        };
+        let (mut wishes, mut settled) = (Vec::new(), Vec::with_capacity(writes.len()));
+        for write in writes {
+            match wish(write) {
+                Ok(wish) => {
+                    wishes.push(wish);
+                    settled.push(None);
+                }
+                Err(result) => settled.push(Some(result)),
+            }
+        }
         let mut granted = self.write(&wishes).await.into_iter();
-        services
-            .iter()
-            .map(|service| {
-                if !named(service) {
-                    return Err(RegistryError::Rejected("it has no name, or no ID".to_owned()));
+        let results = writes.iter().zip(settled).map(|(write, settled)| match settled {
+            Some(result) => result,
+            None => match (granted.next().unwrap_or_else(|| Err(busy(&write.key)))?, &write.action) {
+                (Granted::Refused(owner), Action::Put(service)) => {
+                    let (key, owner) = (one_line(&self.layout.key(service), 300), one_line(&owner, 300));
+                    Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
                 }
-                match granted.next().unwrap_or_else(|| Err(busy(&service.id)))? {
-                    Granted::Done => Ok(()),
-                    Granted::Refused(owner) => {
-                        let (key, owner) = (one_line(&self.layout.key(service), 300), one_line(&owner, 300));
-                        Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
-                    }
-                }
-            })
-            .collect()
+                // One that has become another's is no longer ours to remove: that is what was asked.
+                (Granted::Done | Granted::Refused(_), _) => Ok(()),
+            },
+        });
+        results.collect()
     }
 
     /// Grants wishes, each for another key, with a result for each.
@@ -206,15 +216,10 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// No store takes a service without them.
-fn named(service: &Service) -> bool {
-    !service.name.is_empty() && !service.id.is_empty()
-}
-
 /// That we are refused altogether is no reason to give up a single service.
 fn whole(error: RegistryError) -> RegistryError {
     match error {
-        RegistryError::Rejected(reason) | RegistryError::Taken(reason) => RegistryError::Unreachable(reason),
+        RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),
         RegistryError::Unreachable(_) => error,
     }
 }

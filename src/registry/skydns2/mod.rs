@@ -20,7 +20,9 @@ use std::sync::Arc;
 use crate::config::RegistryConfig;
 
 use super::etcd::{self, Api, Settings};
+use super::kv::Layout;
 use super::parameters::{Parameters, decoded};
+use super::reporter::Reporter;
 use super::uri::{Uri, redacted};
 use super::{OpenError, Registry};
 
@@ -33,7 +35,11 @@ const TREE: &str = "/skydns";
 ///
 /// # Errors
 /// When the URI, the `ETCD_*` variables or the files that they name cannot be used.
-pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+pub(super) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
     let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
     let domain = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
     let domain = domain.trim_matches('/');
@@ -41,14 +47,18 @@ pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Reg
         return Err(bad("the domain is missing, as in skydns2://127.0.0.1:2379/cluster.local".to_owned()));
     }
     let root = format!("{TREE}{}", reversed(domain).map_err(bad)?);
-    open_at(Uri { path: &root, ..*uri }, Api::Either, false, config)
+    open_at(Uri { path: &root, ..*uri }, Api::Either, false, config, reporter)
 }
 
 /// Opens CoreDNS for `coredns:`: the path is the plugin's, and `?zone=` the domain.
 ///
 /// # Errors
 /// As those of [`open`].
-pub(super) fn open_coredns(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+pub(super) fn open_coredns(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
     let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
     let zone = Parameters::read(uri.query).map_err(bad)?.take("zone");
     let zone = zone.ok_or_else(|| {
@@ -63,7 +73,7 @@ pub(super) fn open_coredns(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc
         let others = query.split('&').filter(|parameter| *parameter != "zone" && !parameter.starts_with("zone="));
         others.collect::<Vec<_>>().join("&")
     });
-    open_at(Uri { path: &root, query: query.as_deref(), ..*uri }, Api::V3, true, config)
+    open_at(Uri { path: &root, query: query.as_deref(), ..*uri }, Api::V3, true, config, reporter)
 }
 
 fn open_at(
@@ -71,10 +81,12 @@ fn open_at(
     api: Api,
     ttl_in_records: bool,
     config: &RegistryConfig,
+    reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
     let settings = Settings::new(&uri, config)?;
     let root = settings.root.clone();
-    Ok(etcd::registry(&settings, api, config, &move || Box::new(Records::new(root.clone(), ttl_in_records))))
+    let layout = move || -> Box<dyn Layout> { Box::new(Records::new(root.clone(), ttl_in_records)) };
+    Ok(etcd::registry(&settings, api, config, reporter, &layout))
 }
 
 /// A domain as the end of a key's path: `/local/cluster` for `cluster.local`.
@@ -99,7 +111,7 @@ mod tests {
             ttl_refresh: None,
             environment: Arc::default(),
         };
-        super::super::open(&config).map(drop).map_err(|error| error.to_string())
+        super::super::open(&config, &crate::event::Events::to_log()).map(drop).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -12,17 +12,17 @@ pub(super) const LIMIT: usize = 200;
 pub(super) fn at(path: &str, error: &Error) -> RegistryError {
     let path = one_line(path, LIMIT);
     match error {
-        Error::NoAuth => RegistryError::Rejected(format!("the ACL at {path} gives us no right to do that")),
-        Error::InvalidAcl => RegistryError::Rejected(format!(
+        Error::NoAuth => RegistryError::rights(format!("the ACL at {path} gives us no right to do that")),
+        Error::InvalidAcl => RegistryError::rights(format!(
             "{path}: ZooKeeper does not take our ACL; without a user that it knows, only acl=open is one"
         )),
-        Error::QuotaExceeded => RegistryError::Rejected(format!("{path}: the quota set on it is used up")),
-        Error::NotEmpty => RegistryError::Rejected(format!("{path} has nodes below it, and stays")),
+        Error::QuotaExceeded => RegistryError::server(format!("{path}: the quota set on it is used up")),
+        Error::NotEmpty => RegistryError::service(format!("{path} has nodes below it, and stays")),
         Error::NoChildrenForEphemerals => {
-            RegistryError::Rejected(format!("the node above {path} is ephemeral, and can have none below it"))
+            RegistryError::service(format!("the node above {path} is ephemeral, and can have none below it"))
         }
         Error::BadArguments(_) | Error::MarshallingError => {
-            RegistryError::Rejected(format!("{path}: ZooKeeper does not take it: {}", words(error)))
+            RegistryError::service(format!("{path}: ZooKeeper does not take it: {}", words(error)))
         }
         _ => unreachable(error),
     }

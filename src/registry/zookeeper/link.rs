@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch as state};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::info;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use zookeeper_client::{Client, Error, SaslOptions, SessionInfo, SessionState};
 
 use crate::registry::RegistryError;
+use crate::registry::reporter::Reporter;
 
 use super::failure;
 use super::settings::{Scheme, Settings};
@@ -44,6 +44,7 @@ pub(super) struct Link {
 
 struct Shared {
     settings: Settings,
+    reporter: Reporter,
     state: state::Sender<State>,
     /// Somebody wants the next attempt now.
     wanted: Notify,
@@ -63,9 +64,9 @@ enum State {
 
 impl Link {
     /// A link that connects when it is first used.
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, reporter: Reporter) -> Self {
         let (state, _) = state::channel(State::Connecting);
-        let shared = Shared { settings, state, wanted: Notify::new(), changes: Notify::new() };
+        let shared = Shared { settings, reporter, state, wanted: Notify::new(), changes: Notify::new() };
         Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
 
@@ -106,14 +107,16 @@ impl Link {
 
 /// Keeps a session. Never returns.
 async fn keep(shared: Arc<Shared>) {
-    let Shared { settings, state, wanted, changes } = &*shared;
+    let Shared { settings, reporter, state, wanted, changes } = &*shared;
     let mut last = None;
     loop {
         let failure = match timeout(ATTEMPT, session(settings, last.as_ref())).await {
             Ok(Ok((client, connection))) => {
                 let id = client.session().id();
                 if last.replace(client.session().clone()).is_none_or(|last: SessionInfo| last.id() != id) {
-                    info!("zookeeper: session {id}, which lives on for {:?} without us", client.session_timeout());
+                    let lives = client.session_timeout();
+                    reporter
+                        .info("session", format!("zookeeper: session {id}, which lives on for {lives:?} without us"));
                 }
                 state.send_replace(State::Up(client.clone()));
                 // What happened while there was no connection was not heard of.
@@ -205,7 +208,7 @@ async fn explained(settings: &Settings, error: &Error) -> RegistryError {
     let place = settings.place();
     match error {
         Error::AuthFailed => {
-            return RegistryError::Rejected(format!("{place} refuses us: authentication failed"));
+            return RegistryError::rights(format!("{place} refuses us: authentication failed"));
         }
         Error::NoHosts | Error::Timeout | Error::ConnectionLoss => {}
         _ => return RegistryError::Unreachable(format!("{place}: {}", failure::words(error))),

@@ -46,8 +46,9 @@ use zookeeper_client::Client;
 use crate::config::RegistryConfig;
 use crate::service::Service;
 
+use super::reporter::Reporter;
 use super::uri::Uri;
-use super::{Entry, OpenError, Registry, RegistryError};
+use super::{Action, Change, Entry, OpenError, Registry, RegistryError, Scope, Write};
 
 use link::Link;
 use settings::Settings;
@@ -64,8 +65,12 @@ const PACE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the URI, the `ZOOKEEPER_*` variables or the files that they name cannot be used.
-pub(super) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
-    let link = Link::new(Settings::new(uri, config)?);
+pub(super) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
+    let link = Link::new(Settings::new(uri, config)?, reporter.clone());
     Ok(Arc::new(ZooKeeper { link, owner: config.owner.clone(), told: Mutex::default() }))
 }
 
@@ -90,9 +95,40 @@ impl ZooKeeper {
     /// A client to write with. That we are refused altogether is no reason to give up a single service.
     async fn writer(&self, until: Instant) -> Result<Client, RegistryError> {
         self.client(until).await.map_err(|error| match error {
-            RegistryError::Rejected(reason) | RegistryError::Taken(reason) => RegistryError::Unreachable(reason),
+            RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),
             RegistryError::Unreachable(_) => error,
         })
+    }
+
+    /// Writes nodes, those that are any, with a result for each.
+    async fn put(
+        &self,
+        client: &Client,
+        nodes: Vec<Result<Node, RegistryError>>,
+        until: Instant,
+    ) -> Vec<Result<(), RegistryError>> {
+        let writer = Writer { client, acls: self.link.settings().acl.acls(), until };
+        let mut written = writer.put(&nodes.iter().flatten().collect::<Vec<_>>()).await.into_iter();
+        nodes
+            .into_iter()
+            .map(|node| node.and_then(|_| written.next().unwrap_or_else(|| Err(failure::too_late()))))
+            .collect()
+    }
+
+    /// Removes the nodes at these paths, and the names above them that are empty then, with a result for each path.
+    async fn remove(&self, client: &Client, paths: &[&str], until: Instant) -> Vec<Result<(), RegistryError>> {
+        let removed = batch(until, paths.iter().map(|path| write::remove(client, path))).await;
+        let emptied: BTreeSet<_> = paths
+            .iter()
+            .zip(&removed)
+            .filter(|(_, removed)| removed.is_ok())
+            .map(|(path, _)| spelling::parent(path))
+            .filter(|name| name.len() > self.base().len())
+            .collect();
+        let emptied = emptied.into_iter().map(|name| write::remove_if_empty(client, name));
+        // If time runs out, they stay.
+        let _ = timeout_at(until, flying(emptied)).await;
+        removed
     }
 }
 
@@ -114,7 +150,7 @@ impl Registry for ZooKeeper {
         asked.map(drop).map_err(|error| failure::at("/", &error))
     }
 
-    async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, _scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         let until = Instant::now() + DEADLINE;
         let client = self.client(until).await?;
         timeout_at(until, read::entries(&client, self.base(), &self.owner))
@@ -122,48 +158,38 @@ impl Registry for ZooKeeper {
             .unwrap_or_else(|_| Err(failure::too_late()))
     }
 
-    async fn register(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         let until = Instant::now() + DEADLINE;
         let client = match self.writer(until).await {
             Ok(client) => client,
-            Err(error) => return vec![Err(error); services.len()],
+            Err(error) => return vec![Err(error); writes.len()],
         };
-        let nodes: Vec<_> = services.iter().map(|service| Node::of(self.base(), service)).collect();
-        let writer = Writer { client: &client, acls: self.link.settings().acl.acls(), until };
-        let mut written = writer.put(&nodes.iter().flatten().collect::<Vec<_>>()).await.into_iter();
-        nodes
-            .into_iter()
-            .map(|node| node.and_then(|_| written.next().unwrap_or_else(|| Err(failure::too_late()))))
-            .collect()
+        let (mut nodes, mut gone) = (Vec::new(), Vec::new());
+        for write in writes {
+            match &write.action {
+                Action::Put(service) => nodes.push(Node::of(self.base(), service)),
+                Action::Remove(entry) => gone.push(&*entry.key),
+                Action::Mark(..) | Action::Unmark(_) => {}
+            }
+        }
+        let (put, removed) = tokio::join!(self.put(&client, nodes, until), self.remove(&client, &gone, until));
+        let (mut put, mut removed) = (put.into_iter(), removed.into_iter());
+        let results = writes.iter().map(|write| match &write.action {
+            Action::Put(_) => put.next(),
+            Action::Remove(_) => removed.next(),
+            Action::Mark(..) | Action::Unmark(_) => Some(Ok(())),
+        });
+        results.map(|result| result.unwrap_or_else(|| Err(failure::too_late()))).collect()
     }
 
-    async fn deregister(&self, entries: &[Entry]) -> Vec<Result<(), RegistryError>> {
-        let until = Instant::now() + DEADLINE;
-        let client = match self.writer(until).await {
-            Ok(client) => client,
-            Err(error) => return vec![Err(error); entries.len()],
-        };
-        let removed = batch(until, entries.iter().map(|entry| write::remove(&client, &entry.key))).await;
-        let emptied: BTreeSet<_> = entries
-            .iter()
-            .zip(&removed)
-            .filter(|(_, removed)| removed.is_ok())
-            .map(|(entry, _)| spelling::parent(&entry.key))
-            .filter(|name| name.len() > self.base().len())
-            .collect();
-        let emptied = emptied.into_iter().map(|name| write::remove_if_empty(&client, name));
-        // If time runs out, they stay.
-        let _ = timeout_at(until, flying(emptied)).await;
-        removed
-    }
-
-    async fn changed(&self) {
+    async fn changed(&self) -> Change {
         let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(told) = told {
             sleep_until(told + PACE).await;
         }
         self.link.changed().await;
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Change::Content
     }
 }
 

@@ -95,7 +95,15 @@ async fn entry(client: &Client, path: String, us: &str) -> Result<Option<Entry>,
     };
     // The service's ID is nowhere in the data: the path stands for it.
     let key: Arc<str> = path.into();
-    Ok(Some(Entry { service_id: Arc::clone(&key), key, owner, fingerprint, marked: Marked::No }))
+    Ok(Some(Entry {
+        service_id: Arc::clone(&key),
+        key,
+        owner,
+        fingerprint,
+        marked: Marked::No,
+        critical: false,
+        content: None,
+    }))
 }
 
 #[cfg(test)]

@@ -37,13 +37,13 @@ impl Node {
     /// The node of a service below `base`, unless ZooKeeper takes no such node.
     pub(super) fn of(base: &str, service: &Service) -> Result<Self, RegistryError> {
         if service.name.is_empty() {
-            return Err(RegistryError::Rejected("it has no name".to_owned()));
+            return Err(RegistryError::service("it has no name"));
         }
-        let data = spelling::data(service).map_err(|error| RegistryError::Rejected(error.to_string()))?;
+        let data = spelling::data(service).map_err(|error| RegistryError::service(error.to_string()))?;
         let node = Self { path: spelling::path(base, service), data };
         let size = node.size();
         if size > SIZE_LIMIT {
-            return Err(RegistryError::Rejected(format!(
+            return Err(RegistryError::service(format!(
                 "it takes {size} bytes, and ZooKeeper takes no more than 1 MiB"
             )));
         }

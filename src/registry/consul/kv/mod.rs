@@ -17,10 +17,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use tracing::info;
 
 use crate::config::RegistryConfig;
 use crate::registry::kv::{Applied, Held, KvRegistry, News, Plain, Records, Store, Write};
+use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 use crate::registry::uri::Uri;
 use crate::registry::{OpenError, Registry, RegistryError};
@@ -36,17 +36,23 @@ const KEY_LIMIT: usize = 300;
 ///
 /// # Errors
 /// When the URI or the `CONSUL_*` variables cannot be used.
-pub(in crate::registry) fn open(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn Registry>, OpenError> {
+pub(in crate::registry) fn open(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn Registry>, OpenError> {
     let (settings, Tree { root, records }) = Settings::of_tree(uri, config)?;
-    let client = Client::new(settings).map_err(|error| OpenError::Settings(format!("consulkv: {error}")))?;
+    let client =
+        Client::new(settings, reporter.clone()).map_err(|error| OpenError::Settings(format!("consulkv: {error}")))?;
     let records = Records::new(&root, &records);
-    let store = ConsulKv { client, sessions: Sessions::default() };
-    Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), records, config)))
+    let store = ConsulKv { client, sessions: Sessions::default(), reporter: reporter.clone() };
+    Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), records, config, reporter.clone())))
 }
 
 struct ConsulKv {
     client: Client,
     sessions: Sessions,
+    reporter: Reporter,
 }
 
 /// A key as Consul tells it (<https://developer.hashicorp.com/consul/api-docs/kv>).
@@ -114,7 +120,7 @@ impl ConsulKv {
 impl Store for ConsulKv {
     async fn ping(&self) -> Result<(), RegistryError> {
         let leader = self.client.leader().await?;
-        info!("consulkv: current leader  {}", one_line(&leader, KEY_LIMIT));
+        self.reporter.info("leader", format!("consulkv: current leader  {}", one_line(&leader, KEY_LIMIT)));
         Ok(())
     }
 

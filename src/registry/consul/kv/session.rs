@@ -130,8 +130,8 @@ pub(super) async fn renew(client: &Client, keys: &[&str]) -> Vec<Result<(), Regi
         .await
         .into_iter()
         .map(|found| match found? {
-            None => Err(RegistryError::Rejected("it is not there".to_owned())),
-            Some(item) => item.session.ok_or_else(|| RegistryError::Rejected("it does not expire".to_owned())),
+            None => Err(RegistryError::service("it is not there")),
+            Some(item) => item.session.ok_or_else(|| RegistryError::service("it does not expire")),
         })
         .collect();
     let sessions: BTreeSet<_> = holders.iter().flatten().cloned().collect();
@@ -143,14 +143,14 @@ pub(super) async fn renew(client: &Client, keys: &[&str]) -> Vec<Result<(), Regi
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    let gone = || Err(RegistryError::Rejected("it has expired".to_owned()));
+    let gone = || Err(RegistryError::service("it has expired"));
     holders.into_iter().map(|session| renewed.get(&session?).cloned().unwrap_or_else(gone)).collect()
 }
 
 async fn renew_one(client: &Client, session: &str) -> Result<(), RegistryError> {
     let answer = client.ask(Method::PUT, &["session", "renew", session], &[], None, DEADLINE).await?;
     match answer.status {
-        StatusCode::NOT_FOUND => Err(RegistryError::Rejected("it has expired".to_owned())),
+        StatusCode::NOT_FOUND => Err(RegistryError::service("it has expired")),
         status if status.is_success() => Ok(()),
         _ => Err(client.refusal(&answer, false, RIGHT)),
     }

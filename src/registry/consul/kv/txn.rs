@@ -60,7 +60,7 @@ struct Problem {
 }
 
 async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, RegistryError> {
-    let body = serde_json::to_vec(operations).map_err(|error| RegistryError::Rejected(error.to_string()))?;
+    let body = serde_json::to_vec(operations).map_err(|error| RegistryError::service(error.to_string()))?;
     let answer = client.ask(Method::PUT, &["txn"], &[], Some(body), DEADLINE).await?;
     if !answer.status.is_success() && answer.status != StatusCode::CONFLICT {
         return Err(client.refusal(&answer, false, RIGHT));
@@ -149,7 +149,7 @@ async fn apply_bundle(client: &Client, sessions: &Sessions, bundle: &[Write]) ->
     match together(client, sessions, bundle).await {
         Ok(Some(versions)) => bundle.iter().map(|write| Ok(done(write, &versions))).collect(),
         // One of them was in the way of all.
-        Ok(None) | Err(RegistryError::Rejected(_)) if bundle.len() > 1 => {
+        Ok(None) | Err(RegistryError::Refused { .. }) if bundle.len() > 1 => {
             let alone: Vec<_> =
                 bundle.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
             let applied: Vec<_> = stream::iter(alone).buffered(CONCURRENCY).collect().await;
@@ -258,11 +258,11 @@ fn is_sessions(what: &str) -> bool {
 
 /// A refusal of one operation.
 fn refused(what: &str) -> RegistryError {
-    RegistryError::Rejected(if what.contains("Permission denied") {
-        format!("Permission denied: the token needs {RIGHT}")
+    if what.contains("Permission denied") {
+        RegistryError::rights(format!("Permission denied: the token needs {RIGHT}"))
     } else {
-        one_line(what, KEY_LIMIT)
-    })
+        RegistryError::service(one_line(what, KEY_LIMIT))
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::registry::Cause;
 use crate::registry::kv::Held;
 use crate::registry::text::one_line;
 
@@ -53,8 +54,8 @@ pub(super) struct Node {
 pub(super) enum Failure {
     /// Try another server, later.
     Away(String),
-    /// This will not be done as it is.
-    Refused(String),
+    /// This will not be done as things are: what has to change, and why.
+    Refused(Cause, String),
     /// The key is not there.
     Missing,
     /// A condition does not hold.
@@ -71,9 +72,9 @@ impl Answer {
         let Ok(answer) = serde_json::from_slice::<Self>(body) else {
             return Err(match status {
                 404 => Failure::NotServed,
-                401 | 403 => Failure::Refused("etcd refuses us".to_owned()),
+                401 | 403 => Failure::Refused(Cause::Rights, "etcd refuses us".to_owned()),
                 // The request was too large, or is none that a server in between lets through.
-                400..500 => Failure::Refused(format!("etcd does not take it: HTTP status {status}")),
+                400..500 => Failure::Refused(Cause::Service, format!("etcd does not take it: HTTP status {status}")),
                 _ => Failure::Away(format!("HTTP status {status}, and no answer of etcd's")),
             });
         };
@@ -85,16 +86,21 @@ impl Answer {
             Some(101 | 105) => Err(Failure::Changed),
             Some(110) => Err(answer.refused()),
             Some(400 | 401) => Err(Failure::Forgotten),
-            Some(102) => Err(Failure::Refused("there is a folder in its place".to_owned())),
-            Some(104) => Err(Failure::Refused("there is a key where a folder should be".to_owned())),
-            Some(100..300) => Err(Failure::Refused(format!("etcd does not take it: {}", answer.said()))),
+            Some(102) => Err(Failure::Refused(Cause::Service, "there is a folder in its place".to_owned())),
+            Some(104) => Err(Failure::Refused(Cause::Service, "there is a key where a folder should be".to_owned())),
+            Some(100..300) => {
+                Err(Failure::Refused(Cause::Service, format!("etcd does not take it: {}", answer.said())))
+            }
             Some(_) => Err(Failure::Away(answer.said())),
         }
     }
 
     fn refused(&self) -> Failure {
         let said = self.said();
-        Failure::Refused(format!("etcd refuses the user or the password, or grants no right to do that: {said}"))
+        Failure::Refused(
+            Cause::Rights,
+            format!("etcd refuses the user or the password, or grants no right to do that: {said}"),
+        )
     }
 
     fn said(&self) -> String {
@@ -163,13 +169,13 @@ mod tests {
             (105, Failure::Changed),
             (401, Failure::Forgotten),
             (300, Failure::Away("/k".to_owned())),
-            (203, Failure::Refused("etcd does not take it: /k".to_owned())),
+            (203, Failure::Refused(Cause::Service, "etcd does not take it: /k".to_owned())),
         ] {
             assert_eq!(Answer::read(400, error(code).as_bytes()).err(), Some(failure), "{code}");
         }
         for (status, body, failure) in [
             (404, "404 page not found\n", Failure::NotServed),
-            (413, "", Failure::Refused("etcd does not take it: HTTP status 413".to_owned())),
+            (413, "", Failure::Refused(Cause::Service, "etcd does not take it: HTTP status 413".to_owned())),
             (502, "<html>", Failure::Away("HTTP status 502, and no answer of etcd's".to_owned())),
             (
                 500,
@@ -180,7 +186,9 @@ mod tests {
             assert_eq!(Answer::read(status, body.as_bytes()).err(), Some(failure), "{body}");
         }
         let refused = Answer::read(401, br#"{"message":"Insufficient credentials"}"#).err();
-        assert!(matches!(refused, Some(Failure::Refused(reason)) if reason.ends_with(": Insufficient credentials")));
+        assert!(
+            matches!(refused, Some(Failure::Refused(Cause::Rights, reason)) if reason.ends_with(": Insufficient credentials"))
+        );
     }
     proptest! {
         #[test]

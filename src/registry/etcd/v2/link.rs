@@ -64,13 +64,13 @@ impl Link {
         let place = self.settings.place();
         match failure {
             Failure::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
-            Failure::Refused(reason) => RegistryError::Rejected(reason),
-            Failure::Missing => RegistryError::Rejected("it is not there".to_owned()),
+            Failure::Refused(cause, text) => RegistryError::Refused { cause, text },
+            Failure::Missing => RegistryError::service("it is not there"),
             Failure::Changed => RegistryError::Unreachable(format!("etcd at {place}: a condition that was none")),
             Failure::Forgotten => {
                 RegistryError::Unreachable(format!("etcd at {place}: what has happened since is not known"))
             }
-            Failure::NotServed => RegistryError::Rejected(format!(
+            Failure::NotServed => RegistryError::server(format!(
                 "etcd at {place} does not serve the v2 API: give it --enable-v2 (before etcd 3.6), or use etcd3://"
             )),
         }

@@ -115,7 +115,7 @@ impl Etcd2 {
         let query = [("quorum", "true")];
         let asked = self.link.ask_from(Request { method: &Method::GET, key, query: &query, form: &[] }).await;
         let mut index = match asked {
-            Ok((Err(failure @ Failure::NotServed | failure @ Failure::Refused(_)), _)) | Err(failure) => {
+            Ok((Err(failure @ Failure::NotServed | failure @ Failure::Refused(..)), _)) | Err(failure) => {
                 return failure;
             }
             Ok((_, None)) => return Failure::Away("it does not say how far its history is".to_owned()),

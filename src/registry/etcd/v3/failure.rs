@@ -4,8 +4,8 @@ use std::error::Error as _;
 
 use etcd_client::Error;
 
-use crate::registry::RegistryError;
 use crate::registry::text::one_line;
+use crate::registry::{Cause, RegistryError};
 
 /// The most characters of another program's words that a line repeats.
 const LIMIT: usize = 300;
@@ -26,8 +26,8 @@ mod code {
 pub(super) enum Failure {
     /// Try another server, later.
     Away(String),
-    /// This will not be done as it is.
-    Refused(String),
+    /// This will not be done as things are: what has to change, and why.
+    Refused(Cause, String),
     /// The lease is gone.
     NoLease,
     /// The server does not know users.
@@ -39,8 +39,8 @@ impl Failure {
     pub(super) fn error(self, place: &str) -> RegistryError {
         match self {
             Self::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
-            Self::Refused(reason) => RegistryError::Rejected(reason),
-            Self::NoLease => RegistryError::Rejected("its lease has expired".to_owned()),
+            Self::Refused(cause, text) => RegistryError::Refused { cause, text },
+            Self::NoLease => RegistryError::service("its lease has expired"),
             Self::NoUsers => RegistryError::Unreachable(format!("etcd at {place} has just changed its users")),
         }
     }
@@ -58,22 +58,23 @@ impl From<Error> for Failure {
         match i32::from(status.code()) {
             code::NOT_FOUND if said.contains("lease") => Self::NoLease,
             code::PERMISSION_DENIED => Self::Refused(
+                Cause::Rights,
                 "etcd denies it: the user's role needs readwrite on the prefix, and on that of the records \
                  (/_registrator and the prefix, or ?records=)"
                     .to_owned(),
             ),
             code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => Self::NoUsers,
             code::INVALID_ARGUMENT if said.contains("authentication failed") => {
-                Self::Refused("etcd refuses the user or the password".to_owned())
+                Self::Refused(Cause::Rights, "etcd refuses the user or the password".to_owned())
             }
             code::INVALID_ARGUMENT if said.contains("user name is empty") => {
-                Self::Refused("etcd wants a user: etcd://user:password@host".to_owned())
+                Self::Refused(Cause::Rights, "etcd wants a user: etcd://user:password@host".to_owned())
             }
             code::INVALID_ARGUMENT | code::FAILED_PRECONDITION | code::NOT_FOUND => {
-                Self::Refused(format!("etcd does not take it: {said}"))
+                Self::Refused(Cause::Service, format!("etcd does not take it: {said}"))
             }
             code::RESOURCE_EXHAUSTED | code::OUT_OF_RANGE if said.contains("larger than max") => {
-                Self::Refused(format!("etcd does not take it: {said}"))
+                Self::Refused(Cause::Service, format!("etcd does not take it: {said}"))
             }
             code::UNAUTHENTICATED => Self::Away("the token has expired".to_owned()),
             _ => match status.source() {

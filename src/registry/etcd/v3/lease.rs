@@ -7,6 +7,8 @@ use std::time::Duration;
 use etcd_client::{GetOptions, Txn, TxnOp, TxnOpResponse};
 use futures_util::{StreamExt, stream};
 
+use crate::registry::Cause;
+
 use super::failure::Failure;
 use super::link::Link;
 
@@ -118,8 +120,8 @@ async fn leases_of(link: &Link, keys: &[&str]) -> Result<Vec<Result<i64, Failure
     let leases = answer.op_responses().into_iter().map(|response| {
         let TxnOpResponse::Get(found) = response else { return Err(Failure::NoLease) };
         match found.kvs().first().map(etcd_client::KeyValue::lease) {
-            None => Err(Failure::Refused("it is not there".to_owned())),
-            Some(0) => Err(Failure::Refused("it does not expire".to_owned())),
+            None => Err(Failure::Refused(Cause::Service, "it is not there".to_owned())),
+            Some(0) => Err(Failure::Refused(Cause::Service, "it does not expire".to_owned())),
             Some(lease) => Ok(lease),
         }
     });

@@ -75,7 +75,7 @@ impl Link {
             });
             match asked.await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failure @ (Failure::Refused(_) | Failure::NoLease))) => return Err(failure),
+                Ok(Err(failure @ (Failure::Refused(..) | Failure::NoLease))) => return Err(failure),
                 Ok(Err(failure)) => failed = failure,
                 Err(_) => failed = Failure::Away("no answer in time".to_owned()),
             }

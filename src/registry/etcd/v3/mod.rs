@@ -16,8 +16,8 @@ use etcd_client::{EventType, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, Wa
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use crate::registry::RegistryError;
 use crate::registry::kv::{Applied, Held, News, Store, Write};
+use crate::registry::{Cause, RegistryError};
 
 use super::Settings;
 use failure::Failure;
@@ -106,7 +106,7 @@ impl Etcd3 {
                     Some(stream) => stream.watch(prefix.as_str(), Some(options)).await?,
                 }
             }
-            stream.ok_or_else(|| Failure::Refused("nothing to watch".to_owned()))
+            stream.ok_or_else(|| Failure::Refused(Cause::Server, "nothing to watch".to_owned()))
         };
         match timeout(WATCH, begun).await {
             Ok(Ok(stream)) => Ok((stream, generation)),
@@ -122,8 +122,10 @@ impl Store for Etcd3 {
         // What its own tool asks for to see whether a server is well; who has no right to it is answered, too.
         let asked = self.link.call(|client| async move { client.kv_client().get("health", None).await }).await;
         match asked {
-            Err(Failure::Refused(reason)) if !reason.starts_with("etcd denies") => Err(RegistryError::Rejected(reason)),
-            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+            Err(Failure::Refused(cause, text)) if !text.starts_with("etcd denies") => {
+                Err(RegistryError::Refused { cause, text })
+            }
+            Ok(_) | Err(Failure::Refused(..)) => Ok(()),
             Err(failure) => Err(self.link.error(failure)),
         }
     }

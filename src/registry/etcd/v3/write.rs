@@ -40,7 +40,7 @@ async fn bundle_applied(link: &Link, leases: &Leases, bundle: &[Write]) -> Vec<R
     match together(link, leases, bundle).await {
         Ok(Some(revision)) => bundle.iter().map(|write| Ok(done(write, revision))).collect(),
         // One of them was in the way of all.
-        Ok(None) | Err(Failure::Refused(_)) if bundle.len() > 1 => {
+        Ok(None) | Err(Failure::Refused(..)) if bundle.len() > 1 => {
             let alone: Vec<_> = bundle.iter().map(|write| alone(link, leases, write)).collect();
             stream::iter(alone).buffered(CONCURRENCY).collect().await
         }
