@@ -155,10 +155,27 @@ pub struct BridgeConfig {
     pub drain: Option<Duration>,
     /// `-removal-guard`: how much of what a registry holds (percent) goes at once only after a second look; 0 for any.
     pub removal_guard: u8,
-    /// `-retry-attempts`: attempts beyond the first to reach a registry at the start; `None` for no end.
+    /// `-retry-attempts`: attempts beyond the first to reach the engine or a registry at the start; `None` for no end.
     pub retry_attempts: Option<u32>,
     /// `-retry-interval`: the pause between them.
     pub retry_interval: Duration,
+}
+
+impl BridgeConfig {
+    /// How often, and how long apart, what is away at the start is tried again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry { attempts: self.retry_attempts, interval: self.retry_interval }
+    }
+}
+
+/// How long the start waits for an engine or a registry that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts beyond the first; `None` for no end.
+    pub attempts: Option<u32>,
+    /// The pause between two.
+    pub interval: Duration,
 }
 
 /// When the entries of a container that ended are removed.

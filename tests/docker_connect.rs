@@ -15,6 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
 
+/// What is recommended to who runs it in a container.
+const MOUNT: &str = "in a container, mount the directory of the socket: -v /var/run:/host/run:ro -e \
+                     DOCKER_HOST=unix:///host/run/docker.sock";
+
 fn at(host: &str) -> DockerConfig {
     DockerConfig {
         host: Some(host.to_owned()),
@@ -64,9 +68,13 @@ async fn the_version_is_negotiated_or_forced() {
 
     let forced = |version: &str| DockerConfig { api_version: Some(version.to_owned()), ..at(&engine.host()) };
     assert_eq!(Docker::connect(&forced("1.45")).await.unwrap().version().api.to_string(), "1.45");
-    let old = Docker::connect(&forced("1.41")).await.unwrap();
-    let refused = old.list().await.unwrap_err().to_string();
-    assert!(refused.starts_with("it answers 400: client version 1.41 is too old"), "{refused}");
+    assert_eq!(
+        refusal(&forced("1.41")).await,
+        format!(
+            "{}: the engine speaks API 1.44 to 1.60, and not DOCKER_API_VERSION=1.41: unset it to take the newest that fits",
+            engine.host()
+        )
+    );
     assert_eq!(
         refusal(&forced("latest")).await,
         "DOCKER_API_VERSION=latest: give a version like 1.41, or unset it to take the newest that fits"
@@ -83,10 +91,7 @@ async fn a_missing_socket_is_said_to_be_missing() {
     let path = folder.path().join("docker.sock");
     assert_eq!(
         refusal(&unix(&path)).await,
-        format!(
-            "there is no socket at {}: start the engine, mount its socket there, or correct DOCKER_HOST",
-            path.display()
-        )
+        format!("there is no socket at {}: start the engine, or correct DOCKER_HOST; {MOUNT}", path.display())
     );
 }
 
@@ -96,8 +101,8 @@ async fn a_folder_where_the_socket_should_be_is_explained() {
     assert_eq!(
         refusal(&unix(folder.path())).await,
         format!(
-            "{} is not a socket but a directory, which Docker makes where there is nothing to mount: mount the engine's \
-             socket there, or set DOCKER_HOST",
+            "{} is not a socket but a directory, which Docker makes where there is nothing to mount: correct DOCKER_HOST; \
+             {MOUNT}",
             folder.path().display()
         )
     );
@@ -144,7 +149,11 @@ async fn what_is_no_engine_is_not_taken_for_one() {
         (Fault::Garbage("{}".into()), "the answer has no ApiVersion", "correct DOCKER_HOST"),
         (Fault::Garbage(vec![b' '; 1 << 20].into()), "the answer is larger than 64 KiB", "correct DOCKER_HOST"),
         (Fault::Fail(404), "it answers 404: something went wrong on purpose", "correct DOCKER_HOST"),
-        (Fault::Fail(403), "it answers 403", "let the proxy before it pass GET /version, /containers and /events"),
+        (
+            Fault::Fail(403),
+            "it answers 403",
+            "let the proxy before it pass GET /version, /containers/json, /containers/{id}/json and /events",
+        ),
     ] {
         engine.fault_version(fault);
         let line = refusal(&at(&engine.host())).await;

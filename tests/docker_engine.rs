@@ -11,6 +11,7 @@ use std::time::Duration;
 use registrator::config::DockerConfig;
 use registrator::container::{Container, NetworkMode, State};
 use registrator::docker::{Change, Docker, Snapshot, watch};
+use registrator::event::Events;
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -97,7 +98,7 @@ impl Watched {
         let docker = Docker::connect(&config).await.unwrap();
         assert!(!docker.version().version.is_empty());
         let stop = CancellationToken::new();
-        let changes = watch(docker, &config, Arc::new(Notify::new()), stop.clone());
+        let changes = watch(docker, &config, Arc::new(Notify::new()), stop.clone(), Events::to_log());
         let mut watched = Self { changes, _guard: stop.drop_guard() };
         let first = watched.until("a snapshot", |change| match change {
             Change::Snapshot(snapshot) => Some(snapshot.clone()),

@@ -6,6 +6,7 @@ mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use support::{HOST, IP, SOON, id, ids, registrator_with, set};
 use testkit::consul::Consul;
@@ -47,6 +48,35 @@ async fn behind_a_proxy_that_lets_only_four_questions_through_everything_works_a
     for question in ["/version", "/containers/json", "/events", &format!("/containers/{}/json", host.id)] {
         assert!(asked.iter().any(|asked| asked.what.contains(question)), "never asked for {question}");
     }
+}
+
+#[tokio::test]
+async fn what_a_proxy_refuses_is_named_with_the_missing_right_and_works_as_soon_as_it_is_granted() {
+    let consul = Consul::start().await;
+    let guard = Guard::before(SOCKET.as_ref()).await;
+    let name = unique("refused");
+    let docker = format!("unix://{}", guard.path().display());
+    guard.forbid("/events");
+    let program = registrator_with(&consul.uri(), &[], &[("DOCKER_HOST", &docker)]);
+    let line = program.wait_for("refuses /events").await;
+    assert!(line.contains("403") && line.contains("GET /events") && line.contains("EVENTS=1"), "{line}");
+    let web = Spec::new(&format!("{name}-web")).publish("80/tcp").start();
+    // Long enough for several attempts.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((program.logged("refuses /events"), program.logged("is lost")), (1, 0), "it is said once");
+    guard.allow();
+    becomes(set([id(&web, "80")]), SOON, || ids(&consul, &name)).await;
+    program.wait_for("answers /events again").await;
+
+    // Containers that are there stay; one that comes is registered once it may be looked at.
+    guard.forbid("/json");
+    let other = Spec::new(&format!("{name}-other")).publish("80/tcp").start();
+    let line = program.wait_for("refuses /containers/{id}/json").await;
+    assert!(line.contains("CONTAINERS=1"), "{line}");
+    assert_eq!(program.logged("cannot inspect"), 0, "no line for each container");
+    assert_eq!(ids(&consul, &name).await, set([id(&web, "80")]));
+    guard.allow();
+    becomes(set([id(&web, "80"), id(&other, "80")]), SOON, || ids(&consul, &name)).await;
 }
 
 #[tokio::test]

@@ -5,14 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use registrator::config::DockerConfig;
 use registrator::container::{Container, Health, State};
 use registrator::docker::{Change, Docker, watch};
+use registrator::event::Events;
 use serde_json::json;
 use testkit::engine::{FakeContainer, FakeEngine, Fault};
 use tokio::sync::{Notify, mpsc};
@@ -53,10 +52,14 @@ impl Follower {
     }
 
     async fn with(config: &DockerConfig) -> Self {
+        Self::telling(config, Events::to_log()).await
+    }
+
+    async fn telling(config: &DockerConfig, events: Events) -> Self {
         let docker = Docker::connect(config).await.unwrap();
         let (resync, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         Self {
-            changes: watch(docker, config, Arc::clone(&resync), stop.clone()),
+            changes: watch(docker, config, Arc::clone(&resync), stop.clone(), events),
             containers: BTreeMap::new(),
             unknown: BTreeSet::new(),
             history: Vec::new(),
@@ -600,45 +603,37 @@ async fn a_watch_ends_at_once_whatever_hangs() {
     assert!(begin.elapsed() < Duration::from_millis(100));
 }
 
-/// What was logged on this thread.
+/// What was told, as lines of the log.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    fn lines(&self, engine: &FakeEngine) -> String {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().fold(String::new(), |mut all, line| {
-            let _ = writeln!(all, "{}", line.trim().replace(&engine.host(), "unix:///docker.sock"));
-            all
+    fn events(&self) -> Events {
+        let lines = Arc::clone(&self.0);
+        Events::new(move |event| {
+            let line = event.line();
+            lines.lock().unwrap().push(format!("{:?} {}", line.level, line.text));
         })
+    }
+
+    /// Each line begins as it is expected to.
+    fn assert(&self, engine: &FakeEngine, expected: &[&str]) {
+        let lines: Vec<_> =
+            self.0.lock().unwrap().iter().map(|line| line.replace(&engine.host(), "unix:///docker.sock")).collect();
+        let all = lines.join("\n");
+        assert_eq!(lines.len(), expected.len(), "{all}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(expected), "not {expected:?} in:\n{all}");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn losing_an_engine_and_finding_it_again_is_one_line_each() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
-    let engine = FakeEngine::start().await;
+    let (engine, log) = (FakeEngine::start().await, Log::default());
     let id = engine.run(web(1));
-    let mut follower = Follower::synced(&engine).await;
+    let mut follower = Follower::telling(&config(&engine), log.events()).await;
+    follower.snapshot().await;
     engine.end_streams();
     follower.snapshot().await;
     engine.go_away().await;
@@ -649,14 +644,108 @@ async fn losing_an_engine_and_finding_it_again_is_one_line_each() {
     engine.rename(&id, "other");
     engine.send_raw("garbage\nmore garbage\n");
     follower.listen_for(Duration::from_secs(60)).await;
-    insta::assert_snapshot!(log.lines(&engine), @r"
-    INFO Listening for Docker events ...
-    WARN Docker at unix:///docker.sock is lost: the event stream ended; reconnecting
-    INFO Docker at unix:///docker.sock is back
-    WARN Docker at unix:///docker.sock is lost: the event stream broke: unexpected EOF during chunk size line; reconnecting
-    WARN Docker at unix:///docker.sock has been lost for a minute: a socket that is mounted into a container goes stale when dockerd restarts; mount its directory instead, or restart this container
-    INFO Docker at unix:///docker.sock is back
-    WARN Docker sent events that make no sense; the containers are compared instead skipped=2
-    WARN Docker cannot inspect 000000000001: it answers 500: something went wrong on purpose; it stays as it was, and is tried again
-    ");
+    log.assert(
+        &engine,
+        &[
+            "Info Listening for Docker events ...",
+            "Warn Docker at unix:///docker.sock is lost: the event stream ended; reconnecting",
+            "Info Docker at unix:///docker.sock is back after ",
+            "Warn Docker at unix:///docker.sock is lost: the event stream broke: unexpected EOF during chunk size line; \
+             reconnecting",
+            "Warn Docker at unix:///docker.sock has been lost for 1m: a socket that is mounted into a container goes stale \
+             when dockerd restarts; mount its directory instead, or restart this container",
+            "Info Docker at unix:///docker.sock is back after 5m",
+            "Warn Docker sent 2 events that cannot be read; the containers are listed again instead",
+            "Warn Docker cannot inspect 000000000001: it answers 500: something went wrong on purpose; it stays as it was, \
+             and is tried again",
+        ],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_stays_away_is_told_of_again_with_what_fails_now() {
+    let (engine, log) = (FakeEngine::start().await, Log::default());
+    let mut follower = Follower::telling(&config(&engine), log.events()).await;
+    follower.snapshot().await;
+    engine.fault_version(Fault::Garbage("<html>".into()));
+    engine.cut_streams();
+    follower.listen_for(Duration::from_secs(1300)).await;
+    let lasts =
+        |time| format!("Warn Docker at unix:///docker.sock has been lost for {time}: unix:///docker.sock is not a");
+    log.assert(
+        &engine,
+        &[
+            "Info Listening for Docker events ...",
+            "Warn Docker at unix:///docker.sock is lost: the event stream broke",
+            &lasts("1m"),
+            &lasts("11m"),
+            &lasts("21m"),
+        ],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_said_once_in_a_while_and_when_it_is_granted() {
+    let (engine, log) = (FakeEngine::start().await, Log::default());
+    let (known, new) = (engine.run(web(1)), web(2));
+    let mut follower = Follower::telling(&config(&engine), log.events()).await;
+    follower.snapshot().await;
+    engine.fault_events(Fault::Fail(403));
+    engine.end_streams();
+    follower.listen_for(Duration::from_secs(400)).await;
+    engine.fault_events(Fault::None);
+    follower.snapshot().await;
+    engine.fault_inspect(Fault::Fail(403));
+    let new = engine.run(new);
+    engine.rename(&known, "other");
+    follower.listen_for(Duration::from_secs(400)).await;
+    assert_eq!(follower.running(), [known.clone()], "what is known stays");
+    engine.fault_inspect(Fault::None);
+    follower.until("the new container", |follower| follower.containers.contains_key(&new)).await;
+    follower.listen_for(Duration::from_secs(20)).await;
+    engine.fault_list(Fault::Fail(403));
+    follower.resync.notify_one();
+    follower.listen_for(Duration::from_secs(20)).await;
+    engine.fault_list(Fault::None);
+    follower.snapshot().await;
+    let refuses = |path: &str, hint: &str| {
+        format!(
+            "Warn Docker at unix:///docker.sock refuses {path}: it answers 403: something went wrong on purpose; let the \
+             proxy before it pass GET {path} (docker-socket-proxy: {hint})"
+        )
+    };
+    let again =
+        |path: &str| format!("Info Docker at unix:///docker.sock answers {path} again, after it refused it for ");
+    let (events, list, inspect) = ("/events", "/containers/json", "/containers/{id}/json");
+    log.assert(
+        &engine,
+        &[
+            "Info Listening for Docker events ...",
+            "Warn Docker at unix:///docker.sock is lost: the event stream ended; reconnecting",
+            &refuses(events, "EVENTS=1"),
+            &refuses(events, "EVENTS=1"),
+            &again(events),
+            "Info Docker at unix:///docker.sock is back after 6m",
+            &refuses(inspect, "CONTAINERS=1"),
+            &refuses(inspect, "CONTAINERS=1"),
+            &again(inspect),
+            &refuses(list, "CONTAINERS=1"),
+            &again(list),
+        ],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_inspect_without_an_answer_the_event_stream_is_opened_again() {
+    let engine = FakeEngine::start().await;
+    let id = engine.run(web(1));
+    let mut follower = Follower::synced(&engine).await;
+    engine.forget_requests();
+    engine.fault_inspect_of(&id, Fault::Hang);
+    engine.rename(&id, "other");
+    follower.listen_for(Duration::from_secs(120)).await;
+    assert_eq!(engine.count("/events"), 1, "once, and not for each time that it fails again");
+    assert_eq!(engine.open_streams(), 1);
+    engine.fault_inspect_of(&id, Fault::None);
+    follower.until("its new name", |follower| follower.containers.values().any(|known| known.name == "other")).await;
 }

@@ -16,7 +16,7 @@ complete -c registrator -o cleanup -d 'remove entries that this host left behind
 complete -c registrator -o removal-guard -x -d 'share of a registry\'s entries that goes at once only after a second look, 0 for never'
 complete -c registrator -o owner -x -d 'identity under which entries are written'
 complete -c registrator -o owner-meta -d 'record the owner with each entry; =false leaves it out'
-complete -c registrator -o retry-attempts -x -d 'attempts to reach a registry beyond the first, -1 without end'
+complete -c registrator -o retry-attempts -x -d 'attempts to reach Docker and a registry beyond the first, -1 without end'
 complete -c registrator -o retry-interval -x -d 'milliseconds between those attempts'
 complete -c registrator -o log-format -x -a 'text json' -d 'shape of the log'
 complete -c registrator -o log-level -x -a 'debug info warn error' -d 'least level that is written'

@@ -114,7 +114,7 @@ async fn open(config: &Config) -> Result<Surroundings, Error> {
         info!(registry = &**name, "Using {adapter} adapter: {name}");
         registries.push(opened);
     }
-    let docker = Docker::connect(&config.docker).await?;
+    let docker = docker::reach(&config.docker, config.bridge.retry(), &Events::to_log()).await?;
     let hostname = config.service.hostname.clone();
     let locate: Locate = Arc::new(move || {
         let hostname = hostname.clone();
@@ -156,7 +156,7 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control)
     keepers.close();
 
     let desired = Desired::new(config.service.clone(), config.bridge.deregister, host.address);
-    let changes = docker::watch(docker, &config.docker, control.resync, stop.clone());
+    let changes = docker::watch(docker, &config.docker, control.resync, stop.clone(), Events::to_log());
     let bridge = Bridge {
         locate,
         cleanup: config.bridge.cleanup,

@@ -308,9 +308,9 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "retry-attempts",
         takes: Takes::Value("N"),
         default: "0",
-        help: "attempts to reach a registry beyond the first, -1 without end",
+        help: "attempts to reach Docker and a registry beyond the first, -1 without end",
         more: "When they are used up, the program ends with exit code 1, unless another registry has answered. Once it has \
-               started, it always tries again.",
+               started, it always tries again. What can never work, such as a bad DOCKER_HOST, ends it at once.",
         group: Group::Start,
         set: |typed, text| number(text, -1..=LONGEST).map(|attempts| typed.retry_attempts = attempts),
     },

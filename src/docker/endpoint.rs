@@ -85,8 +85,14 @@ pub(super) fn find(config: &DockerConfig, around: &Surroundings<'_>) -> Result<E
         Some(("ssh", _)) => Err(bad("ssh is not spoken here: forward the engine's socket, and give unix:// or tcp://")),
         Some((_, _)) => Err(bad("give unix:///path, tcp://host:port, http://host:port or https://host:port")),
         None if host.starts_with('/') => Err(bad(&format!("write unix://{host}"))),
+        None if names_port(host) => tcp(&format!("tcp://{host}"), host, config.tls_verify, config, around),
         None => Err(bad("write tcp://host:port or unix:///path")),
     }
+}
+
+/// Whether this is `host:port`, which people write for `tcp://host:port`.
+fn names_port(text: &str) -> bool {
+    Url::parse(&format!("tcp://{text}")).is_ok_and(|url| url.has_host() && url.port().is_some())
 }
 
 /// The first of the usual sockets that is there.
@@ -215,6 +221,11 @@ mod tests {
             ("tcp://engine", true, "https://engine:2376", "https://engine:2376"),
             ("http://engine:2376", true, "https://engine:2376", "https://engine:2376"),
             ("tcp://me:secret@engine:1", false, "http://me:secret@engine:1", "http://engine:1"),
+            // Without a scheme.
+            ("10.0.0.1:2375", false, "http://10.0.0.1:2375", "http://10.0.0.1:2375"),
+            ("engine:80", false, "http://engine", "http://engine"),
+            ("[::1]:2376", true, "https://[::1]:2376", "https://[::1]:2376"),
+            ("me:secret@engine:1", false, "http://me:secret@engine:1", "http://engine:1"),
         ] {
             let found = find_among(&config(Some(host), tls, None), &["/home/me/.docker/ca.pem"]).unwrap();
             assert_eq!((found.base.as_str(), found.name.as_str()), (base, name), "{host}");
@@ -231,7 +242,10 @@ mod tests {
                 "DOCKER_HOST=ssh://far: ssh is not spoken here: forward the engine's socket, and give unix:// or tcp://",
             ),
             ("/var/run/docker.sock", "DOCKER_HOST=/var/run/docker.sock: write unix:///var/run/docker.sock"),
-            ("10.0.0.1:2375", "DOCKER_HOST=10.0.0.1:2375: write tcp://host:port or unix:///path"),
+            ("10.0.0.1", "DOCKER_HOST=10.0.0.1: write tcp://host:port or unix:///path"),
+            ("engine:port", "DOCKER_HOST=engine:port: write tcp://host:port or unix:///path"),
+            ("me:secret@engine", "DOCKER_HOST=engine: write tcp://host:port or unix:///path"),
+            (":2375", "DOCKER_HOST=:2375: write tcp://host:port or unix:///path"),
             (
                 "npipe:////./pipe/docker",
                 "DOCKER_HOST=npipe:////./pipe/docker: give unix:///path, tcp://host:port, http://host:port or https://host:port",

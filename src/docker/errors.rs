@@ -12,6 +12,10 @@ use crate::http::{self, ClientError};
 /// How long an answer may take, from the request to its last byte.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How a container gets at the engine. Not the socket itself: one that is mounted goes stale when the engine restarts.
+const MOUNT: &str = "in a container, mount the directory of the socket: -v /var/run:/host/run:ro -e \
+                     DOCKER_HOST=unix:///host/run/docker.sock";
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -40,24 +44,33 @@ pub enum RequestError {
     Malformed(#[from] Malformed),
 }
 
+impl RequestError {
+    /// Whether somebody understood the request and will not answer it: an engine's plugin, or a proxy before the engine.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        // 404 is no engine's word on these paths, but a proxy's: that there is no such container is no error.
+        matches!(self, Self::Refused { status: 401 | 403 | 404 | 405 | 407, .. })
+    }
+}
+
 /// Why there is no engine to speak to. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// None of the usual sockets is there.
     #[error(
-        "no Docker socket at /tmp/docker.sock, /var/run/docker.sock or Podman's usual places: start the engine, \
-         mount its socket (-v /var/run/docker.sock:/tmp/docker.sock), or set DOCKER_HOST"
+        "no Docker socket at /tmp/docker.sock, /var/run/docker.sock or Podman's usual places: start the engine, or set \
+         DOCKER_HOST; {MOUNT}"
     )]
     NoSocket,
     /// There is nothing where `DOCKER_HOST` says.
-    #[error("there is no socket at {path}: start the engine, mount its socket there, or correct DOCKER_HOST")]
+    #[error("there is no socket at {path}: start the engine, or correct DOCKER_HOST; {MOUNT}")]
     Missing {
         /// Where it should be.
         path: PathBuf,
     },
     /// Something else than a socket is there.
     #[error(
-        "{path} is not a socket{}: mount the engine's socket there, or set DOCKER_HOST",
+        "{path} is not a socket{}: correct DOCKER_HOST; {MOUNT}",
         if *.directory { " but a directory, which Docker makes where there is nothing to mount" } else { "" }
     )]
     NotASocket {
@@ -130,6 +143,25 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether no waiting can help: something must be changed in our own settings, or one of the two programs updated.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::BadHost { .. }
+            | Self::BadVersion { .. }
+            | Self::NoCertificates { .. }
+            | Self::Tls(_)
+            | Self::Version { .. } => true,
+            Self::NoSocket
+            | Self::Missing { .. }
+            | Self::NotASocket { .. }
+            | Self::Denied { .. }
+            | Self::NobodyThere { .. }
+            | Self::Unreachable { .. }
+            | Self::NotAnEngine { .. } => false,
+        }
+    }
+
     pub(super) fn from_request(endpoint: &str, socket: Option<&Path>, error: &http::Error) -> Self {
         let name = endpoint.to_owned();
         match (io_kind(error), socket) {
@@ -154,7 +186,7 @@ impl ConnectError {
         let hint = if reason.contains("HTTP request to an HTTPS server") {
             "set DOCKER_TLS_VERIFY=1"
         } else if reason.starts_with("it answers 403") {
-            "let the proxy before it pass GET /version, /containers and /events"
+            "let the proxy before it pass GET /version, /containers/json, /containers/{id}/json and /events"
         } else {
             "correct DOCKER_HOST"
         };

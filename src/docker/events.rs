@@ -20,7 +20,7 @@ pub struct Heard {
     /// Containers that were sent a signal, with its number, in the stream's order; they are among the hints as well.
     pub signals: Vec<(ContainerId, u32)>,
     /// Lines that were too long or made no sense.
-    pub skipped: u64,
+    pub skipped: usize,
 }
 
 /// Splits the stream at its newlines and reads each line, however the bytes arrive.

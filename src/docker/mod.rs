@@ -15,6 +15,9 @@ pub mod decode;
 mod endpoint;
 mod errors;
 pub mod events;
+mod outage;
+mod refusals;
+mod start;
 mod tracker;
 pub mod version;
 mod watch;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 
 pub use client::{Carrier, Docker};
 pub use errors::{ConnectError, RequestError};
+pub use start::reach;
 pub use version::{ApiVersion, EngineInfo};
 pub use watch::watch;
 

@@ -18,6 +18,7 @@ use super::decode::{Listed, Said};
 use super::{Change, Snapshot};
 use crate::backoff::Backoff;
 use crate::container::{Container, ContainerId};
+use crate::deadlines::Deadlines;
 
 /// The first pause before a container that cannot be inspected is asked for again, and the longest; jitter makes each up
 /// to twice as long.
@@ -45,7 +46,7 @@ pub(super) struct Tracker {
     /// To be inspected, because of a pass or a failure before.
     cold: VecDeque<ContainerId>,
     /// When those in [`Work::Waiting`] are due.
-    retries: BTreeSet<(Instant, ContainerId)>,
+    retries: Deadlines<ContainerId>,
     hot_in_flight: usize,
     cold_in_flight: usize,
     pass: Option<Pass>,
@@ -106,7 +107,7 @@ enum Work {
         passes: u64,
     },
     /// Until it is tried again.
-    Waiting(Instant),
+    Waiting,
 }
 
 #[derive(Debug)]
@@ -225,9 +226,7 @@ impl Tracker {
                 }
                 return;
             }
-            (Work::Waiting(due), _) => {
-                self.retries.remove(&(*due, id.clone()));
-            }
+            (Work::Waiting, _) => self.retries.remove(&id),
             (Work::None | Work::Queued(Urgency::Cold), _) => {}
         }
         entry.work = Work::Queued(urgency);
@@ -239,9 +238,7 @@ impl Tracker {
 
     /// The next container to inspect, if one must be and may be now.
     pub(super) fn next(&mut self, now: Instant) -> Option<ContainerId> {
-        while let Some((due, _)) = self.retries.first()
-            && *due <= now
-            && let Some((_, id)) = self.retries.pop_first()
+        while let Some(id) = self.retries.pop(now)
             && let Some(entry) = self.entries.get_mut(&id)
         {
             entry.work = Work::Queued(Urgency::Cold);
@@ -295,8 +292,8 @@ impl Tracker {
             // Also where it got dirty meanwhile: the retry comes after.
             let due =
                 now + entry.failing.get_or_insert_with(|| Box::new(Backoff::new(FIRST_PAUSE, LONGEST_PAUSE))).pause();
-            entry.work = Work::Waiting(due);
-            self.retries.insert((due, id.clone()));
+            entry.work = Work::Waiting;
+            self.retries.set(id.clone(), due);
         } else {
             entry.failing = None;
             let confirmed = entry.confirms(self.listed.get(id), &said);
@@ -356,7 +353,7 @@ impl Tracker {
 
     /// When [`Tracker::next`] or [`Tracker::tick`] will have something to do, if nothing else happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        let retry = self.retries.first().map(|(due, _)| *due).filter(|_| self.cold_in_flight < SHARE);
+        let retry = self.retries.next().filter(|_| self.cold_in_flight < SHARE);
         let stall = self.pass.as_ref().filter(|_| self.is_asking()).map(|pass| pass.last_answer + STALL);
         retry.into_iter().chain(stall).min()
     }

@@ -57,7 +57,8 @@ pub(super) struct Greeting {
     name: &'static str,
     version: String,
     newest: ApiVersion,
-    oldest: ApiVersion,
+    /// `None` where it does not say, as engines before 1.13.
+    oldest: Option<ApiVersion>,
 }
 
 impl Greeting {
@@ -74,15 +75,19 @@ impl Greeting {
             },
             version: said["Version"].as_str().unwrap_or_default().escape_debug().take(LONGEST_VERSION).collect(),
             newest,
-            oldest: said["MinAPIVersion"].as_str().and_then(ApiVersion::parse).unwrap_or(OLDEST),
+            oldest: said["MinAPIVersion"].as_str().and_then(ApiVersion::parse),
         })
     }
 
-    /// The engine, and the newest version that both sides know; or `forced`, whatever the engine says.
+    /// The engine, and the newest version that both sides know; or `forced`, if the engine speaks it.
     pub(super) fn agree(self, forced: Option<ApiVersion>) -> Result<EngineInfo, NoCommonVersion> {
+        let oldest = self.oldest.unwrap_or(OLDEST);
         let api = match forced {
+            Some(forced) if forced > self.newest || self.oldest.is_some_and(|oldest| forced < oldest) => {
+                return Err(NoCommonVersion::Forced { forced, oldest, newest: self.newest });
+            }
             Some(forced) => forced,
-            None if self.oldest > NEWEST => return Err(NoCommonVersion::EngineTooNew(self.oldest)),
+            None if oldest > NEWEST => return Err(NoCommonVersion::EngineTooNew(oldest)),
             None if self.newest < OLDEST => return Err(NoCommonVersion::EngineTooOld(self.newest)),
             None => self.newest.min(NEWEST),
         };
@@ -99,6 +104,19 @@ pub enum NoCommonVersion {
     /// The engine does not yet know what we need.
     #[error("the engine speaks API up to {0}, this program {OLDEST} and later: update the engine")]
     EngineTooOld(ApiVersion),
+    /// `DOCKER_API_VERSION` asks for one that the engine does not speak.
+    #[error(
+        "the engine speaks API {oldest} to {newest}, and not DOCKER_API_VERSION={forced}: unset it to take the newest \
+         that fits"
+    )]
+    Forced {
+        /// What was asked for.
+        forced: ApiVersion,
+        /// What the engine speaks at least.
+        oldest: ApiVersion,
+        /// What it speaks at most.
+        newest: ApiVersion,
+    },
 }
 
 #[cfg(test)]
@@ -132,8 +150,22 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_version_is_spoken_whatever_the_engine_says() {
-        assert_eq!(agree("1.52", "1.44", Some("v1.30")), Ok("1.30".to_owned()));
+    fn a_forced_version_is_spoken_where_the_engine_speaks_it() {
+        assert_eq!(agree("1.52", "1.24", Some("v1.30")), Ok("1.30".to_owned()));
+        assert_eq!(agree("1.60", "1.44", Some("1.60")), Ok("1.60".to_owned()));
+        for forced in ["1.43", "1.53", "9.99"] {
+            let refused = agree("1.52", "1.44", Some(forced)).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!(
+                    "the engine speaks API 1.44 to 1.52, and not DOCKER_API_VERSION={forced}: unset it to take the \
+                     newest that fits"
+                )
+            );
+        }
+        // One that does not say what it speaks at least.
+        let old = Greeting::decode(br#"{"Version":"1.12.6","ApiVersion":"1.24"}"#).unwrap();
+        assert_eq!(old.agree(ApiVersion::parse("1.20")).unwrap().api.to_string(), "1.20");
     }
 
     #[test]

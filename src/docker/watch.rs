@@ -16,17 +16,20 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use super::Change;
 use super::client::{Docker, EventStream};
 use super::decode::Listed;
 use super::errors::RequestError;
 use super::events::Heard;
+use super::outage::{Failure, Outage};
+use super::refusals::{Refusals, Request};
 use super::tracker::{Inspected, Tracker};
-use super::{Change, ConnectError};
 use crate::backoff::Backoff;
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
+use crate::event::{Event, Events};
 use crate::pool::Pool;
 
 /// The first pause before connecting again, and the longest; jitter makes each up to twice as long.
@@ -45,8 +48,6 @@ const CHECK_EACH: Duration = Duration::from_millis(10);
 const CHECK_SOON: Duration = Duration::from_secs(1);
 /// A stream that lasted so long was a good one: the next pause is short again.
 const GOOD: Duration = Duration::from_secs(10);
-/// After failing for so long, a hint at what may be wrong.
-const HINT: Duration = Duration::from_secs(60);
 
 /// Follows the engine in a task of its own, until `stop` or until nobody receives any more.
 ///
@@ -58,6 +59,7 @@ pub fn watch(
     config: &DockerConfig,
     resync: Arc<Notify>,
     stop: CancellationToken,
+    events: Events,
 ) -> mpsc::Receiver<Change> {
     let (changes, receiver) = mpsc::channel(CHANNEL);
     let watch = Watch {
@@ -65,16 +67,18 @@ pub fn watch(
         tracker: Tracker::new(config.list_all),
         images: Pool::default(),
         settings: Pool::default(),
+        events,
         link: Link::Down { until: Instant::now() },
         work: FuturesUnordered::new(),
         connections: 0,
         listing: None,
-        pass_wanted: false,
+        pass_wanted: true,
         check: CHECK,
         next_check: Instant::now() + CHECK,
         resync: config.resync.map(|every| (every, Instant::now() + every)),
         backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
-        lost: None,
+        outage: None,
+        refusals: Refusals::default(),
         has_listened: false,
         has_skipped: false,
     };
@@ -88,6 +92,7 @@ struct Watch {
     /// What replicas have in common.
     images: Pool<str>,
     settings: Pool<[String]>,
+    events: Events,
     link: Link,
     /// Requests in flight.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -103,7 +108,8 @@ struct Watch {
     /// How often, and when next.
     resync: Option<(Duration, Instant)>,
     backoff: Backoff,
-    lost: Option<Lost>,
+    outage: Option<Outage>,
+    refusals: Refusals,
     has_listened: bool,
     has_skipped: bool,
 }
@@ -120,12 +126,6 @@ enum Link {
     Up { stream: EventStream, since: Instant },
 }
 
-/// Since when the engine fails, and whether the hint was given.
-struct Lost {
-    since: Instant,
-    hinted: bool,
-}
-
 #[derive(Clone, Copy)]
 enum Purpose {
     Pass,
@@ -134,18 +134,9 @@ enum Purpose {
 
 /// An answer, or that there is none.
 enum Done {
-    Opened(u64, Result<(Docker, EventStream), OpenError>),
+    Opened(u64, Result<(Docker, EventStream), Failure>),
     Listed(u64, Result<Vec<Listed>, RequestError>),
     Inspected(ContainerId, Result<Option<Container>, RequestError>),
-}
-
-/// Why the event stream could not be opened.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Events(#[from] RequestError),
 }
 
 impl Watch {
@@ -180,7 +171,7 @@ impl Watch {
             *next = now + *every;
             self.pass_wanted = true;
         }
-        self.hint_at_stale_socket(now);
+        self.advise(now);
         match self.link {
             Link::Down { until } if now >= until => self.open(),
             Link::Down { .. } | Link::Opening => {}
@@ -208,8 +199,8 @@ impl Watch {
             }
         };
         let resync = self.resync.map(|(_, next)| next);
-        let hint = self.lost.as_ref().filter(|lost| !lost.hinted).map(|lost| lost.since + HINT);
-        [link, resync, hint].into_iter().flatten().min().unwrap_or(now + CHECK)
+        let advice = self.outage.as_ref().and_then(Outage::advise_at);
+        [link, resync, advice].into_iter().flatten().min().unwrap_or(now + CHECK)
     }
 
     fn open(&mut self) {
@@ -221,8 +212,8 @@ impl Watch {
                 connection,
                 async {
                     // The engine may have been replaced by another version of itself.
-                    let docker = docker.reconnect().await?;
-                    let stream = docker.events().await?;
+                    let docker = docker.reconnect().await.map_err(Failure::Connect)?;
+                    let stream = docker.events().await.map_err(|error| Failure::Request(Request::Events, error))?;
                     Ok((docker, stream))
                 }
                 .await,
@@ -259,17 +250,18 @@ impl Watch {
             Done::Opened(_, Ok((docker, stream))) => {
                 self.docker = docker;
                 self.link = Link::Up { stream, since: now };
-                self.pass_wanted = true;
                 self.next_check = now + CHECK_SOON;
+                self.answered(Request::Events, None, now);
                 if !std::mem::replace(&mut self.has_listened, true) {
-                    info!("Listening for Docker events ...");
+                    self.events.emit(Event::Listening);
                 }
             }
-            Done::Opened(_, Err(error)) => self.lose(&error.to_string()),
+            Done::Opened(_, Err(failure)) => self.lose(&failure),
             Done::Listed(_, Ok(list)) => {
                 self.check = check_every(list.len());
-                if self.lost.take().is_some() {
-                    info!("Docker at {} is back", self.docker.endpoint());
+                self.answered(Request::List, None, now);
+                if let Some(away) = self.outage.take().and_then(|outage| outage.end(now)) {
+                    self.events.emit(Event::DockerBack { endpoint: self.docker.endpoint().to_owned(), away });
                 }
                 match self.listing.take() {
                     Some(Purpose::Pass) => self.tracker.begin_pass(list, now),
@@ -277,7 +269,7 @@ impl Watch {
                     None => {}
                 }
             }
-            Done::Listed(_, Err(error)) => self.lose(&format!("the list of containers: {error}")),
+            Done::Listed(_, Err(error)) => self.lose(&Failure::Request(Request::List, error)),
             Done::Inspected(id, said) => self.inspected(&id, said, now),
         }
     }
@@ -289,17 +281,23 @@ impl Watch {
                 self.settings.share(&mut container.env);
                 (Inspected::Is(Arc::new(container)), None)
             }
-
             Ok(None) => (Inspected::Gone, None),
             Err(error) => (Inspected::Failed, Some(error)),
         };
         let first_failure = self.tracker.inspected(id, said, now);
-        let Some(error) = error else { return };
-        // While the engine is away, that is news enough.
-        if first_failure && matches!(self.link, Link::Up { .. }) {
-            warn!("Docker cannot inspect {}: {error}; it stays as it was, and is tried again", id.short());
-        } else {
-            debug!("Docker cannot inspect {}: {error}", id.short());
+        match error {
+            None => self.answered(Request::Inspect, Some(id), now),
+            Some(error) if error.is_refusal() => self.refused(Request::Inspect, Some(id), &error),
+            // While the engine is away, that is news enough.
+            Some(error) if first_failure && matches!(self.link, Link::Up { .. }) => {
+                self.events.emit(Event::InspectFailed { container: id.clone(), why: error.to_string() });
+                if let RequestError::Timeout = error {
+                    // The event stream is as old as the connection that was silent, and may be silent for the same reason.
+                    // It is opened again; a list then tells what was missed.
+                    self.disconnect(now);
+                }
+            }
+            Some(error) => debug!("Docker cannot inspect {}: {error}", id.short()),
         }
     }
 
@@ -316,47 +314,66 @@ impl Watch {
                 if skipped > 0 {
                     self.next_check = self.next_check.min(Instant::now() + CHECK_SOON);
                     if !std::mem::replace(&mut self.has_skipped, true) {
-                        warn!(skipped, "Docker sent events that make no sense; the containers are compared instead");
+                        self.events.emit(Event::EventsSkipped { count: skipped });
                     }
                 }
             }
-            Err(error) => self.lose(&error.to_string()),
+            Err(error) => self.lose(&Failure::Request(Request::Events, error)),
         }
     }
 
     /// Something failed that needs a new connection.
-    fn lose(&mut self, why: &str) {
+    fn lose(&mut self, failure: &Failure) {
         let now = Instant::now();
-        if self.lost.is_none() {
-            warn!("Docker at {} is lost: {why}; reconnecting", self.docker.endpoint());
-            self.lost = Some(Lost { since: now, hinted: false });
+        let is_socket = self.docker.is_socket();
+        if self.outage.get_or_insert_with(|| Outage::new(now)).failed(failure, is_socket) {
+            let endpoint = self.docker.endpoint().to_owned();
+            self.events.emit(Event::DockerLost { endpoint, why: failure.to_string() });
         } else {
-            debug!("Docker at {} is still lost: {why}", self.docker.endpoint());
+            debug!("Docker at {} is still lost: {failure}", self.docker.endpoint());
+        }
+        if let Failure::Request(request, error) = failure
+            && error.is_refusal()
+        {
+            self.refused(*request, None, error);
         }
         if matches!(self.link, Link::Up { since, .. } if now >= since + GOOD) {
-            self.backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+            self.backoff.reset();
         }
-        self.link = Link::Down { until: now + self.backoff.pause() };
-        self.connections += 1;
-        self.listing = None;
+        let pause = self.backoff.pause();
+        self.disconnect(now + pause);
+        self.pass_wanted = true;
         self.tracker.abandon_pass();
     }
 
-    fn hint_at_stale_socket(&mut self, now: Instant) {
-        if let Some(lost) = &mut self.lost
-            && !lost.hinted
-            && now >= lost.since + HINT
-        {
-            lost.hinted = true;
-            let endpoint = self.docker.endpoint();
-            if self.docker.is_socket() {
-                warn!(
-                    "Docker at {endpoint} has been lost for a minute: a socket that is mounted into a container goes \
-                     stale when dockerd restarts; mount its directory instead, or restart this container"
-                );
-            } else {
-                warn!("Docker at {endpoint} has been lost for a minute: start the engine, or correct DOCKER_HOST");
-            }
+    /// Gives up the connection, and makes a new one then.
+    fn disconnect(&mut self, until: Instant) {
+        self.link = Link::Down { until };
+        self.connections += 1;
+        // A list in flight will not be looked at.
+        self.pass_wanted |= matches!(self.listing.take(), Some(Purpose::Pass));
+    }
+
+    fn refused(&mut self, request: Request, container: Option<&ContainerId>, error: &RequestError) {
+        if self.refusals.refused(request, container, Instant::now()) {
+            self.events.emit(Event::DockerRefuses {
+                endpoint: self.docker.endpoint().to_owned(),
+                path: request.path(),
+                why: format!("{error}; {}", request.right()),
+            });
+        }
+    }
+
+    fn answered(&mut self, request: Request, container: Option<&ContainerId>, now: Instant) {
+        if let Some(refused_for) = self.refusals.answered(request, container, now) {
+            let endpoint = self.docker.endpoint().to_owned();
+            self.events.emit(Event::DockerAllows { endpoint, path: request.path(), refused_for });
+        }
+    }
+
+    fn advise(&mut self, now: Instant) {
+        if let Some((away, hint)) = self.outage.as_mut().and_then(|outage| outage.advise(now)) {
+            self.events.emit(Event::DockerStillLost { endpoint: self.docker.endpoint().to_owned(), away, hint });
         }
     }
 }

@@ -155,10 +155,13 @@ impl Event {
                 format!("Syncing services on {containers} containers"),
                 Fields::default().counting(*containers),
             ),
-            Self::DockerAway { endpoint, why, pause } => line(
+            Self::ConnectingToDocker { attempt, attempts } => {
+                plain(info, "connecting_to_docker", format!("Connecting to Docker ({attempt}/{attempts})"))
+            }
+            Self::DockerAway { why, pause } => line(
                 warn,
                 "docker_away",
-                format!("Docker at {endpoint}: {why}; trying again in {}", Span(*pause)),
+                format!("{why}; trying again in {}", Span(*pause)),
                 Fields::default().because(why),
             ),
             Self::DockerLost { endpoint, why } => line(
@@ -167,10 +170,10 @@ impl Event {
                 format!("Docker at {endpoint} is lost: {why}; reconnecting"),
                 Fields::default().because(why),
             ),
-            Self::DockerStillLost { endpoint, hint } => line(
+            Self::DockerStillLost { endpoint, away, hint } => line(
                 warn,
                 "docker_still_lost",
-                format!("Docker at {endpoint} has been lost for a minute: {hint}"),
+                format!("Docker at {endpoint} has been lost for {}: {hint}", Span(*away)),
                 Fields::default().because(hint),
             ),
             Self::DockerBack { endpoint, away } => {
@@ -181,6 +184,11 @@ impl Event {
                 "docker_refuses",
                 format!("Docker at {endpoint} refuses {path}: {why}"),
                 Fields::default().because(why),
+            ),
+            Self::DockerAllows { endpoint, path, refused_for } => plain(
+                info,
+                "docker_allows",
+                format!("Docker at {endpoint} answers {path} again, after it refused it for {}", Span(*refused_for)),
             ),
             Self::InspectFailed { container, why } => line(
                 warn,

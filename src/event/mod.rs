@@ -59,11 +59,16 @@ pub enum Event {
         /// How many there are.
         containers: usize,
     },
-    /// The engine does not answer at the start.
+    /// The engine is connected to for the first time, or tried to be.
+    ConnectingToDocker {
+        /// Which attempt this is, from 0.
+        attempt: u64,
+        /// How many there are at most beyond the first; -1 for no end.
+        attempts: String,
+    },
+    /// That attempt failed.
     DockerAway {
-        /// Where it is.
-        endpoint: String,
-        /// What it said, or did not say.
+        /// What went wrong, where, and what to do.
         why: String,
         /// The pause before it is tried again.
         pause: Duration,
@@ -79,8 +84,10 @@ pub enum Event {
     DockerStillLost {
         /// Where it is.
         endpoint: String,
+        /// For how long.
+        away: Duration,
         /// What a person can do about it.
-        hint: &'static str,
+        hint: String,
     },
     /// The engine answers again.
     DockerBack {
@@ -94,9 +101,18 @@ pub enum Event {
         /// Where it is.
         endpoint: String,
         /// The path of the request.
-        path: String,
+        path: &'static str,
         /// What it said, and the right that is missing.
         why: String,
+    },
+    /// What was refused is answered.
+    DockerAllows {
+        /// Where it is.
+        endpoint: String,
+        /// The path of the request.
+        path: &'static str,
+        /// For how long it was refused.
+        refused_for: Duration,
     },
     /// A container cannot be inspected.
     InspectFailed {
@@ -183,7 +199,7 @@ pub enum Event {
     },
     /// A registry is reached for the first time, or tried to be.
     Connecting {
-        /// The registry, or the engine.
+        /// The registry.
         registry: Arc<str>,
         /// Which attempt this is, from 0.
         attempt: u64,

@@ -16,8 +16,16 @@ const OPEN: [&str; 4] = ["/version", "/containers/json", "/events", "/_ping"];
 /// The proxy; it listens until it is dropped.
 pub struct Guard {
     gate: Gate,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    shared: Arc<Shared>,
     folder: TempDir,
+}
+
+/// What the proxy and its connections share.
+#[derive(Default)]
+struct Shared {
+    asked: Mutex<Vec<Asked>>,
+    /// Ends of paths that are refused as well.
+    forbidden: Mutex<Vec<String>>,
 }
 
 /// What somebody asked for.
@@ -36,14 +44,14 @@ impl Guard {
     /// When it cannot.
     pub async fn before(engine: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (upstream, noted) = (Place::Unix(engine.to_owned()), Arc::clone(&asked));
+        let shared = Arc::<Shared>::default();
+        let (upstream, serving) = (Place::Unix(engine.to_owned()), Arc::clone(&shared));
         let gate = Gate::open(Place::Unix(folder.path().join("guard.sock")), move |stream| {
-            let (upstream, noted) = (upstream.clone(), Arc::clone(&noted));
-            async move { serve(stream, &upstream, &noted).await }
+            let (upstream, shared) = (upstream.clone(), Arc::clone(&serving));
+            async move { serve(stream, &upstream, &shared).await }
         })
         .await;
-        Self { gate, asked, folder }
+        Self { gate, shared, folder }
     }
 
     /// Its socket.
@@ -58,7 +66,23 @@ impl Guard {
     /// Never.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("what was asked").clone()
+        self.shared.asked.lock().expect("what was asked").clone()
+    }
+
+    /// Refuses requests for paths that end so, from now on and until [`Guard::allow`].
+    ///
+    /// # Panics
+    /// Never.
+    pub fn forbid(&self, end: &str) {
+        self.shared.forbidden.lock().expect("what is forbidden").push(end.to_owned());
+    }
+
+    /// Lets through again what was forbidden.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn allow(&self) {
+        self.shared.forbidden.lock().expect("what is forbidden").clear();
     }
 
     /// Drops every connection.
@@ -68,12 +92,14 @@ impl Guard {
 }
 
 /// One request for each connection: the answer, which may be a stream, is passed on until it ends.
-async fn serve(stream: Box<dyn Stream>, upstream: &Place, noted: &Mutex<Vec<Asked>>) {
+async fn serve(stream: Box<dyn Stream>, upstream: &Place, shared: &Shared) {
     let mut stream = BufReader::new(stream);
     let Ok(request) = receive(&mut stream).await else { return };
-    let passed = request.method == "GET" && request.body.is_empty() && is_open(&request.path);
+    let path = request.path.split('?').next().unwrap_or_default();
+    let is_forbidden = shared.forbidden.lock().expect("what is forbidden").iter().any(|end| path.ends_with(end));
+    let passed = request.method == "GET" && request.body.is_empty() && is_open(&request.path) && !is_forbidden;
     let what = format!("{} {}", request.method, request.path);
-    noted.lock().expect("what was asked").push(Asked { what, passed });
+    shared.asked.lock().expect("what was asked").push(Asked { what, passed });
     if !passed {
         let body = br#"{"message":"this is not allowed here"}"#.to_vec();
         let _ = answer(&mut stream, &Reply { status: 403, headers: Vec::new(), body }).await;
