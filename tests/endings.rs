@@ -11,6 +11,7 @@ use support::{HOST, SOON, id, ids, registrator, registrator_with_uris, set};
 use testkit::consul::Consul;
 use testkit::docker::{Spec, unique};
 use testkit::wait::{becomes, stays};
+#[cfg(feature = "zookeeper")]
 use testkit::zookeeper::ZooKeeper;
 
 /// How long a stop may take, with what a busy machine adds to it.
@@ -62,6 +63,7 @@ async fn on_shutdown_deregister_removes_what_is_ours_from_every_registry_though_
     }
 }
 
+#[cfg(feature = "zookeeper")]
 #[tokio::test]
 async fn on_shutdown_critical_marks_what_is_ours_and_the_next_start_undoes_it() {
     let consul = Consul::start().await;
@@ -145,6 +147,7 @@ async fn never_keeps_what_ended_or_is_gone_as_critical_until_it_is_cleaned_up() 
     stays("the one that ended", Duration::from_secs(1), async || ids(&consul, &name).await.len() == 2).await;
 }
 
+#[cfg(feature = "zookeeper")]
 #[tokio::test]
 async fn what_is_told_to_stop_is_critical_first_and_goes_when_it_has_ended() {
     let consul = Consul::start().await;

@@ -16,6 +16,7 @@ use testkit::etcd::{EtcdServer, Options};
 use testkit::island::Island;
 use testkit::program::Program;
 use testkit::wait::{becomes, eventually};
+#[cfg(feature = "zookeeper")]
 use testkit::zookeeper::ZooKeeper;
 
 /// What is lost takes its time to be noticed: no answer is no answer only after a deadline.
@@ -56,6 +57,7 @@ async fn a_consul_that_is_cut_off_without_a_word_is_caught_up_with_and_so_is_one
     assert_eq!(program.logged("panicked"), 0);
 }
 
+#[cfg(feature = "zookeeper")]
 #[tokio::test]
 async fn a_zookeeper_that_is_cut_off_without_a_word_is_caught_up_with() {
     let zookeeper = ZooKeeper::start().await;

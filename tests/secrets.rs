@@ -1,5 +1,6 @@
 //! No secret is printed: whatever kind it is, wherever it was given, whatever goes wrong with it.
 
+#![cfg(feature = "zookeeper")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -1,5 +1,6 @@
 //! Several URIs at once: each registry is kept by itself, whatever becomes of the others.
 
+#![cfg(feature = "zookeeper")]
 // In a test, a panic is the message; here its helpers, too, which clippy does not take for tests.
 #![allow(clippy::expect_used, clippy::panic)]
 

@@ -1,6 +1,7 @@
 //! The whole program with a ZooKeeper: what it writes, and that readers miss it for no longer than an instant,
 //! however it ends.
 
+#![cfg(feature = "zookeeper")]
 // In a test, a panic is the message; here its helpers, too, which clippy does not take for tests.
 #![allow(clippy::expect_used)]
 

@@ -1,5 +1,6 @@
 //! The ZooKeeper registry against real ZooKeepers: the contract of every registry, and what is ZooKeeper's own.
 
+#![cfg(feature = "zookeeper")]
 // In a test, a panic is the message; here its helpers, too, which clippy does not take for tests.
 #![allow(clippy::expect_used, clippy::panic)]
 

@@ -7,8 +7,6 @@ mod value;
 use std::borrow::Cow;
 use std::fmt;
 
-use litemap::LiteMap;
-use serde::Serializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
@@ -132,14 +130,6 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> ser
     let said = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(said)
-}
-
-/// Writes a map as an object, also where it is empty.
-///
-/// # Errors
-/// When the serializer fails.
-pub(crate) fn object<S: Serializer>(map: &LiteMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(map)
 }
 
 /// Hands each element of a list to `take` as soon as it is read, in this shape: of an array with an empty

@@ -26,6 +26,7 @@ mod text;
 mod throttle;
 mod uri;
 mod write;
+#[cfg(feature = "zookeeper")]
 mod zookeeper;
 
 use std::sync::Arc;

@@ -11,7 +11,9 @@ use super::policy::Policy;
 use super::reporter::Reporter;
 use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
-use super::{Registry, consul, embedded, etcd, skydns2, zookeeper};
+#[cfg(feature = "zookeeper")]
+use super::zookeeper;
+use super::{Registry, consul, embedded, etcd, skydns2};
 
 /// One registry, with all that belongs to it.
 pub struct Opened {
@@ -47,9 +49,24 @@ const SCHEMES: &[(&str, Open)] = &[
     ("etcd3-tls", etcd::open_v3),
     ("skydns2", skydns2::open),
     ("coredns", skydns2::open_coredns),
+    #[cfg(feature = "zookeeper")]
     ("zookeeper", zookeeper::open),
+    #[cfg(feature = "zookeeper")]
     ("zookeeper-tls", zookeeper::open),
+    #[cfg(not(feature = "zookeeper"))]
+    ("zookeeper", left_out),
+    #[cfg(not(feature = "zookeeper"))]
+    ("zookeeper-tls", left_out),
 ];
+
+/// A registry that is not part of this program.
+#[cfg(not(feature = "zookeeper"))]
+fn left_out(uri: &Uri<'_>, config: &RegistryConfig, _reporter: &Reporter) -> Result<Arc<dyn Registry>, OpenError> {
+    let shown = redacted(&config.uri);
+    let scheme = uri.scheme.to_ascii_lowercase();
+    let reason = format!("this registrator was built without {scheme}: build it with its feature zookeeper");
+    Err(OpenError::Settings(format!("unrecognized adapter: {shown}; {reason}")))
+}
 
 /// Opens the registry that the URI names, without speaking to it. What it has to say later goes to `events`.
 ///
@@ -121,6 +138,7 @@ mod tests {
             "consulkv://h:1/p",
             "consulkv-unix:///run/consul.sock:/p",
             "consul://h:1/p",
+            #[cfg(feature = "zookeeper")]
             "zookeeper://a:1,b/path",
             "etcd://a:1,b/path",
             "etcd-tls://h",
@@ -140,6 +158,7 @@ mod tests {
             ("consul://h", "ttl, policy"),
             ("consul-unix:///run/consul.sock", "ttl, policy"),
             ("consulkv://h/p", "records, ttl, policy"),
+            #[cfg(feature = "zookeeper")]
             ("zookeeper://h/path", "acl, auth, ca, cert, key, ttl, policy"),
         ] {
             assert_eq!(outcome(&format!("{uri}?ttl=30&policy=upsert-only")), Ok(()), "{uri}");
@@ -165,6 +184,14 @@ mod tests {
             let said = outcome(uri).err().unwrap_or_else(|| panic!("{uri} opens"));
             assert!(!said.contains("hunter") && !said.contains("secret"), "{uri}: {said}");
         }
+    }
+
+    #[cfg(not(feature = "zookeeper"))]
+    #[test]
+    fn a_registry_that_was_left_out_is_named_with_the_feature_that_brings_it() {
+        let said = "unrecognized adapter: zookeeper://me:***@h; this registrator was built without zookeeper: \
+                    build it with its feature zookeeper";
+        assert_eq!(outcome("zookeeper://me:pw@h"), Err(said.to_owned()));
     }
 
     #[test]

@@ -25,4 +25,5 @@ pub mod proxy;
 pub mod servers;
 pub mod tls_front;
 pub mod wait;
+#[cfg(feature = "zookeeper")]
 pub mod zookeeper;

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use litemap::LiteMap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::service::Service;
 
@@ -28,8 +28,13 @@ struct Body<'a> {
     #[serde(rename = "ContainerID")]
     container_id: &'a str,
     tags: &'a [String],
-    #[serde(serialize_with = "crate::json::object")]
+    #[serde(serialize_with = "object")]
     attrs: &'a LiteMap<String, String>,
+}
+
+/// Writes a map as an object, also where it is empty: its own way would make an array of it.
+fn object<S: Serializer>(map: &LiteMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map)
 }
 
 /// The data of a service's node. Without tags it says `[]`, without attributes `{}`.
