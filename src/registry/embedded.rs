@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registrator_embedded::{Definition, Face, Notice, PARAMETERS, Server, Settings, StartError, Surroundings};
+use registrator_embedded::{Definition, Face, Notice, PARAMETERS, Server, Settings, StartError, Surroundings, Target};
 
 use super::parameters::Parameters;
 use super::reporter::Reporter;
@@ -22,7 +22,7 @@ use crate::container::Health;
 use crate::event::Events;
 use crate::host;
 use crate::http::{ClientError, Tls, tls_config};
-use crate::service::{Check, CheckKind, Service};
+use crate::service::{AddressOf, Check, CheckKind, Service};
 
 /// How often a TTL is renewed within its time.
 const KEEP_ALIVES_PER_TTL: u32 = 3;
@@ -241,6 +241,11 @@ fn definition(service: &Service) -> Definition {
             Health::Healthy => registrator_embedded::Health::Healthy,
             Health::Unhealthy => registrator_embedded::Health::Unhealthy,
         },
+        group: service.origin.container.shared(),
+        target: match service.origin.address_of {
+            AddressOf::Container => Target::Own,
+            AddressOf::Metadata => Target::Elsewhere,
+        },
     }
 }
 
@@ -281,13 +286,10 @@ fn fingerprint(service: &Service) -> u64 {
         }
     }
     let mut digest = Digest(DefaultHasher::new());
-    let Service { id, name, address, port, protocol, tags, attributes, check, health, .. } = service;
+    let Service { id, name, address, port, protocol, tags, attributes, check, health, origin, .. } = service;
+    let origin = (origin.container.as_str(), origin.address_of);
     // A digest takes whatever is written to it.
-    let _ = write!(
-        digest,
-        "{:?}",
-        (id, name, address, port, protocol, tags, attributes, check, health, service.origin.container.as_str())
-    );
+    let _ = write!(digest, "{:?}", (id, name, address, port, protocol, tags, attributes, check, health, origin));
     digest.0.finish()
 }
 
@@ -301,7 +303,10 @@ mod tests {
             ("embedded://127.0.0.1/v1", "\"/v1\" is a path"),
             ("embedded://me:x@127.0.0.1", "it has no users"),
             ("embedded://somewhere", "write an address like 127.0.0.1:8500"),
-            ("embedded://?color=red", "it knows dns, domain, datacenter, node, address, script-checks, connections,"),
+            (
+                "embedded://?color=red",
+                "it knows dns, domain, datacenter, node, address, script-checks, check-networks,",
+            ),
         ] {
             let error = settings(&Uri::split(uri).unwrap(), "host").unwrap_err();
             assert!(error.contains(part), "{error}");

@@ -5,6 +5,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use litemap::LiteMap;
@@ -160,12 +161,13 @@ impl Scribe<'_> {
         }
         let name = self.name(port.number, metadata)?;
         let (address, address_reason) = self.address(reach, metadata)?;
-        let replacement = self.replacement_port(metadata);
-        let service_port = replacement.unwrap_or(published);
+        let service_port = self.replacement_port(metadata).unwrap_or(published);
         if service_port == 0 && self.container.state.is_running() {
             return Err(Ignored::NoHostPort(port.number));
         }
-        let address_of = self.address_of(&address, &address_reason, replacement.is_none_or(|port| port == published));
+        // Checks connect over TCP: the same number in another protocol is another's.
+        let hosts_port = service_port == published && port.protocol == Protocol::Tcp;
+        let address_of = self.address_of(&address, &address_reason, reach, hosts_port);
         let check = Check::wanted(metadata, &address, service_port, &mut self.notes);
         let tags = self.tags(port.protocol, metadata);
         let (id, claimed) = self.id(port, metadata);
@@ -236,26 +238,46 @@ impl Scribe<'_> {
         }
     }
 
-    /// Whether an address leads to the container, or wherever its metadata says; `usual_port` where the port is not
-    /// replaced.
-    fn address_of(&self, address: &str, reason: &AddressReason, usual_port: bool) -> AddressOf {
-        let is_of = |whose: &Container| {
-            let ip = address.parse().ok();
-            ip.is_some() && whose.networks.values().any(|on| on.ipv4 == ip || on.ipv6 == ip)
-        };
+    /// Whether an address leads to the container, or wherever its metadata says; `hosts_port` where the host
+    /// leads TCP at that port to the container.
+    fn address_of(&self, address: &str, reason: &AddressReason, reach: Reach, hosts_port: bool) -> AddressOf {
         let own = match reason {
-            AddressReason::Metadata(_) | AddressReason::Label(_) => match &self.stack {
-                Ok(Stack::Own) => is_of(self.container),
-                Ok(Stack::Shared(other)) => is_of(other),
-                Ok(Stack::Host) | Err(_) => false,
-            },
+            AddressReason::Metadata(_) | AddressReason::Label(_) => {
+                self.is_own_address(address) || (hosts_port && self.is_published_at(address, reach))
+            }
             // Every port of that address is the container's.
             AddressReason::Shared { .. } | AddressReason::Internal(_) => true,
             // Other ports of this host are others'.
-            AddressReason::Forced | AddressReason::Binding | AddressReason::Host => usual_port,
+            AddressReason::Forced | AddressReason::Binding | AddressReason::Host => hosts_port,
             AddressReason::NotRunning => false,
         };
         if own { AddressOf::Container } else { AddressOf::Metadata }
+    }
+
+    /// Whether the container has this address on one of its networks.
+    fn is_own_address(&self, address: &str) -> bool {
+        let whose = match &self.stack {
+            Ok(Stack::Own) => self.container,
+            Ok(Stack::Shared(other)) => other,
+            Ok(Stack::Host) | Err(_) => return false,
+        };
+        let ip = address.parse().ok();
+        ip.is_some() && whose.networks.values().any(|on| on.ipv4 == ip || on.ipv6 == ip)
+    }
+
+    /// Whether the port of the service leads to the container at this address of the host.
+    fn is_published_at(&self, address: &str, reach: Reach) -> bool {
+        let ip = address.parse::<IpAddr>().ok();
+        let host = || {
+            let named = self.config.ip.as_deref() == Some(address) || self.host_address == address;
+            named || ip.is_some_and(|ip| ip.is_loopback())
+        };
+        match reach {
+            Reach::Published { ip: Some(only), .. } => ip == Some(only),
+            Reach::Published { ip: None, .. } => host(),
+            Reach::Exposed => self.stack == Ok(Stack::Host) && host(),
+            Reach::Unpublished => false,
+        }
     }
 
     fn replacement_port(&mut self, metadata: PortMetadata<'_>) -> Option<u16> {

@@ -33,7 +33,7 @@ async fn a_probe_finds_and_says_what_consuls_does() {
     let script = |line: &str| CheckKind::Script(line.to_owned());
     let services: Vec<Service> = vec![
         at("http-ok", web, http("/ok", None)),
-        at("http-post", web, http("/ok", Some("POST"))),
+        at("http-get", web, http("/ok", Some("GET"))),
         at("http-busy", web, http("/busy", None)),
         at("http-broken", web, http("/broken", None)),
         at("http-moved", web, http("/moved", None)),

@@ -59,7 +59,8 @@ async fn a_check_over_tls_takes_the_certificates_that_consuls_takes_and_any_wher
     let consul = Consul::with_environment(Options::default(), &authority).await;
     // Both in one run: the one has what the other has.
     let options = ["-internal", &consul.uri()];
-    let program = registrator_with("embedded://127.0.0.1:0?dns=127.0.0.1:0", &options, &authority);
+    let program =
+        registrator_with("embedded://127.0.0.1:0?dns=127.0.0.1:0&check-networks=127.0.0.1", &options, &authority);
     let (ours, _) = addresses(&program).await;
     let _container = spec.start();
     for (wrong, port) in expected.iter().zip(1..) {
@@ -73,7 +74,8 @@ async fn a_check_over_tls_takes_the_certificates_that_consuls_takes_and_any_wher
         }
         let (theirs, ours) = (check(consul.address(), &name, port).await.1, check(ours, &name, port).await.1);
         if wrong.is_empty() {
-            assert_eq!(ours, theirs);
+            // But for the body, which is of a server that only metadata speaks for.
+            assert!(!ours.is_empty() && theirs.starts_with(&ours), "{ours} (Consul: {theirs})");
         } else {
             // What is wrong with a certificate is said in each one's own words.
             assert!(ours.contains(wrong), "{wrong}: {ours} (Consul: {theirs})");

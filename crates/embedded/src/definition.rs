@@ -27,6 +27,19 @@ pub struct Definition {
     pub check: Option<Arc<Check>>,
     /// What Docker's HEALTHCHECK says of its container.
     pub health: Health,
+    /// What it belongs to, such as its container: checks of one group share what may be run at the same time.
+    pub group: Arc<str>,
+    /// Where its address leads.
+    pub target: Target,
+}
+
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To what the instance stands for.
+    Own,
+    /// Wherever somebody says who is not trusted.
+    Elsewhere,
 }
 
 impl Definition {

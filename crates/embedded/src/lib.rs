@@ -13,6 +13,7 @@ pub mod dns;
 mod files;
 mod filter;
 mod http;
+mod network;
 mod notice;
 mod prometheus;
 mod server;
@@ -20,10 +21,11 @@ mod settings;
 #[cfg(test)]
 mod testing;
 
-pub use definition::{Check, CheckKind, Definition, Health};
+pub use definition::{Check, CheckKind, Definition, Health, Target};
 pub use filter::{FilterError, check as check_filter};
 pub use http::query::{Consistency, Query, QueryError};
 pub use http::route::{Endpoint, host_is_local, route};
+pub use network::Network;
 pub use notice::{Notice, Tell};
 pub use server::{Face, Registered, Server, StartError, Surroundings, Tls};
 pub use settings::{PARAMETERS, Settings};

@@ -158,7 +158,7 @@ impl Server {
         };
         let tell = &surroundings.tell;
         let catalog = Arc::new(Catalog::new(node));
-        let checks = Checks::new(Arc::clone(&catalog), &surroundings.tls);
+        let checks = Checks::new(Arc::clone(&catalog), &surroundings.tls, settings.check_networks);
         let stop = CancellationToken::new();
         let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
         let dns_address = dns.as_ref().map(|(_, tcp)| tcp.local_addr()).transpose()?;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{dns, http};
+use crate::network::Network;
 
 /// Where Consul's agent listens for HTTP, and its clients look for it.
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8500);
@@ -10,13 +11,14 @@ const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8500);
 const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8600);
 
 /// The parameters that there are, as messages list them.
-pub const PARAMETERS: [&str; 11] = [
+pub const PARAMETERS: [&str; 12] = [
     "dns",
     "domain",
     "datacenter",
     "node",
     "address",
     "script-checks",
+    "check-networks",
     "connections",
     "connections-per-client",
     "blocked-queries",
@@ -44,6 +46,8 @@ pub struct Settings {
     pub(super) address: Option<IpAddr>,
     /// Whether checks may run commands on this machine; whoever registers them heeds it.
     pub script_checks: bool,
+    /// Networks where checks may go, beside those where anybody goes.
+    pub check_networks: Vec<Network>,
     /// What the network may take over HTTP.
     pub(super) http_limits: http::Limits,
     /// What it may take over DNS.
@@ -71,6 +75,7 @@ impl Settings {
             node: of(take("node"), label)?.unwrap_or_else(|| label_of(host)),
             address: of(take("address"), |text| text.parse().map_err(|_| "no IP address".to_owned()))?,
             script_checks: of(take("script-checks"), flag)?.unwrap_or(false),
+            check_networks: of(take("check-networks"), networks)?.unwrap_or_default(),
             http_limits: http::Limits::default(),
             dns_limits: dns::Limits::default(),
         };
@@ -95,6 +100,11 @@ fn of<T>(parameter: Option<(&str, String)>, read: impl FnOnce(&str) -> Result<T,
 
 fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "true or false is wanted".to_owned())
+}
+
+/// Networks, with commas between them.
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    text.split(',').map(str::trim).filter(|network| !network.is_empty()).map(str::parse).collect()
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -188,6 +198,7 @@ mod tests {
                 node: "host".to_owned(),
                 address: None,
                 script_checks: false,
+                check_networks: Vec::new(),
                 http_limits: http::Limits::default(),
                 dns_limits: dns::Limits::default(),
             };
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn every_parameter_is_heeded() {
         let all = "0.0.0.0:80?dns=[::1]:53&domain=Service.Example.&datacenter=DC2&node=n1&address=10.0.0.1\
-                   &script-checks=true&connections=9&connections-per-client=8&blocked-queries=7&dns-connections=6&dns-rate=0";
+                   &script-checks=true&check-networks=127.0.0.0/8,fd00::1&connections=9&connections-per-client=8&blocked-queries=7&dns-connections=6&dns-rate=0";
         let expected = Settings {
             http: Some("0.0.0.0:80".parse().unwrap()),
             dns: Some("[::1]:53".parse().unwrap()),
@@ -207,6 +218,7 @@ mod tests {
             node: "n1".to_owned(),
             address: Some("10.0.0.1".parse().unwrap()),
             script_checks: true,
+            check_networks: vec!["127.0.0.0/8".parse().unwrap(), "fd00::1".parse().unwrap()],
             http_limits: http::Limits {
                 connections: 9,
                 connections_per_client: 8,
@@ -243,6 +255,7 @@ mod tests {
             ("?domain=..", "a domain name like consul"),
             ("?address=x", "address=x: no IP address"),
             ("?script-checks=1", "true or false is wanted"),
+            ("?check-networks=10.0.0.0/8,web", "check-networks=10.0.0.0/8,web: \"web\" is no network like 10.0.0.0/8"),
             ("?connections=0", "connections=0: a number from 1 to 1000000 is wanted"),
             ("?dns-rate=fast", "dns-rate=fast: a number of bytes in a second is wanted, or 0 for no limit"),
         ] {

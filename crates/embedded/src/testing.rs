@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::definition::{Check, CheckKind, Definition, Health};
+use crate::definition::{Check, CheckKind, Definition, Health, Target};
 use crate::server::Tls;
 
 /// A plain instance at 10.0.0.1:80.
@@ -21,6 +21,8 @@ pub(crate) fn definition(id: &str, name: &str) -> Definition {
         meta: Arc::default(),
         check: None,
         health: Health::None,
+        group: id.into(),
+        target: Target::Own,
     }
 }
 

@@ -592,6 +592,13 @@ fn what_cannot_be_taken_is_noted_and_the_usual_is_registered() {
     }
 }
 
+/// The container whose only port is published over UDP.
+fn published_over_udp() -> Container {
+    let mut container = redis();
+    container.ports.iter_mut().for_each(|port| port.protocol = Protocol::Udp);
+    container
+}
+
 #[test]
 fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
     use crate::service::AddressOf::{Container as Own, Metadata as Said};
@@ -601,9 +608,14 @@ fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
         (redis(), &config(), Own),
         (redis(), &forced, Own),
         (redis(), &internal(), Own),
-        (redis().env(&["SERVICE_IP=127.0.0.1"]), &config(), Said),
         (redis().env(&["SERVICE_IP=127.0.0.1"]), &internal(), Said),
-        (redis().env(&["SERVICE_IP=192.168.1.102"]), &config(), Said),
+        (redis().env(&["SERVICE_IP=127.0.0.1", "SERVICE_PORT=22"]), &config(), Said),
+        (redis().env(&["SERVICE_IP=192.168.1.103"]), &config(), Said),
+        // The port is published on every address of the host.
+        (redis().env(&["SERVICE_IP=127.0.0.1"]), &config(), Own),
+        (redis().env(&["SERVICE_IP=192.168.1.102"]), &config(), Own),
+        (redis().env(&["SERVICE_IP=10.9.9.9"]), &forced, Own),
+        (redis().env(&["SERVICE_IP=10.9.9.9"]), &config(), Said),
         (redis().env(&["SERVICE_IP=metadata.internal"]), &config(), Said),
         (redis().env(&["SERVICE_IP=172.17.0.2"]), &config(), Own),
         (redis().label("ip", "169.254.169.254"), &labelled, Said),
@@ -611,6 +623,9 @@ fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
         // Another port of this host is another's; of the container's own address all are.
         (redis().env(&["SERVICE_PORT=22"]), &config(), Said),
         (redis().env(&["SERVICE_PORT=10000"]), &config(), Own),
+        // What the host leads to it over UDP may be somebody else's over TCP.
+        (published_over_udp(), &config(), Said),
+        (published_over_udp(), &internal(), Own),
         (redis().env(&["SERVICE_PORT=22"]), &internal(), Own),
     ] {
         assert_eq!(services(&container, config)[0].origin.address_of, expected, "{:?}", container.env);

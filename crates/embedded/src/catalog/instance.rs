@@ -180,7 +180,9 @@ impl Instance {
     /// Whether a check of this service probes the same in the same way.
     pub(super) fn same_probe(&self, definition: &Definition) -> bool {
         let old = &self.definition;
-        (&old.check, &old.address, old.port) == (&definition.check, &definition.address, definition.port)
+        let same_address =
+            (&old.address, old.port, old.target) == (&definition.address, definition.port, definition.target);
+        same_address && old.check == definition.check && old.group == definition.group
     }
 
     /// Whether nothing that anybody is told differs.

@@ -15,13 +15,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Outcome, Status, dial};
+use super::dial::Dialer;
+use super::policy::Policy;
+use super::{Outcome, Status};
 use crate::Tls;
+use crate::definition::Definition;
 
 /// An uncompressed message of no bytes: the question for the server as a whole.
 const QUESTION: &[u8] = &[0, 0, 0, 0, 0];
@@ -51,27 +53,34 @@ impl Connectors {
     }
 }
 
-pub(super) async fn probe(host: &str, target: &str, tls: Option<&TlsConnector>, limit: Duration) -> Outcome {
-    match timeout(limit, connect(host, target, tls)).await {
-        Ok(Ok(())) => (Status::Passing, format!("gRPC check {target}: success")),
+pub(super) async fn probe(
+    definition: &Definition,
+    tls: Option<&TlsConnector>,
+    dialer: Dialer<'_>,
+    limit: Duration,
+) -> Outcome {
+    match timeout(limit, connect(definition, tls, dialer)).await {
+        Ok(Ok(())) => (Status::Passing, format!("gRPC check {}: success", definition.authority())),
         Ok(Err(reason)) => (Status::Critical, reason),
         Err(_) => (Status::Critical, "rpc error: code = DeadlineExceeded desc = context deadline exceeded".to_owned()),
     }
 }
 
-async fn connect(host: &str, target: &str, tls: Option<&TlsConnector>) -> Result<(), String> {
+async fn connect(definition: &Definition, tls: Option<&TlsConnector>, dialer: Dialer<'_>) -> Result<(), String> {
     let unavailable = |reason: String| {
         format!("rpc error: code = Unavailable desc = connection error: desc = \"transport: {reason}\"")
     };
-    let dialing = |error| unavailable(format!("Error while dialing {}", dial::refused(target, &error)));
-    let stream = TcpStream::connect(target).await.map_err(dialing)?;
+    let (host, target) = (&definition.address, definition.authority());
+    let dialing = |reason| unavailable(format!("Error while dialing {reason}"));
+    let stream = dialer.connect(host, definition.port).await.map_err(dialing)?;
+    let shown = Policy::shows_answers(definition.target);
     match tls {
-        None => ask(stream, target, "http").await,
+        None => ask(stream, &format!("http://{target}"), shown).await,
         Some(connector) => {
             let failed = |reason: String| unavailable(format!("authentication handshake failed: {reason}"));
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
+            let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.to_string()))?;
             let stream = connector.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
-            ask(stream, target, "https").await
+            ask(stream, &format!("https://{target}"), shown).await
         }
     }
     .map_err(|reason| if reason.is_empty() { unhealthy() } else { reason })
@@ -81,8 +90,9 @@ fn unhealthy() -> String {
     "gRPC application didn't report service healthy".to_owned()
 }
 
-/// Asks over a connection; an empty reason is an answer other than yes.
-async fn ask<S>(stream: S, target: &str, scheme: &str) -> Result<(), String>
+/// Asks over a connection; an empty reason is an answer other than yes. What the server says is repeated where it is
+/// to be `shown`.
+async fn ask<S>(stream: S, server: &str, shown: bool) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -93,7 +103,7 @@ where
         // Its end is seen by the request, too.
         let _ = connection.await;
     }));
-    let request = Request::post(format!("{scheme}://{target}/grpc.health.v1.Health/Check"))
+    let request = Request::post(format!("{server}/grpc.health.v1.Health/Check"))
         .version(Version::HTTP_2)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -103,20 +113,21 @@ where
     if !answer.status().is_success() {
         return Err(format!("rpc error: code = Unknown desc = HTTP status {}", answer.status()));
     }
-    verdict(answer.headers())?;
+    verdict(answer.headers(), shown)?;
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
     let body = body.map_err(|error| format!("rpc error: code = Internal desc = {error}"))?;
     if let Some(trailers) = body.trailers() {
-        verdict(trailers)?;
+        verdict(trailers, shown)?;
     }
     if serving_status(&body.to_bytes()) == Some(SERVING) { Ok(()) } else { Err(String::new()) }
 }
 
 /// `grpc-status`, which stands in the trailers, or in the headers of an answer without a message.
-fn verdict(headers: &HeaderMap) -> Result<(), String> {
+fn verdict(headers: &HeaderMap, shown: bool) -> Result<(), String> {
     let word = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     match word("grpc-status") {
         None | Some("0") => Ok(()),
+        Some(code) if !shown => Err(format!("rpc error: code = {}", code_name(code))),
         Some(code) => Err(format!(
             "rpc error: code = {} desc = {}",
             code_name(code),
@@ -137,7 +148,8 @@ fn code_name(code: &str) -> &str {
         "13" => "Internal",
         "14" => "Unavailable",
         "16" => "Unauthenticated",
-        _ => code,
+        code if code.len() < 3 && code.bytes().all(|byte| byte.is_ascii_digit()) => code,
+        _ => "none that there is",
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP and HTTPS checks: 2xx passes, 429 is a warning, anything else critical.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use registrator_words::authority;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Position, Url};
 
+use super::dial::Dialer;
 use super::output::LONGEST;
-use super::{Outcome, Status, dial};
+use super::policy::Policy;
+use super::{Outcome, Status};
 use crate::Tls;
 
 /// Redirects that are followed, as many as Go's client does.
@@ -48,13 +49,36 @@ impl Client {
         Self { verifying: Arc::clone(&tls.verifying).into(), trusting: Arc::clone(&tls.trusting).into() }
     }
 
-    pub(super) async fn probe(&self, url: &str, method: &str, skip_verify: bool, limit: Duration) -> Outcome {
-        let tls = if skip_verify { &self.trusting } else { &self.verifying };
-        match timeout(limit, ask(tls, url, method)).await {
-            Ok(Ok((status, body))) => (worth(status), format!("HTTP {method} {url}: {status} Output: {body}")),
-            Ok(Err(reason)) => (Status::Critical, format!("{} {url:?}: {reason}", capitalized(method))),
-            Err(_) => (Status::Critical, format!("{} {url:?}: no answer within {limit:?}", capitalized(method))),
+    pub(super) async fn probe(&self, asked: &Asked<'_>, dialer: Dialer<'_>, limit: Duration) -> Outcome {
+        let tls = if asked.skip_verify { &self.trusting } else { &self.verifying };
+        let url = &asked.url;
+        let called = asked.method.unwrap_or("GET");
+        match timeout(limit, ask(tls, asked, dialer)).await {
+            Ok(Ok(answered)) => (worth(answered.status), format!("HTTP {called} {url}: {answered}")),
+            Ok(Err(reason)) => (Status::Critical, format!("{} {url:?}: {reason}", capitalized(called))),
+            Err(_) => (Status::Critical, format!("{} {url:?}: no answer within {limit:?}", capitalized(called))),
         }
+    }
+}
+
+/// What a check asks for.
+pub(super) struct Asked<'a> {
+    pub(super) url: String,
+    pub(super) method: Option<&'a str>,
+    pub(super) skip_verify: bool,
+}
+
+/// The last answer of a chain of redirects.
+struct Answered {
+    status: StatusCode,
+    /// What readers are shown of it beside its status.
+    shown: Option<String>,
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        self.shown.as_ref().map_or(Ok(()), |shown| write!(f, " Output: {shown}"))
     }
 }
 
@@ -67,35 +91,36 @@ fn worth(status: StatusCode) -> Status {
     }
 }
 
-/// The last answer of a chain of redirects, and the first bytes of its body.
-async fn ask(tls: &TlsConnector, url: &str, method: &str) -> Result<(StatusCode, String), String> {
-    let mut url = Url::parse(url).map_err(|error| error.to_string())?;
-    let mut method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
+async fn ask(tls: &TlsConnector, asked: &Asked<'_>, dialer: Dialer<'_>) -> Result<Answered, String> {
+    let mut url = Url::parse(&asked.url).map_err(|error| error.to_string())?;
+    let method = Policy::method(asked.method).map_err(|refusal| refusal.to_string())?;
     for _ in 0..=REDIRECTS {
-        let mut answer = send(tls, &url, &method).await?;
+        let mut answer = send(tls, &url, &method, dialer).await?;
         let response = &mut answer.response;
         let status = response.status();
         let next = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         if let Some(next) = next.and_then(|next| next.to_str().ok()).and_then(|next| url.join(next).ok()) {
-            if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
-                && method != Method::HEAD
-            {
-                method = Method::GET;
+            if Policy::follows(&url, &next) {
+                url = next;
+                continue;
             }
-            url = next;
-            continue;
+            let shown = "a redirect to another server is not followed".to_owned();
+            return Ok(Answered { status, shown: Some(shown) });
         }
-        return Ok((status, beginning(response.body_mut()).await?));
+        let shown = match Policy::shows_answers(dialer.target) {
+            true => Some(beginning(response.body_mut()).await?),
+            false => None,
+        };
+        return Ok(Answered { status, shown });
     }
     Err(format!("stopped after {REDIRECTS} redirects"))
 }
 
 /// Sends one request; ends when the answer begins.
-async fn send(tls: &TlsConnector, url: &Url, method: &Method) -> Result<Answer, String> {
+async fn send(tls: &TlsConnector, url: &Url, method: &Method, dialer: Dialer<'_>) -> Result<Answer, String> {
     let host = url.host_str().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let target = authority(bare, url.port_or_known_default().unwrap_or_default());
-    let stream = TcpStream::connect(&target).await.map_err(|error| dial::refused(&target, &error))?;
+    let stream = dialer.connect(bare, url.port_or_known_default().unwrap_or_default()).await?;
     let request = Request::builder()
         .method(method)
         .uri(&url[Position::BeforePath..Position::AfterQuery])

@@ -1,7 +1,8 @@
 //! Who looks after the services' checks: one task for each, which probes and reports to the catalog.
 //!
 //! Statuses and words are those of Consul's agent. A probe begins at a random moment within its first
-//! interval, so that a hundred checks do not all fire at once, and only so many run at the same time.
+//! interval, so that a hundred checks do not all fire at once, and only so many run at the same time (`permits`).
+//! What a probe may do to others is decided in `policy`.
 //!
 //! A service that is critical for longer than its check allows (a minute at least) is withdrawn: it is in
 //! no answer any more. Consul would forget it, and whoever registers it would write it anew at the next comparison,
@@ -12,31 +13,34 @@ mod dial;
 mod grpc;
 mod http;
 mod output;
+mod permits;
+mod policy;
 mod script;
 mod tcp;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::catalog::{Catalog, ProbeId, Registered, Status};
 use crate::Tls;
 use crate::definition::{Check, CheckKind, Definition};
+use crate::network::Network;
+use dial::Dialer;
+use permits::{Permit, Permits, SHARE};
+use policy::Policy;
 
-/// The shortest interval; a shorter one is lengthened to it, as Consul does.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a probe may take where neither the check nor its interval says less.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a script may take.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least time for which a service must be critical before it is withdrawn.
 const SHORTEST_CRITICAL: Duration = Duration::from_secs(60);
-/// Probes that run at the same time.
-const PROBES: usize = 64;
+/// The most of what a check says that is kept, in bytes: what it looked at, and the beginning of what it found.
+const LONGEST_OUTPUT: usize = output::LONGEST + 1024;
 
 /// What a probe found.
 type Outcome = (Status, String);
@@ -50,7 +54,8 @@ pub(super) struct Checks {
 
 /// What probes share.
 struct Tools {
-    permits: Semaphore,
+    policy: Policy,
+    permits: Permits,
     http: http::Client,
     grpc: grpc::Connectors,
 }
@@ -63,9 +68,13 @@ struct Running {
 }
 
 impl Checks {
-    pub(super) fn new(catalog: Arc<Catalog>, tls: &Tls) -> Self {
-        let tools =
-            Tools { permits: Semaphore::new(PROBES), http: http::Client::new(tls), grpc: grpc::Connectors::new(tls) };
+    pub(super) fn new(catalog: Arc<Catalog>, tls: &Tls, networks: Vec<Network>) -> Self {
+        let tools = Tools {
+            policy: Policy::new(networks),
+            permits: Permits::default(),
+            http: http::Client::new(tls),
+            grpc: grpc::Connectors::new(tls),
+        };
         Self { catalog, running: Mutex::default(), tools: Arc::new(tools) }
     }
 
@@ -132,17 +141,33 @@ struct Follower {
 
 impl Follower {
     async fn run_probes(mut self, check: Arc<Check>, tools: Arc<Tools>) {
-        let interval = check.interval.max(SHORTEST_INTERVAL);
+        let interval = Policy::interval(&check);
         let mut next = Instant::now() + interval.mul_f64(fastrand::f64());
         loop {
-            self.sleep_until(next).await;
-            let (status, output) = {
-                let Ok(_permit) = tools.permits.acquire().await else { return };
-                probe(&self.definition, &check, &tools).await
-            };
+            self.withdrawing(sleep_until(next)).await;
+            let permit = Arc::new(self.permit(interval, &tools).await);
+            let (status, output) = probe(&self.definition, &check, &tools, &permit).await;
+            drop(permit);
             self.report(status, &output);
             next = Instant::now() + interval;
         }
+    }
+
+    /// Waits until a probe may run. One that may not within an interval counts as failed: nobody knows how it is.
+    async fn permit(&mut self, interval: Duration, tools: &Tools) -> Permit {
+        let group = Arc::clone(&self.definition.group);
+        let mut acquiring = pin!(tools.permits.acquire(&group));
+        if let Ok(permit) = timeout_at(Instant::now() + interval, acquiring.as_mut()).await {
+            return permit;
+        }
+        self.report(
+            Status::Critical,
+            &format!(
+                "not checked for {interval:?}: too many checks run here, or {SHARE} of this container do; give them \
+                 shorter timeouts or longer intervals"
+            ),
+        );
+        self.withdrawing(acquiring).await
     }
 
     async fn await_keep_alives(mut self, ttl: Duration, alive: Arc<Notify>) {
@@ -175,37 +200,42 @@ impl Follower {
         if status == Status::Critical {
             self.critical_since = was_critical.or_else(|| Some(Instant::now()));
         }
-        self.catalog.report(&self.definition.id, self.probe, status, output);
+        let end = output.floor_char_boundary(LONGEST_OUTPUT);
+        self.catalog.report(&self.definition.id, self.probe, status, output.get(..end).unwrap_or(output));
     }
 
     fn end_of_patience(&self) -> Option<Instant> {
         Some(self.critical_since? + self.patience?)
     }
 
-    /// Sleeps, and withdraws the service should its time come meanwhile.
-    async fn sleep_until(&self, next: Instant) {
-        if let Some(end) = self.end_of_patience().filter(|end| *end < next) {
-            sleep_until(end).await;
+    /// Waits for something, and withdraws the service should its time come meanwhile.
+    async fn withdrawing<F: Future>(&self, awaited: F) -> F::Output {
+        let mut awaited = pin!(awaited);
+        if let Some(end) = self.end_of_patience() {
+            if let Ok(came) = timeout_at(end, awaited.as_mut()).await {
+                return came;
+            }
             self.catalog.withdraw(&self.definition.id, self.probe);
         }
-        sleep_until(next).await;
+        awaited.await
     }
 }
 
 /// Looks once, for no longer than the check allows.
-async fn probe(definition: &Definition, check: &Check, tools: &Tools) -> Outcome {
-    let target = definition.authority();
-    let limit = check.timeout.unwrap_or(PROBE_TIMEOUT.min(check.interval.max(SHORTEST_INTERVAL)));
+async fn probe(definition: &Definition, check: &Check, tools: &Tools, permit: &Arc<Permit>) -> Outcome {
+    let limit = Policy::timeout(check);
+    let dialer = Dialer { policy: &tools.policy, target: definition.target, permit };
     match &check.kind {
         CheckKind::Http { tls, path, method, skip_verify } => {
             let scheme = if *tls { "https" } else { "http" };
-            let url = format!("{scheme}://{target}{path}");
-            tools.http.probe(&url, method.as_deref().unwrap_or("GET"), *skip_verify, limit).await
+            let url = format!("{scheme}://{}{path}", definition.authority());
+            let asked = http::Asked { url, method: method.as_deref(), skip_verify: *skip_verify };
+            tools.http.probe(&asked, dialer, limit).await
         }
-        CheckKind::Tcp => tcp::probe(&target, limit).await,
+        CheckKind::Tcp => tcp::probe(definition, dialer, limit).await,
         CheckKind::Grpc { tls, skip_verify } => {
             let tls = tls.then(|| tools.grpc.connector(*skip_verify));
-            grpc::probe(&definition.address, &target, tls, limit).await
+            grpc::probe(definition, tls, dialer, limit).await
         }
         CheckKind::Command { program, arguments } => script::run(program, arguments, SCRIPT_TIMEOUT).await,
         // It has no probe: somebody else says that it lives.

@@ -1,9 +1,12 @@
 //! Intervals and patience, on a clock of the test's own.
 
+use std::net::SocketAddr;
+
 use tokio::time::sleep;
 
 use super::*;
 use crate::catalog::Node;
+use crate::definition::Target;
 use crate::testing::{definition, tls};
 
 fn catalog() -> Arc<Catalog> {
@@ -43,7 +46,7 @@ fn status(checks: &Checks) -> Option<Status> {
 
 #[tokio::test(start_paused = true)]
 async fn a_ttl_that_is_missed_turns_critical_then_withdraws_and_a_keep_alive_brings_it_back() {
-    let checks = Checks::new(catalog(), &tls());
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
     // Less than a minute is a minute.
     let instance = instance(CheckKind::Ttl(Duration::from_secs(30)), Some(Duration::from_secs(1)));
     let probe = register(&checks, &instance);
@@ -67,7 +70,7 @@ async fn a_ttl_that_is_missed_turns_critical_then_withdraws_and_a_keep_alive_bri
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_stays_critical_is_withdrawn_in_time_between_two_probes() {
-    let checks = Checks::new(catalog(), &tls());
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
     let instance = instance(CheckKind::Tcp, Some(Duration::from_secs(90)));
     register(&checks, &with(instance, |check| check.interval = Duration::from_secs(3600)));
     sleep(Duration::from_secs(89)).await;
@@ -78,7 +81,7 @@ async fn a_service_that_stays_critical_is_withdrawn_in_time_between_two_probes()
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_begins_as_passing_is_not_withdrawn_before_its_first_probe() {
-    let checks = Checks::new(catalog(), &tls());
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
     let instance = with(instance(CheckKind::Tcp, Some(Duration::from_secs(90))), |check| {
         check.interval = Duration::from_secs(50_000_000);
         check.initial_status = Some("passing".to_owned());
@@ -90,7 +93,7 @@ async fn a_service_that_begins_as_passing_is_not_withdrawn_before_its_first_prob
 
 #[tokio::test(start_paused = true)]
 async fn a_registration_is_a_keep_alive_and_a_service_that_goes_takes_its_check_along() {
-    let checks = Checks::new(catalog(), &tls());
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
     let instance = instance(CheckKind::Ttl(Duration::from_secs(30)), None);
     for _ in 0..3 {
         register(&checks, &instance);
@@ -140,15 +143,76 @@ async fn a_script_is_given_no_secret_of_ours_and_one_that_is_missing_is_said_so(
     assert_eq!(output, "exec: \"nonesuch-check\": executable file not found in $PATH");
 }
 
+/// What one probe of this kind finds at an address, within 200 ms; the check comes from there, or from elsewhere.
+async fn found(at: SocketAddr, kind: CheckKind, target: Target) -> Outcome {
+    let check = Check {
+        kind,
+        interval: Duration::from_secs(10),
+        timeout: Some(Duration::from_millis(200)),
+        initial_status: None,
+        deregister_after: None,
+    };
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
+    let address = at.ip().to_string().into();
+    let definition = Definition { address, port: at.port(), target, ..definition("i", "web") };
+    let permit = Arc::new(checks.tools.permits.acquire(&definition.group).await);
+    probe(&definition, &check, &checks.tools, &permit).await
+}
+
+fn http_check(method: Option<&str>) -> CheckKind {
+    CheckKind::Http { tls: false, path: "/".to_owned(), method: method.map(str::to_owned), skip_verify: false }
+}
+
 #[tokio::test]
 async fn a_probe_ends_in_its_time_whatever_the_service_does() {
     // It accepts, and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = silent.local_addr().unwrap().to_string();
-    let limit = Duration::from_millis(200);
-    let (status, output) = http::Client::new(&tls()).probe(&format!("http://{target}/"), "GET", false, limit).await;
-    assert_eq!((status, output), (Status::Critical, format!("Get \"http://{target}/\": no answer within 200ms")));
-    let (status, output) = grpc::probe("127.0.0.1", &target, None, limit).await;
+    let at = silent.local_addr().unwrap();
+    let (status, output) = found(at, http_check(None), Target::Own).await;
+    assert_eq!((status, output), (Status::Critical, format!("Get \"http://{at}/\": no answer within 200ms")));
+    let (status, output) = found(at, CheckKind::Grpc { tls: false, skip_verify: false }, Target::Own).await;
     assert_eq!(status, Status::Critical);
     assert!(output.contains("DeadlineExceeded"), "{output}");
+}
+
+#[tokio::test]
+async fn every_kind_of_check_heeds_where_it_may_go_and_connects_to_nobody_else() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let at = listener.local_addr().unwrap();
+    for kind in [http_check(None), CheckKind::Tcp, CheckKind::Grpc { tls: false, skip_verify: false }] {
+        let (status, output) = found(at, kind, Target::Elsewhere).await;
+        assert_eq!(status, Status::Critical);
+        assert!(output.contains("no check goes to 127.0.0.1 (loopback)"), "{output}");
+    }
+    let (status, output) = found(at, http_check(Some("POST")), Target::Own).await;
+    assert_eq!(
+        (status, output),
+        (Status::Critical, format!("Post \"http://{at}/\": POST is not sent: a check is GET or HEAD"))
+    );
+    let accepted = listener.accept();
+    assert!(accepted.is_err(), "{accepted:?} was connected to");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_may_not_run_in_time_says_so_and_goes_on_when_it_may() {
+    let checks = Checks::new(catalog(), &tls(), Vec::new());
+    let instance = with(instance(CheckKind::Tcp, None), |check| check.initial_status = Some("passing".to_owned()));
+    let mut held = Vec::new();
+    for _ in 0..SHARE {
+        held.push(checks.tools.permits.acquire(&instance.group).await);
+    }
+    register(&checks, &instance);
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(status(&checks), Some(Status::Passing));
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(status(&checks), Some(Status::Critical));
+    let output = || {
+        let group = checks.catalog.service("web", true).group.unwrap();
+        group.instances[0].checks[0].output.clone()
+    };
+    assert!(output().starts_with("not checked for 10s: too many checks run here"), "{}", output());
+    held.clear();
+    sleep(Duration::from_secs(1)).await;
+    assert!(output().starts_with("dial tcp 127.0.0.1:1"), "{}", output());
 }

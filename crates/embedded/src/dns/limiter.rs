@@ -2,8 +2,10 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::network::Network;
 
 /// Networks are counted in so many cells, whoever asks and from wherever: memory is bounded, and two
 /// networks that share a cell share its budget. Nobody outside knows which do.
@@ -50,7 +52,7 @@ impl Limiter {
         if self.cost == 0 || address.is_loopback() {
             return Verdict::Send;
         }
-        let index = self.hasher.hash_one(network(address)) % CELLS as u64;
+        let index = self.hasher.hash_one(Network::of_client(address).first()) % CELLS as u64;
         let Some(cell) = usize::try_from(index).ok().and_then(|index| self.cells.get_mut(index)) else {
             return Verdict::Send;
         };
@@ -67,17 +69,6 @@ impl Limiter {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The network that an address stands for: an IPv4 /24 or an IPv6 /56, what one customer usually has.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 72 << 72).into(),
-    }
 }
 
 #[cfg(test)]
