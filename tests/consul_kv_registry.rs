@@ -259,6 +259,6 @@ async fn a_registry_that_is_right_is_not_written_to_after_a_restart() {
     .await;
     assert_held(&*next, &services).await;
     let wrote = recorder.requests().iter().filter(|request| request.path.starts_with("/v1/txn")).count();
-    // It takes the seat of its dead self, and nothing else.
+    // It takes the lease of its dead self, and nothing else.
     assert!(wrote <= 4, "{wrote} transactions");
 }

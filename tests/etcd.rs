@@ -85,7 +85,7 @@ async fn after_a_crash_the_next_run_writes_what_is_new_at_once_and_takes_over_th
 }
 
 #[tokio::test]
-async fn a_stop_leaves_the_entries_and_the_seat_to_the_next_run() {
+async fn a_stop_leaves_the_entries_and_the_lease_to_the_next_run() {
     let server = EtcdServer::start().await;
     let engine = FakeEngine::start().await;
     let gone = engine.run(container("gone", 8001));

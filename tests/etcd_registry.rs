@@ -237,7 +237,7 @@ async fn two_instances_of_one_owner_leave_what_the_other_holds_alive_and_inherit
 #[tokio::test]
 async fn what_a_crash_between_two_writes_has_left_is_recognised_and_removed() {
     let (older, newer) = tokio::join!(EtcdServer::with(V2), EtcdServer::start());
-    let claim = |owner: &str| format!(r#"{{"owner":"{owner}","seat":"dead","id":"x"}}"#);
+    let claim = |owner: &str| format!(r#"{{"owner":"{owner}","lease":"dead","id":"x"}}"#);
     older.ctl_v2(&["set", "/r/_registrator/claims/web/gone", &claim(OWNER)]);
     older.ctl_v2(&["set", "/r/_registrator/claims/web/host:web:80", &claim("other-host")]);
     newer.ctl(&["put", "/_registrator/r/claims/web/gone", &claim(OWNER)]);
@@ -369,7 +369,7 @@ async fn v3_has_one_lease_for_all_entries_and_another_run_keeps_it_alive() {
     let three = opened(&uri.replace("60", "90"));
     server.ctl(&["del", "--prefix", "/_registrator/r/alive/"]);
     drop(two);
-    let found = eventually("the seat is free", SOON, async || {
+    let found = eventually("the lease is free", SOON, async || {
         server.ctl(&["del", "--prefix", "/_registrator/r/alive/"]);
         entry(&*three).await.filter(|entry| entry.owner.as_deref() == Some(OWNER))
     });

@@ -1,12 +1,12 @@
 //! Registries: the stores that services are written to.
 //!
-//! A registry knows nothing of Docker and decides nothing: [`crate::bridge`] says what to
-//! write, a registry says how its store spells it, what the store holds now, and what went wrong.
+//! A registry knows nothing of Docker and decides nothing. The reconciler says what to write; a registry says how its
+//! store spells it, what the store holds now, and what went wrong.
 //!
 //! [`Registry`] is what each of them can do; [`open`] makes one out of a URI. The words of both are values with a file
 //! each: [`Entry`] and [`Scope`] (reading), [`Write`] (writing), [`RegistryError`].
 
-mod bundles;
+mod chunks;
 mod common;
 mod consul;
 pub mod embedded;

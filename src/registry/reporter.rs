@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::{Event, Events, Level};
 
-/// Tells events of one registry. Clones tell of the same.
+/// Emits the events of one registry. Clones emit those of the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     /// What the registry is called.

@@ -261,7 +261,7 @@ fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
         "No known Consul servers",
         "rpc error",
         "not ready to serve consistent reads",
-        // An agent writes what it is told to its disk.
+        // An agent stores registrations on its disk.
         "no space left on device",
     ];
     let refused = status == StatusCode::FORBIDDEN;

@@ -1,7 +1,7 @@
 //! Consul's agent: services of the node that it runs on, with their checks.
 //!
 //! The agent is the authority for its node, so everything is read from it and written to it; only
-//! [`watch`] asks the catalog, which alone can be waited on. Stands below the bridge:
+//! [`watch`] asks the catalog, which alone can be waited on. Stands below the reconciler:
 //! [`spelling`] and [`check`] say what a service is to Consul, [`client`] speaks, this file does.
 
 mod check;
@@ -120,8 +120,8 @@ impl Consul {
 
     /// What the agent holds, put behind these entries.
     async fn read_into(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, RegistryError> {
-        // Checks first, since each service is read with its own. One that somebody registers in between differs from
-        // what we would write until it is read again.
+        // Checks first, since each service is read with its own. A service that is registered between the two readings
+        // differs from what we would write until it is read again.
         let checks = self.checks().await?;
         if checks.iter().any(|(id, check)| spelling::is_of_a_service(id) && check.kind.is_empty()) {
             self.types_untold.store(true, Ordering::Relaxed);

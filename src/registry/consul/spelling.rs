@@ -88,7 +88,7 @@ impl Compare {
     }
 }
 
-/// The registration of a service. With an owner, entry and check tell of us.
+/// The registration of a service. With an owner, entry and check name it.
 pub(super) fn registration<'a>(service: &'a Service, owner: Option<&'a str>) -> Registration<'a> {
     let mut check = check::definition(service);
     if let Some(check) = &mut check

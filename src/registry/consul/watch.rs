@@ -1,4 +1,4 @@
-//! Noticing that somebody else changed our services, or that Consul lost them, without asking all the time.
+//! Notices that an external writer changed our services, or that Consul lost them, without asking all the time.
 //!
 //! The agent's own lists cannot be waited on, so a blocking query waits on the catalog's view of the agent's
 //! node (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), which the agent keeps up to date.

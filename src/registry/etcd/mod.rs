@@ -1,6 +1,6 @@
 //! etcd: its v3 API, and the v2 API of older servers. Both hold a key for each service.
 //!
-//! Stands below the bridge: [`settings`] says where it is, [`v2`] and [`v3`] what it can do, [`either`] finds out which
+//! Stands below the reconciler: [`settings`] says where it is, [`v2`] and [`v3`] what it can do, [`either`] finds out which
 //! of them is served; [`super::kv`] does the rest. Other registries that are kept in etcd are opened by [`registry`].
 
 mod either;
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use crate::config::RegistryConfig;
 
-use super::kv::{KvRegistry, Layout, Plain, Records, Store};
+use super::kv::{ClaimKeys, KvRegistry, Layout, Plain, Store};
 use super::reporter::Reporter;
 use super::uri::Uri;
 use super::{OpenError, Registry};
@@ -90,7 +90,7 @@ pub(super) fn registry(
 ) -> Arc<dyn Registry> {
     let root = layout().root().to_owned();
     let opened = |store: Box<dyn Store>, records: String| -> Arc<dyn Registry> {
-        let records = Records::new(&root, settings.records.as_deref().unwrap_or(&records));
+        let records = ClaimKeys::new(&root, settings.records.as_deref().unwrap_or(&records));
         Arc::new(KvRegistry::new(store, layout(), records, config, reporter.clone()))
     };
     let store = || Etcd2::new(settings.clone(), config.ttl);

@@ -1,5 +1,6 @@
 //! How a service is spelt as a key and a value.
 
+use crate::registry::Content;
 use crate::service::Service;
 
 use super::encode;
@@ -20,6 +21,9 @@ pub(in crate::registry) trait Layout: Send + Sync + 'static {
 
     /// The ID of the service whose key this is, as far as the key tells; `None` for a key that is none of this layout.
     fn service_id(&self, key: &str) -> Option<String>;
+
+    /// What an entry says; `None` where that is nothing this layout writes.
+    fn content(&self, key: &str, value: &[u8]) -> Option<Content>;
 }
 
 /// `<root>/<name>/<id>` = `ip:port`, an IPv6 address in brackets.
@@ -53,6 +57,14 @@ impl Layout for Plain {
         let whole = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('_');
         (whole(name) && whole(id)).then(|| encode::text(id))
     }
+
+    fn content(&self, key: &str, value: &[u8]) -> Option<Content> {
+        let (name, _) = key.strip_prefix(&self.root)?.strip_prefix('/')?.split_once('/')?;
+        let (address, port) = std::str::from_utf8(value).ok()?.rsplit_once(':')?;
+        let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+        let port = port.parse().ok()?;
+        Some(Content { name: encode::text(name), address: bare.to_owned(), port, tags: Vec::new() })
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +85,16 @@ mod tests {
             let service = Service { name: name.into(), id: id.into(), address: address.into(), port, ..service("x") };
             assert_eq!((layout.key(&service).as_str(), layout.value(&service).as_str()), (key, value));
             assert_eq!(layout.service_id(key).as_deref(), Some(id));
+            let content = Content { name: name.to_owned(), address: address.to_owned(), port, tags: vec![] };
+            assert_eq!(layout.content(key, value.as_bytes()), Some(content));
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_program_has_no_content() {
+        let layout = Plain::new("/s".to_owned());
+        for value in [&b""[..], b"by hand", b"1.2.3.4", b"1.2.3.4:", b"1.2.3.4:x", b"1.2.3.4:70000", b"\xff:1"] {
+            assert_eq!(layout.content("/s/web/id", value), None, "{}", value.escape_ascii());
         }
     }
 

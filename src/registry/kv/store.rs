@@ -7,24 +7,24 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::registry::RegistryError;
 
-/// How many keys are read at once, one by one.
+/// How many keys are read at the same time, each with a request of its own.
 const CONCURRENCY: usize = 32;
 
-/// A key with what it holds.
+/// A key and its value, as a store holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::registry) struct Held {
+pub(in crate::registry) struct Stored {
     /// The whole key.
     pub(in crate::registry) key: String,
     /// Its value; other programs may have written anything.
     pub(in crate::registry) value: Vec<u8>,
     /// Grows with each write of this key, and is never used twice for it.
     pub(in crate::registry) version: u64,
-    /// How long it lives when it is not renewed, as it was asked for; `None` for ever. A store that knows only
-    /// what is left of it says the TTL of its settings as long as it is no more than that.
+    /// How long the key lives without being renewed, as it was asked for; `None` for ever. A store that knows only
+    /// the remaining time gives the TTL of its settings as long as the remaining time is not longer.
     pub(in crate::registry) ttl: Option<Duration>,
 }
 
-/// What a key must be for a step to be taken.
+/// The state that a key must be in before a step is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Condition {
     /// Not there.
@@ -33,43 +33,43 @@ pub(in crate::registry) enum Condition {
     At(u64),
 }
 
-/// What becomes of a key.
+/// What a step does to its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::registry) enum Action {
-    /// It holds this value, for so long unless it is renewed.
+pub(in crate::registry) enum Operation {
+    /// Gives it this value, for this long unless it is renewed.
     Put { value: String, ttl: Option<Duration> },
-    /// It goes.
+    /// Removes it.
     Delete,
-    /// It stays as it is; the step is its condition.
+    /// Leaves it as it is: the step only checks its condition.
     Check,
 }
 
-/// One key of a write.
+/// One key of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Step {
     pub(in crate::registry) key: String,
     pub(in crate::registry) condition: Condition,
-    pub(in crate::registry) action: Action,
+    pub(in crate::registry) operation: Operation,
 }
 
-/// Steps that belong together, each to another key: all are taken or none, where the store has transactions. Where it
-/// has not, they are taken in this order, up to the first that cannot be.
-pub(in crate::registry) type Write = Vec<Step>;
+/// Steps that belong together, each for another key: where the store has transactions, all are taken or none. Where
+/// it has not, they are taken in this order, up to the first that fails.
+pub(in crate::registry) type Transaction = Vec<Step>;
 
-/// What came of a write.
+/// The result of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Applied {
-    /// It is done; the version of each step's key now (of no meaning where nothing was put).
+    /// It is done. Holds the version of each step's key (meaningless where nothing was put).
     Done(Vec<u64>),
-    /// A condition did not hold: another hand was there.
-    Changed,
+    /// A condition did not hold: an external writer was faster.
+    Conflict,
 }
 
-/// Something that happened to a store.
+/// Something that happened in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::registry) enum News {
-    /// From here on everything is told; what was before was not.
-    Begun,
+pub(in crate::registry) enum StoreEvent {
+    /// Every change from here on is reported; earlier ones are not.
+    Started,
     /// A key was written, or is gone.
     Changed { key: String, version: u64, gone: bool },
 }
@@ -78,39 +78,39 @@ pub(in crate::registry) enum News {
 ///
 /// The contract:
 ///
-/// - Keys are whole, as the [`super::Layout`] and [`super::Records`] spell them; the store adds nothing and
+/// - Keys are whole, as the [`super::Layout`] and [`super::ClaimKeys`] spell them; the store adds nothing and
 ///   hides nothing but what it keeps for itself.
-/// - Every method ends within a deadline of the store's own (except [`Store::watch`]), tries other
-///   servers where there are several, and tells `Unreachable` (nobody can be served now) from `Refused` (this will not be
-///   taken as things are). What cannot be told apart is `Unreachable`: the engine reads again, and writes again.
-/// - A write whose answer was lost may have been made. Its conditions make it harmless to try again.
+/// - Every method ends within a deadline of the store's own (except [`Store::watch`]) and tries other
+///   servers where there are several. It tells `Unreachable` (nobody can be served now) from `Refused` (this request
+///   fails as things are). What it cannot tell apart is `Unreachable`: the engine then reads and writes again.
+/// - A transaction whose answer was lost may have been made. Its conditions make it harmless to try again.
 /// - One result for each element of a batch, in order; one failing never stops its neighbours.
 #[async_trait]
 pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// Reaches it.
     async fn ping(&self) -> Result<(), RegistryError>;
 
-    /// Every key that begins with `prefix` (which ends with a slash), with all that is below it. None is no error.
-    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError>;
+    /// Every key that begins with `prefix` (which ends with a slash). An empty list is no error.
+    async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError>;
 
     /// One key.
-    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError>;
+    async fn get(&self, key: &str) -> Result<Option<Stored>, RegistryError>;
 
     /// Several keys, in order.
-    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Held>>, RegistryError> {
+    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Stored>>, RegistryError> {
         let gets: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
         stream::iter(gets).buffered(CONCURRENCY).try_collect().await
     }
 
-    /// Makes writes. They belong to different keys, so their order does not matter; many may go in one transaction, as
-    /// long as each still has its own result.
-    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>>;
+    /// Makes transactions. They belong to different keys, so their order does not matter; several may share one
+    /// request, as long as each has its own result.
+    async fn apply(&self, transactions: &[Transaction]) -> Vec<Result<Applied, RegistryError>>;
 
-    /// Begins the TTL of keys again, without their readers' being told. Refused where a key is not there, or does
+    /// Starts the TTL of keys anew, without notifying their readers. `Refused` where a key is not there, or does
     /// not expire.
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>>;
 
-    /// Tells what happens to keys that begin with one of these prefixes, until that can no longer be told: says why.
-    /// A store that cannot watch returns never, and tells nothing.
-    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError;
+    /// Reports what happens to keys that begin with one of these prefixes, until it no longer can: returns why.
+    /// A store that cannot watch never returns, and reports nothing.
+    async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError;
 }

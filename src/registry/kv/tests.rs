@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 
-use super::records::{Alive, Claim, Records, read};
-use super::store::{self, Applied, Condition, Held, News, Step, Store, Write};
+use super::claims::{Claim, ClaimKeys, InstanceLease, read};
+use super::store::{Applied, Condition, Operation, Step, Store, StoreEvent, Stored, Transaction};
 use super::testing::service;
 use super::{KvRegistry, Plain};
 use crate::config::RegistryConfig;
@@ -23,7 +23,7 @@ const BASE: &str = "/_registrator/r";
 /// What the instances share.
 #[derive(Default)]
 struct Content {
-    keys: BTreeMap<String, Held>,
+    keys: BTreeMap<String, Stored>,
     version: u64,
     /// What was done that must not be.
     broken: Vec<String>,
@@ -50,46 +50,46 @@ impl Seen {
 
     /// Takes a step, and notes it if it was none of this instance's to take.
     fn take(&self, content: &mut Content, step: &Step) -> u64 {
-        let records = Records::new(ROOT, BASE);
+        let claims = ClaimKeys::new(ROOT, BASE);
         let value = |key: &str| content.keys.get(key).map(|held| held.value.clone());
-        let claim = value(&records.claim(&step.key)).and_then(|value| read::<Claim>(&value));
+        let claim = value(&claims.claim(&step.key)).and_then(|value| read::<Claim>(&value));
         if let Some(claim) =
-            claim.filter(|_| content.keys.contains_key(&step.key) && step.action != store::Action::Check)
+            claim.filter(|_| content.keys.contains_key(&step.key) && step.operation != Operation::Check)
         {
-            let run = value(&records.alive(&claim.seat)).and_then(|value| Some(read::<Alive>(&value)?.run));
+            let run = value(&claims.alive(&claim.lease)).and_then(|value| Some(read::<InstanceLease>(&value)?.run));
             if &*claim.owner != self.owner || run.is_some() && run != *self.run.lock().unwrap() {
                 content.broken.push(format!("{} of {} {step:?}, which is {claim:?}'s", self.owner, step.key));
             }
         }
-        if let (Some(_), store::Action::Put { value, .. }) = (records.seat(&step.key), &step.action) {
-            *self.run.lock().unwrap() = read::<Alive>(value.as_bytes()).map(|sign| sign.run);
+        if let (Some(_), Operation::Put { value, .. }) = (claims.lease(&step.key), &step.operation) {
+            *self.run.lock().unwrap() = read::<InstanceLease>(value.as_bytes()).map(|sign| sign.run);
         }
         content.version += 1;
         let (key, version) = (step.key.clone(), content.version);
-        match &step.action {
-            store::Action::Check => {}
-            store::Action::Delete => drop(content.keys.remove(&key)),
-            store::Action::Put { value, ttl } => {
-                let held = Held { key: key.clone(), value: value.clone().into_bytes(), version, ttl: *ttl };
+        match &step.operation {
+            Operation::Check => {}
+            Operation::Delete => drop(content.keys.remove(&key)),
+            Operation::Put { value, ttl } => {
+                let held = Stored { key: key.clone(), value: value.clone().into_bytes(), version, ttl: *ttl };
                 content.keys.insert(key, held);
             }
         }
         version
     }
 
-    fn apply_one(&self, write: &Write) -> Result<Applied, RegistryError> {
+    fn apply_one(&self, write: &Transaction) -> Result<Applied, RegistryError> {
         let mut content = self.content()?;
         let holds = |content: &Content, step: &Step| {
             let there = content.keys.get(&step.key).map_or(Condition::Absent, |held| Condition::At(held.version));
             there == step.condition
         };
         if self.transactions && !write.iter().all(|step| holds(&content, step)) {
-            return Ok(Applied::Changed);
+            return Ok(Applied::Conflict);
         }
         let mut versions = Vec::new();
         for (index, step) in write.iter().enumerate() {
             if !holds(&content, step) {
-                return Ok(Applied::Changed);
+                return Ok(Applied::Conflict);
             }
             versions.push(self.take(&mut content, step));
             let mut left = self.left.lock().unwrap();
@@ -110,15 +110,15 @@ impl Store for Seen {
         self.content().map(drop)
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {
         Ok(self.content()?.keys.values().filter(|held| held.key.starts_with(prefix)).cloned().collect())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError> {
+    async fn get(&self, key: &str) -> Result<Option<Stored>, RegistryError> {
         Ok(self.content()?.keys.get(key).cloned())
     }
 
-    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {
+    async fn apply(&self, writes: &[Transaction]) -> Vec<Result<Applied, RegistryError>> {
         writes.iter().map(|write| self.apply_one(write)).collect()
     }
 
@@ -126,7 +126,7 @@ impl Store for Seen {
         keys.iter().map(|_| self.content().map(drop)).collect()
     }
 
-    async fn watch(&self, _: &[String], _: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+    async fn watch(&self, _: &[String], _: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
         std::future::pending().await
     }
 }
@@ -142,8 +142,8 @@ struct Instance {
     registry: KvRegistry,
     owner: &'static str,
     left: Arc<Mutex<Option<usize>>>,
-    /// What it was told the last time it asked.
-    told: Vec<Entry>,
+    /// What it was seen the last time it asked.
+    seen: Vec<Entry>,
 }
 
 /// Two hosts of one name by mistake, and another.
@@ -168,17 +168,17 @@ impl World {
             ttl_refresh: None,
             environment: Arc::default(),
         };
-        let (layout, records) = (Plain::new(ROOT.to_owned()), Records::new(ROOT, BASE));
-        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), records, &config, Reporter::silent());
+        let (layout, claims) = (Plain::new(ROOT.to_owned()), ClaimKeys::new(ROOT, BASE));
+        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), claims, &config, Reporter::silent());
         // However few there are: what it reads is its own part.
         Arc::get_mut(&mut registry.engine).unwrap().many = 0;
-        Instance { registry, owner, left, told: Vec::new() }
+        Instance { registry, owner, left, seen: Vec::new() }
     }
 
     /// The signs of life of runs that are dead expire.
     fn expire(&self) {
         let alive: Vec<_> = self.instances.iter().map(|instance| instance.registry.engine.run.clone()).collect();
-        let lives = |held: &Held| read::<Alive>(&held.value).is_none_or(|sign| alive.contains(&sign.run));
+        let lives = |held: &Stored| read::<InstanceLease>(&held.value).is_none_or(|sign| alive.contains(&sign.run));
         let signs = format!("{BASE}/alive/");
         self.content.lock().unwrap().keys.retain(|key, held| !key.starts_with(&signs) || lives(held));
     }
@@ -191,8 +191,8 @@ impl World {
             }
             Act::Look(index) => {
                 let instance = &mut self.instances[index];
-                if let Ok(told) = instance.registry.read(&Scope::default()).await {
-                    instance.told = told;
+                if let Ok(seen) = instance.registry.read(&Scope::default()).await {
+                    instance.seen = seen;
                 }
             }
             Act::LookAtOwn(index, name) => {
@@ -206,7 +206,7 @@ impl World {
                 if let (Ok(part), Ok(all)) = (part, all) {
                     let missing = all.iter().find(|entry| {
                         let asked = *entry.service_id == format!("s{name}");
-                        let known = instance.told.iter().any(|told| told.key == entry.key && told.owner == entry.owner);
+                        let known = instance.seen.iter().any(|seen| seen.key == entry.key && seen.owner == entry.owner);
                         let ours = entry.owner.as_deref() == Some(instance.owner);
                         (asked || ours && known) && !part.contains(entry)
                     });
@@ -215,21 +215,21 @@ impl World {
                             .lock()
                             .unwrap()
                             .broken
-                            .push(format!("{} was not told of {entry:?}", instance.owner));
+                            .push(format!("{} was not seen of {entry:?}", instance.owner));
                     }
-                    instance.told = part;
+                    instance.seen = part;
                 }
             }
             // However old its knowledge is, and whosever the entry.
             Act::Remove(index, ours) => {
                 let instance = &self.instances[index];
                 let is_ours = |entry: &&Entry| !ours || entry.owner.as_deref() == Some(instance.owner);
-                let entries: Vec<_> = instance.told.iter().filter(is_ours).cloned().collect();
+                let entries: Vec<_> = instance.seen.iter().filter(is_ours).cloned().collect();
                 apply(&instance.registry, entries.iter().cloned().map(Action::Remove)).await;
                 // What is gone may come back by another's hand, of which one's own part says nothing.
                 let content = self.content.lock().unwrap();
                 let gone = |entry: &Entry| entries.contains(entry) && !content.keys.contains_key(&*entry.key);
-                self.instances[index].told.retain(|entry| !gone(entry));
+                self.instances[index].seen.retain(|entry| !gone(entry));
             }
             Act::Dying(index, steps) => *self.instances[index].left.lock().unwrap() = Some(steps),
             Act::Restart(index) => self.instances[index] = self.instance(OWNERS[index]),
@@ -238,7 +238,7 @@ impl World {
                 let mut content = self.content.lock().unwrap();
                 content.version += 1;
                 let (key, version) = (format!("{ROOT}/web/s{name}"), content.version);
-                let held = Held { key: key.clone(), value: b"by hand".to_vec(), version, ttl: None };
+                let held = Stored { key: key.clone(), value: b"by hand".to_vec(), version, ttl: None };
                 content.keys.entry(key).or_insert(held);
             }
         }
@@ -268,7 +268,7 @@ enum Act {
     Look(usize),
     /// At what is its own, and at this one.
     LookAtOwn(usize, u8),
-    /// Everything that it was told of, or what it was told is its own.
+    /// Everything that it was seen of, or what it was seen is its own.
     Remove(usize, bool),
     /// It dies after so many steps.
     Dying(usize, usize),
@@ -311,8 +311,8 @@ proptest! {
             world.expire();
             for owner in ["a", "b"] {
                 let heir = world.instance(owner);
-                let told = heir.registry.read(&Scope::default()).await.unwrap();
-                let ours: Vec<_> = told.into_iter().filter(|entry| entry.owner.as_deref() == Some(owner)).collect();
+                let seen = heir.registry.read(&Scope::default()).await.unwrap();
+                let ours: Vec<_> = seen.into_iter().filter(|entry| entry.owner.as_deref() == Some(owner)).collect();
                 for removed in apply(&heir.registry, ours.into_iter().map(Action::Remove)).await {
                     prop_assert_eq!(removed, Ok(()));
                 }

@@ -1,4 +1,4 @@
-//! Hears that another hand was in the store, tells what concerns us at once and the rest in passing.
+//! The watch task: hears of changes by external writers, reports those of our own keys at once and others' now and then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,68 +8,68 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
-use super::records::Records;
-use super::slot::Standing;
-use super::store::News;
-use super::{Engine, State};
+use super::claims::ClaimKeys;
+use super::engine::{Engine, State};
+use super::key::Ownership;
+use super::store::StoreEvent;
 
 /// The least time between two reports.
 const PACE: Duration = Duration::from_secs(1);
-/// The least time between two reports of what concerns others: something that we wait for may have become free.
+/// The least time between two reports of what concerns others: a key that we wait for may have become free.
 const OTHERS_PACE: Duration = Duration::from_secs(30);
-/// How long it takes until the store is watched again after that could not be done.
+/// The pause before the store is watched again after that failed.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long news are gathered before they are judged: by then our own writes are known to be ours.
+/// How long events are gathered before they are judged: by then our own writes are known to be ours.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Returns when something may have changed by another hand.
+/// Returns when an external writer may have changed something.
 pub(super) async fn changed(engine: &Engine) {
-    let told = engine.state().told;
-    if let Some(told) = told {
-        sleep_until(told + PACE).await;
+    let reported = engine.state().reported;
+    if let Some(reported) = reported {
+        sleep_until(reported + PACE).await;
     }
-    engine.bell.notified().await;
-    engine.state().told = Some(Instant::now());
+    engine.notifier.notified().await;
+    engine.state().reported = Some(Instant::now());
 }
 
-/// Watches, and rings the bell. Never returns.
-pub(super) async fn listen(engine: Arc<Engine>) {
-    // Claims are written with their entries: to be told of both would be to be told of everything twice.
+/// Watches, and notifies whoever waits in [`changed`]. Never returns.
+pub(super) async fn watch(engine: Arc<Engine>) {
+    // Claims are not watched: they are written with their entries, and each change would be reported twice.
     let entries = format!("{}/", engine.layout.root());
-    let prefixes: Vec<_> = [entries].into_iter().chain(engine.records.as_ref().map(Records::all_alive)).collect();
-    let (tell, news) = mpsc::unbounded_channel();
+    let prefixes: Vec<_> = [entries].into_iter().chain(engine.claims.as_ref().map(ClaimKeys::all_leases)).collect();
+    let (report, events) = mpsc::unbounded_channel();
     let watching = async {
         loop {
-            let reason = engine.store.watch(&prefixes, &|news| drop(tell.send(news))).await;
-            debug!("changes by others are not heard of: {reason}");
+            let reason = engine.store.watch(&prefixes, &|event| drop(report.send(event))).await;
+            debug!("the store is not watched: {reason}");
             sleep(PAUSE).await;
         }
     };
-    tokio::join!(watching, judge(&engine, news));
+    tokio::join!(watching, judge(&engine, events));
 }
 
-async fn judge(engine: &Engine, mut news: mpsc::UnboundedReceiver<News>) {
+async fn judge(engine: &Engine, mut events: mpsc::UnboundedReceiver<StoreEvent>) {
     let mut others: Option<Instant> = None;
     loop {
         let first = match others {
-            None => news.recv().await,
-            Some(due) => timeout_at(due, news.recv()).await.unwrap_or(None),
+            None => events.recv().await,
+            Some(due) => timeout_at(due, events.recv()).await.unwrap_or(None),
         };
         if others.is_some_and(|due| due <= Instant::now()) {
             others = None;
-            engine.bell.notify_one();
+            engine.notifier.notify_one();
         }
-        let Some(first) = first else { if news.is_closed() { return } else { continue } };
+        let Some(first) = first else { if events.is_closed() { return } else { continue } };
         sleep(GATHER).await;
-        // Of each key the last is what counts.
+        // Only the last event of each key counts.
         let mut latest = HashMap::new();
-        let mut begun = false;
-        let mut note = |news| match news {
-            News::Begun => begun = true,
-            News::Changed { key, version, gone } => drop(latest.insert(key, (version, gone))),
+        let mut started = false;
+        let mut note = |event| match event {
+            StoreEvent::Started => started = true,
+            StoreEvent::Changed { key, version, gone } => drop(latest.insert(key, (version, gone))),
         };
         note(first);
-        while let Ok(more) = news.try_recv() {
+        while let Ok(more) = events.try_recv() {
             note(more);
         }
         let mut state = engine.state();
@@ -77,8 +77,8 @@ async fn judge(engine: &Engine, mut news: mpsc::UnboundedReceiver<News>) {
         let concerns: Vec<_> = concerns.collect();
         state.others += concerns.iter().filter(|concern| **concern == Concern::Others).count();
         drop(state);
-        if begun || concerns.contains(&Concern::Ours) {
-            engine.bell.notify_one();
+        if started || concerns.contains(&Concern::Ours) {
+            engine.notifier.notify_one();
         } else if concerns.contains(&Concern::Others) {
             others.get_or_insert_with(|| Instant::now() + OTHERS_PACE);
         }
@@ -99,20 +99,20 @@ fn concern(engine: &Engine, state: &State, key: &str, version: u64, gone: bool) 
         Some(seen) => version > seen,
         None => !gone,
     };
-    if let Some(seat) = engine.records.as_ref().and_then(|records| records.seat(key)) {
-        let company = &state.company;
+    if let Some(lease) = engine.claims.as_ref().and_then(|claims| claims.lease(key)) {
+        let instances = &state.instances;
         let ours = || {
-            let mut claims = state.slots.values().filter_map(|slot| slot.claimed());
-            claims.any(|claim| &*claim.seat == seat && claim.owner == company.owner)
+            let mut claims = state.keys.values().filter_map(|known| known.claimed());
+            claims.any(|claim| &*claim.lease == lease && claim.owner == instances.owner)
         };
-        return if gone && company.alive.contains_key(seat) && ours() { Concern::Ours } else { Concern::Nobody };
+        return if gone && instances.alive.contains_key(lease) && ours() { Concern::Ours } else { Concern::Nobody };
     }
     if engine.layout.service_id(key).is_none() {
         return Concern::Nobody;
     }
-    let slot = state.slots.get(key);
-    let ours = slot.is_some_and(|slot| slot.written || state.company.standing(slot) == Standing::Ours);
-    match (newer(slot.and_then(|slot| slot.entry.as_ref()).map(|seen| seen.version)), ours) {
+    let known = state.keys.get(key);
+    let ours = known.is_some_and(|known| known.written || state.instances.ownership(known) == Ownership::Ours);
+    match (newer(known.and_then(|known| known.entry.as_ref()).map(|seen| seen.version)), ours) {
         (false, _) => Concern::Nobody,
         (true, true) => Concern::Ours,
         (true, false) => Concern::Others,

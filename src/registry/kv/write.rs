@@ -1,4 +1,4 @@
-//! Grants wishes: writes what is to be, and begins again where another hand was in between.
+//! Makes keys as they are desired, and starts again where an external writer was faster.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,203 +9,196 @@ use crate::registry::text::one_line;
 use crate::registry::{Action, RegistryError, Write};
 use crate::service::Service;
 
-use super::records::Claim;
-use super::slot::{Next, Slot, Wish, next};
+use super::claims::Claim;
+use super::engine::{Engine, busy};
+use super::key::{Desired, Known, Next, next};
 use super::store::Applied;
-use super::{Engine, busy};
+use super::{leases, read};
 
-/// How often a write is begun again when another hand was in between.
+/// How often a write is started when external writers are faster each time.
 const TRIES: usize = 5;
-/// How many keys are read at once.
+/// How many keys are read at the same time.
 const CONCURRENCY: usize = 32;
 
-/// What became of a wish.
+/// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Granted {
+pub(super) enum Outcome {
+    /// It is as desired.
     Done,
-    /// The key belongs to this other.
-    Refused(Arc<str>),
+    /// It belongs to this other owner.
+    Foreign(Arc<str>),
 }
 
-/// A wish that is still to be granted.
+/// A key that is still to be made as desired.
 #[derive(Clone, Copy)]
 struct Pending {
     index: usize,
-    /// Its key was read since it was wished for.
+    /// It was read since this write began.
     fresh: bool,
 }
 
-impl Engine {
-    /// Makes writes, with a result for each.
-    pub(super) async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
-        let puts = writes.iter().any(|write| matches!(write.action, Action::Put(_)));
-        let seat = match &self.records {
-            Some(_) if puts => self.seat().await.map(Some).map_err(whole),
-            _ => Ok(None),
-        };
-        let owner = Arc::clone(&self.state().company.owner);
-        let wish = |write: &Write| match &write.action {
-            Action::Put(service) => {
-                if service.name.is_empty() || service.id.is_empty() {
-                    return Err(Err(RegistryError::service("it has no name, or no ID")));
-                }
-                let seat = seat.as_ref().map_err(|error| Err(error.clone()))?;
-                let claim = seat.as_ref().map(|seat| Claim {
-                    owner: Arc::clone(&owner),
-                    seat: Arc::clone(seat),
-                    id: Arc::clone(&service.id),
-                });
-                Ok((self.layout.key(service), Wish::Put { value: self.layout.value(service), ttl: service.ttl, claim }))
-            }
-            Action::Remove(entry) => Ok((entry.key.to_string(), Wish::Gone)),
+/// Makes writes, with a result for each.
+pub(super) async fn apply(engine: &Engine, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
+    let puts = writes.iter().any(|write| matches!(write.action, Action::Put(_)));
+    let lease = match &engine.claims {
+        Some(_) if puts => leases::any(engine).await.map(Some).map_err(whole),
+        _ => Ok(None),
+    };
+    let owner = Arc::clone(&engine.state().instances.owner);
+    let entry = |service: &Service| {
+        if service.name.is_empty() || service.id.is_empty() {
+            return Err(RegistryError::service("it has no name, or no ID"));
+        }
+        let lease = lease.as_ref().map_err(Clone::clone)?;
+        let claim = lease.as_ref().map(|lease| Claim {
+            owner: Arc::clone(&owner),
+            lease: Arc::clone(lease),
+            id: Arc::clone(&service.id),
+        });
+        let value = engine.layout.value(service);
+        Ok((engine.layout.key(service), Desired::Entry { value, ttl: service.ttl, claim }))
+    };
+    let (mut desired, mut settled) = (Vec::new(), Vec::with_capacity(writes.len()));
+    for write in writes {
+        let next = match &write.action {
+            Action::Put(service) => entry(service).map_err(Err),
+            Action::Remove(entry) => Ok((entry.key.to_string(), Desired::Absent)),
             Action::Mark(..) | Action::Unmark(_) => Err(Ok(())),
         };
-        let (mut wishes, mut settled) = (Vec::new(), Vec::with_capacity(writes.len()));
-        for write in writes {
-            match wish(write) {
-                Ok(wish) => {
-                    wishes.push(wish);
-                    settled.push(None);
-                }
-                Err(result) => settled.push(Some(result)),
-            }
-        }
-        let mut granted = self.write(&wishes).await.into_iter();
-        let results = writes.iter().zip(settled).map(|(write, settled)| match settled {
-            Some(result) => result,
-            None => match (granted.next().unwrap_or_else(|| Err(busy(&write.key)))?, &write.action) {
-                (Granted::Refused(owner), Action::Put(service)) => {
-                    let (key, owner) = (one_line(&self.layout.key(service), 300), one_line(&owner, 300));
-                    Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
-                }
-                // One that has become another's is no longer ours to remove: that is what was asked.
-                (Granted::Done | Granted::Refused(_), _) => Ok(()),
-            },
-        });
-        results.collect()
+        settled.push(next.map(|next| desired.push(next)).err());
     }
-
-    /// Grants wishes, each for another key, with a result for each.
-    pub(super) async fn write(&self, wishes: &[(String, Wish)]) -> Vec<Result<Granted, RegistryError>> {
-        if wishes.is_empty() {
-            return Vec::new();
+    let mut outcomes = make(engine, &desired).await.into_iter();
+    let mut result = |write: &Write| match (outcomes.next().unwrap_or_else(|| Err(busy(&write.key)))?, &write.action) {
+        (Outcome::Foreign(owner), Action::Put(service)) => {
+            let (key, owner) = (one_line(&engine.layout.key(service), 300), one_line(&owner, 300));
+            Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
         }
-        if self.state().everything.is_none()
-            && let Err(error) = self.look().await
-        {
-            return vec![Err(whole(error)); wishes.len()];
-        }
-        let _writing = Writing::begin(self);
-        let mut results: Vec<_> = wishes.iter().map(|(key, _)| Err(busy(key))).collect();
-        let mut pending: Vec<_> = (0..wishes.len()).map(|index| Pending { index, fresh: false }).collect();
-        for _ in 0..TRIES {
-            pending = self.round(wishes, &pending, &mut results).await;
-            if pending.is_empty() {
-                break;
-            }
-        }
-        results
-    }
-
-    /// One round of writes: gives those that have to be tried again.
-    async fn round(
-        &self,
-        wishes: &[(String, Wish)],
-        pending: &[Pending],
-        results: &mut [Result<Granted, RegistryError>],
-    ) -> Vec<Pending> {
-        let mut again = Vec::new();
-        let mut stale = Vec::new();
-        let mut writes = Vec::new();
-        let mut seats = BTreeSet::new();
-        {
-            let state = self.state();
-            let unknown = Slot::default();
-            for &Pending { index, fresh } in pending {
-                let (key, wish) = &wishes[index];
-                let claim_key = self.records.as_ref().map(|records| records.claim(key));
-                let slot = state.slots.get(key.as_str()).map_or(&unknown, |slot| &**slot);
-                match next(key, claim_key.as_deref(), slot, &state.company, wish) {
-                    // That nothing need be done is not said from memory.
-                    Next::Nothing | Next::Refused(_) if !fresh => stale.push(index),
-                    Next::Nothing => results[index] = Ok(Granted::Done),
-                    Next::Refused(owner) => results[index] = Ok(Granted::Refused(owner)),
-                    Next::Write(write) => writes.push((index, write)),
-                    Next::Take(seat) => {
-                        seats.insert(seat);
-                        again.push(Pending { index, fresh });
-                    }
-                }
-            }
-        }
-        for seat in seats {
-            if let Err(error) = self.take(&seat).await {
-                again.drain(..).for_each(|Pending { index, .. }| results[index] = Err(error.clone()));
-            }
-        }
-        let (indices, writes): (Vec<usize>, Vec<_>) = writes.into_iter().unzip();
-        self.state().unsure.extend(indices.iter().map(|&index| wishes[index].0.clone()));
-        let applied = if writes.is_empty() { Vec::new() } else { self.store.apply(&writes).await };
-        for ((index, write), applied) in indices.into_iter().zip(&writes).zip(applied) {
-            let (key, wish) = &wishes[index];
-            let mut state = self.state();
-            match applied {
-                Ok(Applied::Done(versions)) => {
-                    state.slots.entry(key.as_str().into()).or_default().wrote(key, wish, write, &versions);
-                    results[index] = Ok(Granted::Done);
-                }
-                Ok(Applied::Changed) => stale.push(index),
-                Err(error) => {
-                    results[index] = Err(error);
-                    continue;
-                }
-            }
-            state.unsure.remove(key);
-        }
-        let looked: Vec<_> = stream::iter(stale)
-            .map(async |index: usize| (index, self.look_at(&wishes[index].0).await))
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
-        for (index, looked) in looked {
-            match looked {
-                Ok(()) => again.push(Pending { index, fresh: true }),
-                Err(error) => results[index] = Err(error),
-            }
-        }
-        again
-    }
-
-    pub(super) async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        let keys: Vec<_> =
-            services.iter().filter_map(|service| Some((self.layout.key(service), service.ttl?))).collect();
-        let claims: Vec<_> =
-            self.records.iter().flat_map(|records| keys.iter().map(|(key, ttl)| (records.claim(key), *ttl))).collect();
-        // The claims after the entries, which they should outlive.
-        let mut renewed = self.store.renew(&keys).await.into_iter();
-        let claims = if claims.is_empty() { Vec::new() } else { self.store.renew(&claims).await };
-        let mut claims = claims.into_iter();
-        services
-            .iter()
-            .map(|service| match service.ttl {
-                None => Ok(()),
-                Some(_) => {
-                    let claim = claims.next().unwrap_or(Ok(()));
-                    renewed.next().unwrap_or_else(|| Err(busy(&service.id))).and(claim)
-                }
-            })
-            .collect()
-    }
+        // An entry that has become another's is no longer ours to remove: nothing is left to do.
+        (Outcome::Done | Outcome::Foreign(_), _) => Ok(()),
+    };
+    writes.iter().zip(settled).map(|(write, settled)| settled.unwrap_or_else(|| result(write))).collect()
 }
 
-/// Counts a batch of writes for as long as it is on its way, also when it is given up.
+/// Makes keys as they are desired, each another key, with a result for each.
+pub(super) async fn make(engine: &Engine, desired: &[(String, Desired)]) -> Vec<Result<Outcome, RegistryError>> {
+    if desired.is_empty() {
+        return Vec::new();
+    }
+    if engine.state().everything_due.is_none()
+        && let Err(error) = read::everything(engine, false).await
+    {
+        return vec![Err(whole(error)); desired.len()];
+    }
+    let _writing = Writing::begin(engine);
+    let mut results: Vec<_> = desired.iter().map(|(key, _)| Err(busy(key))).collect();
+    let mut pending: Vec<_> = (0..desired.len()).map(|index| Pending { index, fresh: false }).collect();
+    for _ in 0..TRIES {
+        pending = round(engine, desired, &pending, &mut results).await;
+        if pending.is_empty() {
+            break;
+        }
+    }
+    results
+}
+
+/// One round of transactions. Returns the keys that need another.
+async fn round(
+    engine: &Engine,
+    desired: &[(String, Desired)],
+    pending: &[Pending],
+    results: &mut [Result<Outcome, RegistryError>],
+) -> Vec<Pending> {
+    let mut again = Vec::new();
+    let mut stale = Vec::new();
+    let mut writes = Vec::new();
+    let mut wanted = BTreeSet::new();
+    {
+        let state = engine.state();
+        let unknown = Known::default();
+        for &Pending { index, fresh } in pending {
+            let (key, desired) = &desired[index];
+            let claim_key = engine.claims.as_ref().map(|claims| claims.claim(key));
+            let known = state.keys.get(key.as_str()).map_or(&unknown, |known| &**known);
+            match next(key, claim_key.as_deref(), known, &state.instances, desired) {
+                // That there is nothing to do is never concluded from memory alone.
+                Next::Nothing | Next::Foreign(_) if !fresh => stale.push(index),
+                Next::Nothing => results[index] = Ok(Outcome::Done),
+                Next::Foreign(owner) => results[index] = Ok(Outcome::Foreign(owner)),
+                Next::Write(transaction) => writes.push((index, transaction)),
+                Next::Take(lease) => {
+                    wanted.insert(lease);
+                    again.push(Pending { index, fresh });
+                }
+            }
+        }
+    }
+    for lease in wanted {
+        if let Err(error) = leases::take(engine, &lease).await {
+            again.drain(..).for_each(|Pending { index, .. }| results[index] = Err(error.clone()));
+        }
+    }
+    let (indices, transactions): (Vec<usize>, Vec<_>) = writes.into_iter().unzip();
+    engine.state().in_doubt.extend(indices.iter().map(|&index| desired[index].0.clone()));
+    let applied = if transactions.is_empty() { Vec::new() } else { engine.store.apply(&transactions).await };
+    for ((index, transaction), applied) in indices.into_iter().zip(&transactions).zip(applied) {
+        let (key, desired) = &desired[index];
+        let mut state = engine.state();
+        match applied {
+            Ok(Applied::Done(versions)) => {
+                state.keys.entry(key.as_str().into()).or_default().wrote(key, desired, transaction, &versions);
+                results[index] = Ok(Outcome::Done);
+            }
+            Ok(Applied::Conflict) => stale.push(index),
+            Err(error) => {
+                results[index] = Err(error);
+                continue;
+            }
+        }
+        state.in_doubt.remove(key);
+    }
+    let reread: Vec<_> = stream::iter(stale)
+        .map(async |index: usize| (index, read::key(engine, &desired[index].0).await))
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    for (index, reread) in reread {
+        match reread {
+            Ok(()) => again.push(Pending { index, fresh: true }),
+            Err(error) => results[index] = Err(error),
+        }
+    }
+    again
+}
+
+/// Renews the TTLs of services, with a result for each.
+pub(super) async fn refresh(engine: &Engine, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
+    let keys: Vec<_> = services.iter().filter_map(|service| Some((engine.layout.key(service), service.ttl?))).collect();
+    let claims: Vec<_> =
+        engine.claims.iter().flat_map(|claims| keys.iter().map(|(key, ttl)| (claims.claim(key), *ttl))).collect();
+    // Claims after entries, since they should outlive them.
+    let mut renewed = engine.store.renew(&keys).await.into_iter();
+    let claims = if claims.is_empty() { Vec::new() } else { engine.store.renew(&claims).await };
+    let mut claims = claims.into_iter();
+    services
+        .iter()
+        .map(|service| match service.ttl {
+            None => Ok(()),
+            Some(_) => {
+                let claim = claims.next().unwrap_or(Ok(()));
+                renewed.next().unwrap_or_else(|| Err(busy(&service.id))).and(claim)
+            }
+        })
+        .collect()
+}
+
+/// Counts a batch of writes for as long as it is under way, also when it is given up.
 struct Writing<'a>(&'a Engine);
 
 impl<'a> Writing<'a> {
     fn begin(engine: &'a Engine) -> Self {
         let mut state = engine.state();
         state.writing += 1;
-        state.begun += 1;
+        state.started += 1;
         Self(engine)
     }
 }
@@ -216,7 +209,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// That we are refused altogether is no reason to give up a single service.
+/// A refusal of all that we ask is no reason to give up a single service.
 fn whole(error: RegistryError) -> RegistryError {
     match error {
         RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),

@@ -1,7 +1,7 @@
 //! SkyDNS 2 and CoreDNS: services as records of a domain, kept in etcd, `/skydns/local/cluster/<name>/<id>` =
 //! `{"host":"10.0.0.1","port":8000}`.
 //!
-//! Stands below the bridge: [`label`] makes names fit for DNS, [`record`] spells keys and values; [`super::etcd`] keeps
+//! Stands below the reconciler: [`label`] makes names fit for DNS, [`record`] spells keys and values; [`super::etcd`] keeps
 //! them. SkyDNS reads etcd's v2 API, CoreDNS its v3.
 //!
 //! # What resolves

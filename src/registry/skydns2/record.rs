@@ -3,8 +3,9 @@
 //! The fields are those of SkyDNS's messages (<https://github.com/skynetservices/skydns>, "Service Announcements");
 //! CoreDNS's `etcd` plugin reads the same.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::registry::Content;
 use crate::registry::kv::Layout;
 use crate::service::Service;
 
@@ -71,6 +72,18 @@ impl Layout for Records {
         let whole = |part: &str| !part.is_empty() && !part.contains('/') && !part.starts_with('_');
         (whole(name) && whole(id)).then(|| id.to_owned())
     }
+
+    /// Its name is the label that stands in the key.
+    fn content(&self, key: &str, value: &[u8]) -> Option<Content> {
+        #[derive(Deserialize)]
+        struct Said {
+            host: String,
+            port: u16,
+        }
+        let (name, _) = key.strip_prefix(&self.root)?.strip_prefix('/')?.split_once('/')?;
+        let Said { host, port } = serde_json::from_slice(value).ok()?;
+        Some(Content { name: name.to_owned(), address: host, port, tags: Vec::new() })
+    }
 }
 
 /// A number greater than zero, which to a reader is none; anything else is left out.
@@ -127,6 +140,10 @@ mod tests {
         let v6 = Service { address: "2001:db8::1".into(), ..plain };
         assert_eq!(records(false).value(&v6), r#"{"host":"2001:db8::1","port":8000}"#);
         assert_eq!(records(false).service_id("/skydns/local/cluster/nginx/nginx").as_deref(), Some("nginx"));
+        let content = |value: &str| records(false).content("/skydns/local/cluster/nginx/nginx", value.as_bytes());
+        let said = Content { name: "nginx".to_owned(), address: "10.0.0.1".to_owned(), port: 8000, tags: vec![] };
+        assert_eq!(content(r#"{"host":"10.0.0.1","port":8000,"text":"x"}"#), Some(said));
+        assert_eq!((content("10.0.0.1:8000"), content(r#"{"host":"h","port":70000}"#)), (None, None));
         for other in ["/skydns/local/cluster/nginx", "/skydns/local/cluster/a/b/c", "/skydns/local/other/a/b", ""] {
             assert_eq!(records(false).service_id(other), None);
         }

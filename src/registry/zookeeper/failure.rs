@@ -1,4 +1,4 @@
-//! What went wrong, in the words and the two kinds that the bridge acts on.
+//! What went wrong, in words for people and in the kinds that the reconciler acts on.
 
 use zookeeper_client::Error;
 

@@ -1,34 +1,32 @@
 //! ZooKeeper: one ephemeral node for each service, alive as long as our session is.
 //!
-//! Stands below the bridge: [`spelling`] and [`json`] say what a service is to ZooKeeper, [`link`] keeps
-//! the session, [`watch`] hears of other hands, [`read`] and [`write`] speak, this file does.
+//! Stands below the reconciler: [`spelling`] and [`json`] say how ZooKeeper holds a service, [`session`] keeps
+//! the session, [`watch`] hears of changes by external writers, [`read`] and [`write`] do what is asked.
 //!
 //! # Whose an entry is
 //!
-//! The session that made a node owns it, and ZooKeeper records which that is (`Stat.ephemeralOwner`):
-//! nothing need be added to say so. Our session's nodes are ours. Another session's are another's for as
-//! long as it lives, under whatever host name it writes, and are never touched; when it ends they go, a
-//! watch tells, and what we want there is written. A node of no session is nobody's; one that stands
-//! where a service should is replaced in a single step.
+//! The session that made a node owns it, and ZooKeeper records which one that is (`Stat.ephemeralOwner`). Our
+//! session's nodes are ours. Another session's nodes belong to another owner for as long as that session lives,
+//! whatever host name it writes under, and are never touched. When it ends, its nodes go, a watch reports that, and our
+//! services are written. A node without a session is nobody's; one that stands at a service's key is replaced in a
+//! single transaction.
 //!
-//! After a crash, our last run's session lives on until it times out, and its nodes look like
-//! another's, often with the very data that we would write. They are left alone all the same: that
-//! whoever made them is dead, and not another instance with the same host name, nobody can know before
-//! ZooKeeper does, and two that take each other's nodes would do so for ever. Readers lose nothing
-//! meanwhile, since the nodes are there, and for no longer than the session's timeout can one be out
-//! of date.
+//! After a crash, the last run's session lives on until it times out, and its nodes look like another owner's, often
+//! with exactly the data that we would write. They are left alone all the same: only ZooKeeper knows whether their
+//! session is dead or belongs to another instance with the same host name, and two instances that took each other's
+//! nodes would do so for ever. Readers lose nothing meanwhile, since the nodes are there; one can be out of date for
+//! the session's timeout at most.
 //!
 //! # How it ends
 //!
-//! When we stop, the session is left to time out instead of being closed: a restart within the timeout
-//! leaves no gap but the moment between the old nodes' going and the new ones' coming. Whoever wants them
-//! gone at once deregisters them before. Keeping them for longer than the session is not in the nature of
-//! ephemeral nodes.
+//! When we stop, the session is left to time out instead of being closed. So a restart within the timeout leaves a gap
+//! only between the end of the old nodes and the creation of the new ones. `-on-shutdown deregister` removes the nodes
+//! before. Ephemeral nodes cannot outlive their session.
 
 mod failure;
 mod json;
-mod link;
 mod read;
+mod session;
 mod settings;
 mod spelling;
 mod watch;
@@ -50,13 +48,13 @@ use super::reporter::Reporter;
 use super::uri::Uri;
 use super::{Action, Change, Entry, OpenError, Registry, RegistryError, Scope, Write};
 
-use link::Link;
+use session::Session;
 use settings::Settings;
 use write::{Node, Writer};
 
-/// Within what any method ends, whatever ZooKeeper does.
+/// Within this any method ends, whatever ZooKeeper does.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How many writes of a batch are in flight at once.
+/// How many writes of a batch are in flight at the same time.
 const CONCURRENCY: usize = 128;
 /// The least time between two reports of a change.
 const PACE: Duration = Duration::from_secs(1);
@@ -70,13 +68,13 @@ pub(super) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
-    let link = Link::new(Settings::new(uri, config)?, reporter.clone());
-    Ok(Arc::new(ZooKeeper { link, owner: config.owner.clone(), told: Mutex::default() }))
+    let session = Session::new(Settings::new(uri, config)?, reporter.clone());
+    Ok(Arc::new(ZooKeeper { session, owner: config.owner.clone(), told: Mutex::default() }))
 }
 
 struct ZooKeeper {
-    link: Link,
-    /// What we call ourselves; ZooKeeper knows us by our session.
+    session: Session,
+    /// Our owner, for the reconciler; ZooKeeper knows us by our session.
     owner: String,
     /// When a change was reported last.
     told: Mutex<Option<Instant>>,
@@ -84,15 +82,15 @@ struct ZooKeeper {
 
 impl ZooKeeper {
     fn base(&self) -> &str {
-        &self.link.settings().base
+        &self.session.settings().base
     }
 
     /// A client, within the deadline.
     async fn client(&self, until: Instant) -> Result<Client, RegistryError> {
-        timeout_at(until, self.link.client()).await.unwrap_or_else(|_| Err(failure::too_late()))
+        timeout_at(until, self.session.client()).await.unwrap_or_else(|_| Err(failure::too_late()))
     }
 
-    /// A client to write with. That we are refused altogether is no reason to give up a single service.
+    /// A client to write with. A refusal of all that we ask is no reason to give up a single service.
     async fn writer(&self, until: Instant) -> Result<Client, RegistryError> {
         self.client(until).await.map_err(|error| match error {
             RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),
@@ -107,7 +105,7 @@ impl ZooKeeper {
         nodes: Vec<Result<Node, RegistryError>>,
         until: Instant,
     ) -> Vec<Result<(), RegistryError>> {
-        let writer = Writer { client, acls: self.link.settings().acl.acls(), until };
+        let writer = Writer { client, acls: self.session.settings().acl.acls(), until };
         let mut written = writer.put(&nodes.iter().flatten().collect::<Vec<_>>()).await.into_iter();
         nodes
             .into_iter()
@@ -187,7 +185,7 @@ impl Registry for ZooKeeper {
         if let Some(told) = told {
             sleep_until(told + PACE).await;
         }
-        self.link.changed().await;
+        self.session.changed().await;
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Change::Content
     }

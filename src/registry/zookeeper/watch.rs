@@ -1,7 +1,7 @@
-//! Hears of what other hands do below the path, for as long as a connection lasts.
+//! Watches the path for as long as a connection lasts.
 //!
-//! Only that something changed is passed on: the bridge reads everything again, and so nothing depends
-//! on an event that got lost.
+//! It only reports that something changed. The reconciler then reads everything again, so nothing depends on an event
+//! that got lost.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -17,7 +17,7 @@ use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState};
 /// The pause after a watch could not be set, and between two rounds of setting many.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells of changes below `base` until the connection is lost; what became of it.
+/// Reports changes below `base` until the connection is lost; returns the state after that.
 pub(super) async fn follow(client: &Client, base: &str, changes: &Notify) -> SessionState {
     tokio::select! {
         end = lost(client) => end,
@@ -40,12 +40,12 @@ async fn tree(client: &Client, base: &str, changes: &Notify) -> Infallible {
     loop {
         match client.watch(root, AddWatchMode::PersistentRecursive).await {
             Ok(mut watcher) => {
-                // What happened until now was not heard of.
+                // Changes before this were not reported.
                 changes.notify_one();
                 loop {
                     let event = watcher.changed().await;
                     match event.event_type {
-                        // A new node stands where none was: one of ours that it replaced was told of as deleted.
+                        // A new node stands where none was. If it replaced one of ours, that was reported as deleted.
                         EventType::NodeCreated => {}
                         // The connection is lost; [`follow`] knows.
                         EventType::Session => return pending().await,

@@ -1,4 +1,4 @@
-//! Writes and removes nodes, each step such that another's node is left alone whatever happens in between.
+//! Writes and removes nodes. Whatever external writers do between two steps, another session's node is left alone.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tracing::debug;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::registry::RegistryError;
-use crate::registry::bundles::{Room, bundles};
+use crate::registry::chunks::{Room, chunks};
 use crate::registry::text::one_line;
 use crate::service::Service;
 
@@ -17,7 +17,7 @@ use super::read::Holder;
 use super::spelling::{self, parent};
 use super::{batch, flying};
 
-/// How often a write is begun again when another hand was in between.
+/// How often a write is started when external writers are faster each time.
 const TRIES: usize = 5;
 
 /// The most that a node may hold with its path: ZooKeeper ends the connection at a request over 1 MiB
@@ -66,11 +66,11 @@ impl Writer<'_> {
     /// Makes nodes ours, with a result for each: many in one transaction while none of them is there, each alone where one is.
     pub(super) async fn put(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
         let takes = |node: &&Node| Room { steps: 1, bytes: node.size() };
-        let written = bundles(nodes, ROOM, takes).into_iter().map(|bundle| self.put_bundle(bundle));
+        let written = chunks(nodes, ROOM, takes).into_iter().map(|chunk| self.put_chunk(chunk));
         flying(written).await.into_iter().flatten().collect()
     }
 
-    async fn put_bundle(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
+    async fn put_chunk(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
         if nodes.len() > 1
             && let Ok(Ok(())) = timeout_at(self.until, self.create(nodes)).await
         {
@@ -84,7 +84,7 @@ impl Writer<'_> {
         match self.transaction(nodes).await {
             Err(Error::NoNode) => {
                 let names: BTreeSet<_> = nodes.iter().map(|node| parent(&node.path)).collect();
-                // What is in the way of one is told when its nodes are made one by one.
+                // A name that cannot be made is reported when its nodes are made one by one.
                 join_all(names.into_iter().map(|name| make_name(self.client, name, self.acls))).await;
                 self.transaction(nodes).await
             }
@@ -127,7 +127,7 @@ impl Writer<'_> {
         };
         let done = match Holder::of(&stat, self.client.session_id()) {
             Holder::Us => self.client.set_data(path, data, Some(stat.version)).await.map(drop),
-            // No reader sees it gone in between.
+            // In one transaction, so that no reader sees the node gone.
             Holder::Nobody => {
                 let mut both = self.client.new_multi_writer();
                 both.add_delete(path, Some(stat.version))

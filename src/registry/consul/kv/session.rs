@@ -1,15 +1,13 @@
-//! Sessions: what keys go with that are to expire.
+//! Sessions: keys that are to expire are bound to one.
 //!
-//! A session lives for its TTL without being renewed, and takes its keys along (behavior `delete`)
+//! A session ends when it has not been renewed for its TTL, and its keys with it (behavior `delete`)
 //! (<https://developer.hashicorp.com/consul/docs/dynamic-app-config/sessions>). One is made for each TTL, belongs to
-//! this run, and depends on no health check, so that only our silence ends it. Renewing a key renews the session that
-//! it goes with, whoever made that: so entries that a dead instance left live on without being written.
+//! this run, and depends on no health check, so that it ends only when this run no longer renews it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +15,6 @@ use serde_json::json;
 use crate::registry::RegistryError;
 
 use super::super::client::{Client, DEADLINE};
-use super::txn;
 
 /// What Consul takes as a TTL; a shorter one is made the shortest.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -26,12 +23,10 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 const NAME: &str = "registrator ";
 /// What it takes to have sessions, for whoever lacks it.
 const RIGHT: &str = "session:write on the agent's node (or run with -owner-meta=false and without -ttl)";
-/// How many sessions are renewed at once.
-const CONCURRENCY: usize = 8;
 /// How many are remembered that are not ours.
 const OTHERS_LIMIT: usize = 10_000;
 
-/// The sessions that were met with.
+/// The sessions that are known.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<Known>);
 
@@ -84,12 +79,12 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Ours for these TTLs are no longer alive.
+    /// These sessions of ours have ended.
     pub(super) fn forget(&self, gone: &HashMap<Duration, String>) {
         self.known().ours.retain(|ttl, session| gone.get(ttl) != Some(session));
     }
 
-    /// The TTLs that sessions were made for, as far as they are of our kind and alive.
+    /// The TTLs that sessions were made for, as far as they are registrator's and alive.
     pub(super) async fn ttls(
         &self,
         client: &Client,
@@ -124,30 +119,8 @@ fn named(name: &str) -> Option<Duration> {
     name.strip_prefix(NAME)?.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
 }
 
-/// Renews the sessions that these keys go with, whoever made them. A result for each key.
-pub(super) async fn renew(client: &Client, keys: &[&str]) -> Vec<Result<(), RegistryError>> {
-    let holders: Vec<Result<String, RegistryError>> = txn::get(client, keys)
-        .await
-        .into_iter()
-        .map(|found| match found? {
-            None => Err(RegistryError::service("it is not there")),
-            Some(item) => item.session.ok_or_else(|| RegistryError::service("it does not expire")),
-        })
-        .collect();
-    let sessions: BTreeSet<_> = holders.iter().flatten().cloned().collect();
-    let renewed: HashMap<_, _> = stream::iter(sessions)
-        .map(async |session| {
-            let renewed = renew_one(client, &session).await;
-            (session, renewed)
-        })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await;
-    let gone = || Err(RegistryError::service("it has expired"));
-    holders.into_iter().map(|session| renewed.get(&session?).cloned().unwrap_or_else(gone)).collect()
-}
-
-async fn renew_one(client: &Client, session: &str) -> Result<(), RegistryError> {
+/// Renews a session, whoever made it.
+pub(super) async fn renew(client: &Client, session: &str) -> Result<(), RegistryError> {
     let answer = client.ask(Method::PUT, &["session", "renew", session], &[], None, DEADLINE).await?;
     match answer.status {
         StatusCode::NOT_FOUND => Err(RegistryError::service("it has expired")),

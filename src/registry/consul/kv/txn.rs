@@ -1,5 +1,5 @@
-//! Reads and writes as transactions (<https://developer.hashicorp.com/consul/api-docs/txn>): many in one while nobody is
-//! in between, each alone where somebody is, or where one is refused.
+//! Reads and writes as Consul's transactions (<https://developer.hashicorp.com/consul/api-docs/txn>): many of ours in one
+//! of Consul's, and each in its own where one of them fails.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::registry::RegistryError;
-use crate::registry::bundles::{Room, bundles};
-use crate::registry::kv::{Action, Applied, Condition, Step, Write};
+use crate::registry::chunks::{Room, chunks};
+use crate::registry::kv::{Applied, Condition, Operation, Step, Transaction};
 use crate::registry::text::one_line;
 
 use super::super::client::{Client, DEADLINE};
+use super::item::{Item, KEY_LIMIT, inside, parsed};
 use super::session::Sessions;
-use super::{Item, KEY_LIMIT, inside};
 
 /// What one transaction may hold: 64 operations on older servers, 128 on newer ones, and 512 KiB.
 const ROOM: Room = Room { steps: 64, bytes: 400_000 };
@@ -65,8 +65,7 @@ async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, Regi
     if !answer.status.is_success() && answer.status != StatusCode::CONFLICT {
         return Err(client.refusal(&answer, false, RIGHT));
     }
-    let body: Body = serde_json::from_slice(&answer.body)
-        .map_err(|_| client.unreachable("its answer cannot be read: is this a Consul agent?"))?;
+    let body: Body = parsed(client, &answer)?;
     let problems: Vec<_> = body.errors.unwrap_or_default();
     Ok(if problems.is_empty() && answer.status.is_success() {
         Outcome::Done(body.results.unwrap_or_default().into_iter().filter_map(|row| row.item).collect())
@@ -117,9 +116,9 @@ async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, Re
 pub(super) async fn apply(
     client: &Client,
     sessions: &Sessions,
-    writes: &[Write],
+    writes: &[Transaction],
 ) -> Vec<Result<Applied, RegistryError>> {
-    let applied = bundles(writes, ROOM, takes).into_iter().map(|bundle| apply_bundle(client, sessions, bundle));
+    let applied = chunks(writes, ROOM, takes).into_iter().map(|chunk| apply_chunk(client, sessions, chunk));
     stream::iter(applied.collect::<Vec<_>>())
         .buffered(CONCURRENCY)
         .collect::<Vec<_>>()
@@ -130,7 +129,7 @@ pub(super) async fn apply(
 }
 
 /// What a write takes of a transaction.
-fn takes(write: &Write) -> Room {
+fn takes(write: &Transaction) -> Room {
     Room { steps: write.iter().map(width).sum(), bytes: write.iter().map(weight).sum() }
 }
 
@@ -141,28 +140,32 @@ fn width(step: &Step) -> usize {
 
 /// About how many bytes a step takes, its value as base64.
 fn weight(step: &Step) -> usize {
-    let value = if let Action::Put { value, .. } = &step.action { value.len() } else { 0 };
+    let value = if let Operation::Put { value, .. } = &step.operation { value.len() } else { 0 };
     width(step) * (step.key.len() + 120) + value * 4 / 3
 }
 
-async fn apply_bundle(client: &Client, sessions: &Sessions, bundle: &[Write]) -> Vec<Result<Applied, RegistryError>> {
-    match together(client, sessions, bundle).await {
-        Ok(Some(versions)) => bundle.iter().map(|write| Ok(done(write, &versions))).collect(),
+async fn apply_chunk(
+    client: &Client,
+    sessions: &Sessions,
+    chunk: &[Transaction],
+) -> Vec<Result<Applied, RegistryError>> {
+    match together(client, sessions, chunk).await {
+        Ok(Some(versions)) => chunk.iter().map(|write| Ok(done(write, &versions))).collect(),
         // One of them was in the way of all.
-        Ok(None) | Err(RegistryError::Refused { .. }) if bundle.len() > 1 => {
+        Ok(None) | Err(RegistryError::Refused { .. }) if chunk.len() > 1 => {
             let alone: Vec<_> =
-                bundle.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
+                chunk.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
             let applied: Vec<_> = stream::iter(alone).buffered(CONCURRENCY).collect().await;
-            let each = bundle.iter().zip(applied);
-            each.map(|(write, applied)| Ok(applied?.map_or(Applied::Changed, |versions| done(write, &versions))))
+            let each = chunk.iter().zip(applied);
+            each.map(|(write, applied)| Ok(applied?.map_or(Applied::Conflict, |versions| done(write, &versions))))
                 .collect()
         }
-        Ok(None) => vec![Ok(Applied::Changed); bundle.len()],
-        Err(error) => vec![Err(error); bundle.len()],
+        Ok(None) => vec![Ok(Applied::Conflict); chunk.len()],
+        Err(error) => vec![Err(error); chunk.len()],
     }
 }
 
-fn done(write: &Write, versions: &HashMap<String, u64>) -> Applied {
+fn done(write: &Transaction, versions: &HashMap<String, u64>) -> Applied {
     Applied::Done(write.iter().map(|step| versions.get(inside(&step.key)).copied().unwrap_or_default()).collect())
 }
 
@@ -170,12 +173,12 @@ fn done(write: &Write, versions: &HashMap<String, u64>) -> Applied {
 async fn together(
     client: &Client,
     sessions: &Sessions,
-    writes: &[Write],
+    writes: &[Transaction],
 ) -> Result<Option<HashMap<String, u64>>, RegistryError> {
     let ttls: BTreeSet<Duration> = writes
         .iter()
         .flatten()
-        .filter_map(|step| if let Action::Put { ttl, .. } = step.action { ttl } else { None })
+        .filter_map(|step| if let Operation::Put { ttl, .. } = step.operation { ttl } else { None })
         .collect();
     // A session that has expired meanwhile is made again, once.
     let mut second = false;
@@ -219,10 +222,10 @@ fn operations(step: &Step, session: impl Fn(Duration) -> String) -> Vec<Value> {
         Condition::At(version) => operation("check-index", key, [("Index", json!(version))]),
     };
     let replaced = matches!(step.condition, Condition::At(_)).then(|| operation("delete", key, []));
-    match &step.action {
-        Action::Check => vec![condition],
-        Action::Delete => std::iter::once(condition).chain(replaced).collect(),
-        Action::Put { value, ttl } => {
+    match &step.operation {
+        Operation::Check => vec![condition],
+        Operation::Delete => std::iter::once(condition).chain(replaced).collect(),
+        Operation::Put { value, ttl } => {
             let value = ("Value", json!(BASE64_STANDARD.encode(value)));
             let put = match ttl {
                 None => operation("set", key, [value]),
@@ -269,12 +272,12 @@ fn refused(what: &str) -> RegistryError {
 mod tests {
     use super::*;
 
-    fn step(condition: Condition, action: Action) -> Step {
-        Step { key: "/s/web/id".to_owned(), condition, action }
+    fn step(condition: Condition, operation: Operation) -> Step {
+        Step { key: "/s/web/id".to_owned(), condition, operation }
     }
 
-    fn put(value: &str, ttl: Option<u64>) -> Action {
-        Action::Put { value: value.to_owned(), ttl: ttl.map(Duration::from_secs) }
+    fn put(value: &str, ttl: Option<u64>) -> Operation {
+        Operation::Put { value: value.to_owned(), ttl: ttl.map(Duration::from_secs) }
     }
 
     #[test]
@@ -285,10 +288,10 @@ mod tests {
             (step(At(7), put("x", None)), &["check-index", "delete", "set"]),
             (step(Absent, put("x", Some(9))), &["check-not-exists", "lock"]),
             (step(At(7), put("x", Some(9))), &["check-index", "delete", "lock"]),
-            (step(At(7), Action::Delete), &["check-index", "delete"]),
-            (step(Absent, Action::Delete), &["check-not-exists"]),
-            (step(At(7), Action::Check), &["check-index"]),
-            (step(Absent, Action::Check), &["check-not-exists"]),
+            (step(At(7), Operation::Delete), &["check-index", "delete"]),
+            (step(Absent, Operation::Delete), &["check-not-exists"]),
+            (step(At(7), Operation::Check), &["check-index"]),
+            (step(Absent, Operation::Check), &["check-not-exists"]),
         ] {
             let all = operations(&step, |ttl| format!("session-{}", ttl.as_secs()));
             let spelt: Vec<_> = all.iter().map(|operation| operation["KV"]["Verb"].as_str().unwrap()).collect();
@@ -311,7 +314,7 @@ mod tests {
             (vec![write(1, 600_000), write(1, 1)], vec![1, 1]),
             (vec![write(1, 1)], vec![1]),
         ] {
-            assert_eq!(bundles(&writes, ROOM, takes).into_iter().map(<[Write]>::len).collect::<Vec<_>>(), sizes);
+            assert_eq!(chunks(&writes, ROOM, takes).into_iter().map(<[Transaction]>::len).collect::<Vec<_>>(), sizes);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Hears that another hand was in the store: a blocking query for each prefix
+//! Hears of changes: a blocking query for each prefix
 //! (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), whose answers are compared.
 
 use std::collections::HashMap;
@@ -8,10 +8,10 @@ use futures_util::future::{join_all, select_all};
 use tokio::time::{Instant, sleep};
 
 use crate::registry::RegistryError;
-use crate::registry::kv::News;
+use crate::registry::kv::StoreEvent;
 
-use super::super::client::DEADLINE;
-use super::{ConsulKv, Listing};
+use super::super::client::{Client, DEADLINE};
+use super::listing::{self, Listing};
 
 /// How long a query may wait for a change.
 const WAIT: Duration = Duration::from_secs(60);
@@ -23,19 +23,28 @@ const PACE_OF_A_KEY: Duration = Duration::from_millis(1);
 /// The longest pause where queries do not wait.
 const BLIND_PACE: Duration = Duration::from_secs(60);
 
-/// Tells what happens below the prefixes, until that can no longer be told.
-pub(super) async fn watch(store: &ConsulKv, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
-    let first = join_all(prefixes.iter().map(|prefix| store.listing(prefix, None, DEADLINE))).await;
+/// Reports what happens below the prefixes, until it no longer can: returns why.
+pub(super) async fn watch(
+    client: &Client,
+    prefixes: &[String],
+    report: &(dyn Fn(StoreEvent) + Send + Sync),
+) -> RegistryError {
+    let first = join_all(prefixes.iter().map(|prefix| listing::read(client, prefix, None, DEADLINE))).await;
     let first: Vec<_> = match first.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(first) => first,
         Err(error) => return error,
     };
-    tell(News::Begun);
-    let followed = prefixes.iter().zip(first).map(|(prefix, first)| Box::pin(follow(store, prefix, first, tell)));
+    report(StoreEvent::Started);
+    let followed = prefixes.iter().zip(first).map(|(prefix, first)| Box::pin(follow(client, prefix, first, report)));
     select_all(followed).await.0
 }
 
-async fn follow(store: &ConsulKv, prefix: &str, first: Listing, tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+async fn follow(
+    client: &Client,
+    prefix: &str,
+    first: Listing,
+    report: &(dyn Fn(StoreEvent) + Send + Sync),
+) -> RegistryError {
     let mut seen = versions(&first);
     let mut index = first.index;
     let mut pause = PACE;
@@ -45,18 +54,18 @@ async fn follow(store: &ConsulKv, prefix: &str, first: Listing, tell: &(dyn Fn(N
             return std::future::pending().await;
         };
         let began = Instant::now();
-        let listing = match store.listing(prefix, Some((waiting, WAIT)), WAIT_DEADLINE).await {
+        let listing = match listing::read(client, prefix, Some((waiting, WAIT)), WAIT_DEADLINE).await {
             Ok(listing) => listing,
             Err(error) => return error,
         };
         if listing.index.is_some_and(|now| now < waiting) {
-            return store.client.unreachable("its index went back, as after a restart without data");
+            return client.unreachable("its index went back, as after a restart without data");
         }
         let now = versions(&listing);
         let news = changes(&seen, &now, listing.index.unwrap_or(waiting));
         // What neither waited nor tells anything is asked less and less often.
         pause = if news.is_empty() && began.elapsed() < PACE { (pause * 2).min(BLIND_PACE) } else { PACE };
-        news.into_iter().for_each(tell);
+        news.into_iter().for_each(report);
         (seen, index) = (now, listing.index);
         let size = u32::try_from(seen.len()).unwrap_or(u32::MAX);
         sleep(pause.max((PACE_OF_A_KEY * size).min(BLIND_PACE))).await;
@@ -68,11 +77,12 @@ fn versions(listing: &Listing) -> HashMap<String, u64> {
 }
 
 /// What happened between two answers, of which the second has this index.
-fn changes(before: &HashMap<String, u64>, now: &HashMap<String, u64>, index: u64) -> Vec<News> {
+fn changes(before: &HashMap<String, u64>, now: &HashMap<String, u64>, index: u64) -> Vec<StoreEvent> {
     let written = now.iter().filter(|(key, version)| before.get(*key) != Some(version));
     let gone = before.keys().filter(|key| !now.contains_key(*key));
-    let written = written.map(|(key, version)| News::Changed { key: key.clone(), version: *version, gone: false });
-    written.chain(gone.map(|key| News::Changed { key: key.clone(), version: index, gone: true })).collect()
+    let written =
+        written.map(|(key, version)| StoreEvent::Changed { key: key.clone(), version: *version, gone: false });
+    written.chain(gone.map(|key| StoreEvent::Changed { key: key.clone(), version: index, gone: true })).collect()
 }
 
 #[cfg(test)]
@@ -86,8 +96,8 @@ mod tests {
         let mut news: Vec<_> = changes(&before, &now, 6)
             .into_iter()
             .filter_map(|news| match news {
-                News::Changed { key, version, gone } => Some((key, version, gone)),
-                News::Begun => None,
+                StoreEvent::Changed { key, version, gone } => Some((key, version, gone)),
+                StoreEvent::Started => None,
             })
             .collect();
         news.sort();

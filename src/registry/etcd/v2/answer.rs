@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::registry::Cause;
-use crate::registry::kv::Held;
+use crate::registry::kv::Stored;
 use crate::registry::text::one_line;
 
 /// The most characters of another program's words that a line repeats.
@@ -59,7 +59,7 @@ pub(super) enum Failure {
     /// The key is not there.
     Missing,
     /// A condition does not hold.
-    Changed,
+    Conflict,
     /// What has happened since is not known.
     Forgotten,
     /// It does not serve this API.
@@ -73,7 +73,7 @@ impl Answer {
             return Err(match status {
                 404 => Failure::NotServed,
                 401 | 403 => Failure::Refused(Cause::Rights, "etcd refuses us".to_owned()),
-                // The request was too large, or is none that a server in between lets through.
+                // The request was too large, or a proxy does not let it through.
                 400..500 => Failure::Refused(Cause::Service, format!("etcd does not take it: HTTP status {status}")),
                 _ => Failure::Away(format!("HTTP status {status}, and no answer of etcd's")),
             });
@@ -83,7 +83,7 @@ impl Answer {
             None if (401..=403).contains(&status) => Err(answer.refused()),
             None => Err(Failure::Away(format!("HTTP status {status}: {}", answer.said()))),
             Some(100) => Err(Failure::Missing),
-            Some(101 | 105) => Err(Failure::Changed),
+            Some(101 | 105) => Err(Failure::Conflict),
             Some(110) => Err(answer.refused()),
             Some(400 | 401) => Err(Failure::Forgotten),
             Some(102) => Err(Failure::Refused(Cause::Service, "there is a folder in its place".to_owned())),
@@ -111,7 +111,7 @@ impl Answer {
 
 impl Node {
     /// The keys in it; `ttl` is that of our settings, since the API tells only what is left.
-    pub(super) fn held(self, ttl: Option<Duration>) -> Vec<Held> {
+    pub(super) fn held(self, ttl: Option<Duration>) -> Vec<Stored> {
         let mut held = Vec::new();
         let mut left = vec![self];
         while let Some(node) = left.pop() {
@@ -120,7 +120,7 @@ impl Node {
                 continue;
             }
             let remaining = node.ttl.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
-            held.push(Held {
+            held.push(Stored {
                 key: node.key,
                 value: node.value.into_bytes(),
                 version: node.modified_index,
@@ -165,8 +165,8 @@ mod tests {
         let error = |code: u32| format!(r#"{{"errorCode":{code},"message":"said","cause":"/k\n","index":3}}"#);
         for (code, failure) in [
             (100, Failure::Missing),
-            (101, Failure::Changed),
-            (105, Failure::Changed),
+            (101, Failure::Conflict),
+            (105, Failure::Conflict),
             (401, Failure::Forgotten),
             (300, Failure::Away("/k".to_owned())),
             (203, Failure::Refused(Cause::Service, "etcd does not take it: /k".to_owned())),

@@ -4,7 +4,7 @@
 //! belongs to a key; renewing it tells no watcher.
 
 mod answer;
-mod link;
+mod connection;
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use http::Method;
 use tokio::time::{Instant, sleep};
 
 use crate::registry::RegistryError;
-use crate::registry::kv::{Action, Applied, Condition, Held, News, Step, Store, Write};
+use crate::registry::kv::{Applied, Condition, Operation, Step, Store, StoreEvent, Stored, Transaction};
 
 use super::Settings;
 use answer::Failure;
-use link::{Link, Request};
+use connection::{Connection, Request};
 
 /// How many requests are on their way at once.
 const CONCURRENCY: usize = 32;
@@ -28,7 +28,7 @@ const TOO_SOON: Duration = Duration::from_secs(1);
 
 /// An etcd cluster.
 pub(in crate::registry) struct Etcd2 {
-    link: Link,
+    connection: Connection,
     root: String,
     ttl: Option<Duration>,
 }
@@ -36,25 +36,25 @@ pub(in crate::registry) struct Etcd2 {
 impl Etcd2 {
     /// Entries are meant to live for `ttl`.
     pub(in crate::registry) fn new(settings: Settings, ttl: Option<Duration>) -> Self {
-        Self { root: settings.root.clone(), link: Link::new(settings), ttl }
+        Self { root: settings.root.clone(), connection: Connection::new(settings), ttl }
     }
 
     /// Whether this API is served at all.
     pub(super) async fn served(&self) -> Result<bool, RegistryError> {
         match self.get_node("/", &[]).await {
             Err(Failure::NotServed) => Ok(false),
-            Err(failure @ Failure::Away(_)) => Err(self.link.error(failure)),
+            Err(failure @ Failure::Away(_)) => Err(self.connection.error(failure)),
             Ok(_) | Err(_) => Ok(true),
         }
     }
 
-    async fn get_node(&self, key: &str, query: &[(&str, &str)]) -> Result<Vec<Held>, Failure> {
+    async fn get_node(&self, key: &str, query: &[(&str, &str)]) -> Result<Vec<Stored>, Failure> {
         let query = [&[("quorum", "true")], query].concat();
-        let answer = self.link.ask(Request { method: &Method::GET, key, query: &query, form: &[] }).await?;
+        let answer = self.connection.ask(Request { method: &Method::GET, key, query: &query, form: &[] }).await?;
         Ok(answer.node.map(|node| node.held(self.ttl)).unwrap_or_default())
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Held>, Failure> {
+    async fn find(&self, key: &str) -> Result<Option<Stored>, Failure> {
         match self.get_node(key, &[]).await {
             Err(Failure::Missing) => Ok(None),
             found => Ok(found?.into_iter().find(|held| held.key == key)),
@@ -62,12 +62,12 @@ impl Etcd2 {
     }
 
     /// Takes the steps of a write in turn.
-    async fn write(&self, write: &Write) -> Result<Applied, Failure> {
+    async fn write(&self, write: &Transaction) -> Result<Applied, Failure> {
         let mut versions = Vec::with_capacity(write.len());
         for step in write {
             match self.take(step).await {
                 Ok(version) => versions.push(version),
-                Err(Failure::Changed | Failure::Missing) => return Ok(Applied::Changed),
+                Err(Failure::Conflict | Failure::Missing) => return Ok(Applied::Conflict),
                 Err(failure) => return Err(failure),
             }
         }
@@ -86,18 +86,20 @@ impl Etcd2 {
             }
         };
         let query = [condition];
-        let answer = match &step.action {
-            Action::Check => {
+        let answer = match &step.operation {
+            Operation::Check => {
                 let there = self.find(key).await?.map_or(Condition::Absent, |held| Condition::At(held.version));
-                return if there == step.condition { Ok(0) } else { Err(Failure::Changed) };
+                return if there == step.condition { Ok(0) } else { Err(Failure::Conflict) };
             }
-            Action::Put { value, ttl } => {
+            Operation::Put { value, ttl } => {
                 let seconds = ttl.map(seconds);
                 let mut form = vec![("value", value.as_str())];
                 form.extend(seconds.as_ref().map(|seconds| ("ttl", seconds.as_str())));
-                self.link.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await?
+                self.connection.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await?
             }
-            Action::Delete => self.link.ask(Request { method: &Method::DELETE, key, query: &query, form: &[] }).await?,
+            Operation::Delete => {
+                self.connection.ask(Request { method: &Method::DELETE, key, query: &query, form: &[] }).await?
+            }
         };
         Ok(answer.node.map_or(0, |node| node.modified_index))
     }
@@ -106,14 +108,14 @@ impl Etcd2 {
         let seconds = seconds(ttl);
         let form = [("ttl", seconds.as_str()), ("refresh", "true")];
         let query = [("prevExist", "true")];
-        self.link.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await.map(drop)
+        self.connection.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await.map(drop)
     }
 
     /// Tells what happens below one prefix, until that can no longer be told.
-    async fn watch_one(&self, prefix: &str, tell: &(dyn Fn(News) + Send + Sync)) -> Failure {
+    async fn watch_one(&self, prefix: &str, tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> Failure {
         let key = prefix.trim_end_matches('/');
         let query = [("quorum", "true")];
-        let asked = self.link.ask_from(Request { method: &Method::GET, key, query: &query, form: &[] }).await;
+        let asked = self.connection.ask_from(Request { method: &Method::GET, key, query: &query, form: &[] }).await;
         let mut index = match asked {
             Ok((Err(failure @ Failure::NotServed | failure @ Failure::Refused(..)), _)) | Err(failure) => {
                 return failure;
@@ -121,19 +123,19 @@ impl Etcd2 {
             Ok((_, None)) => return Failure::Away("it does not say how far its history is".to_owned()),
             Ok((_, Some(index))) => index + 1,
         };
-        tell(News::Begun);
+        tell(StoreEvent::Started);
         loop {
             let start = Instant::now();
-            match self.link.wait(key, index).await {
+            match self.connection.wait(key, index).await {
                 Ok(answer) => {
                     let Some(node) = answer.node else { continue };
                     index = node.modified_index + 1;
                     let gone = matches!(answer.action.as_str(), "delete" | "expire" | "compareAndDelete");
                     if node.dir {
                         // What was below it went without a word.
-                        tell(News::Begun);
+                        tell(StoreEvent::Started);
                     } else {
-                        tell(News::Changed { key: node.key, version: node.modified_index, gone });
+                        tell(StoreEvent::Changed { key: node.key, version: node.modified_index, gone });
                     }
                 }
                 // Nothing happened, as it seems.
@@ -149,38 +151,38 @@ impl Store for Etcd2 {
     async fn ping(&self) -> Result<(), RegistryError> {
         match self.get_node(&self.root, &[]).await {
             Ok(_) | Err(Failure::Missing) => Ok(()),
-            Err(failure) => Err(self.link.error(failure)),
+            Err(failure) => Err(self.connection.error(failure)),
         }
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {
         match self.get_node(prefix.trim_end_matches('/'), &[("recursive", "true")]).await {
             Err(Failure::Missing) => Ok(Vec::new()),
-            Err(failure) => Err(self.link.error(failure)),
+            Err(failure) => Err(self.connection.error(failure)),
             Ok(held) => Ok(held.into_iter().filter(|held| held.key.starts_with(prefix)).collect()),
         }
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError> {
-        self.find(key).await.map_err(|failure| self.link.error(failure))
+    async fn get(&self, key: &str) -> Result<Option<Stored>, RegistryError> {
+        self.find(key).await.map_err(|failure| self.connection.error(failure))
     }
 
-    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {
+    async fn apply(&self, writes: &[Transaction]) -> Vec<Result<Applied, RegistryError>> {
         let writes: Vec<_> = writes.iter().map(|write| self.write(write)).collect();
         let applied = stream::iter(writes).buffered(CONCURRENCY);
-        applied.map(|applied| applied.map_err(|failure| self.link.error(failure))).collect().await
+        applied.map(|applied| applied.map_err(|failure| self.connection.error(failure))).collect().await
     }
 
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>> {
         let keys: Vec<_> = keys.iter().map(|(key, ttl)| self.renew_one(key, *ttl)).collect();
         let renewed = stream::iter(keys).buffered(CONCURRENCY);
-        renewed.map(|renewed| renewed.map_err(|failure| self.link.error(failure))).collect().await
+        renewed.map(|renewed| renewed.map_err(|failure| self.connection.error(failure))).collect().await
     }
 
-    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
         let mut watches: FuturesUnordered<_> = prefixes.iter().map(|prefix| self.watch_one(prefix, tell)).collect();
         let failure = watches.next().await.unwrap_or(Failure::Away("nothing to watch".to_owned()));
-        self.link.error(failure)
+        self.connection.error(failure)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Leases: what keys hang on that are to expire.
+//! etcd's leases: keys that are to expire are bound to one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use futures_util::{StreamExt, stream};
 
 use crate::registry::Cause;
 
+use super::connection::Connection;
 use super::failure::Failure;
-use super::link::Link;
 
 /// How many leases are asked about, or kept alive, at once.
 const CONCURRENCY: usize = 32;
 /// How many keys are asked for their leases at once.
 const KEYS: usize = 120;
 
-/// The leases that were met with.
+/// The leases that are known.
 #[derive(Default)]
 pub(super) struct Leases(Mutex<Known>);
 
@@ -31,13 +31,13 @@ struct Known {
 
 impl Leases {
     /// A lease of ours for this TTL, granted if there is none yet.
-    pub(super) async fn lease(&self, link: &Link, ttl: Duration) -> Result<i64, Failure> {
+    pub(super) async fn lease(&self, connection: &Connection, ttl: Duration) -> Result<i64, Failure> {
         let known = self.known().ours.get(&ttl).copied();
         if let Some(lease) = known {
             return Ok(lease);
         }
         let seconds = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
-        let granted = link.call(|client| async move { client.lease_client().grant(seconds, None).await }).await?;
+        let granted = connection.call(|client| async move { client.lease_client().grant(seconds, None).await }).await?;
         let mut known = self.known();
         // Of two that were granted at the same time, the second is left to expire.
         let lease = *known.ours.entry(ttl).or_insert_with(|| granted.id());
@@ -56,7 +56,7 @@ impl Leases {
     /// The TTLs of leases.
     pub(super) async fn ttls(
         &self,
-        link: &Link,
+        connection: &Connection,
         leases: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Duration>, Failure> {
         let leases: BTreeSet<_> = leases.filter(|lease| *lease != 0).collect();
@@ -65,7 +65,9 @@ impl Leases {
             leases.iter().copied().filter(|lease| !known.ttls.contains_key(lease)).collect()
         };
         let mut answers = stream::iter(unknown)
-            .map(|lease| link.call(move |client| async move { client.lease_client().time_to_live(lease, None).await }))
+            .map(|lease| {
+                connection.call(move |client| async move { client.lease_client().time_to_live(lease, None).await })
+            })
             .buffer_unordered(CONCURRENCY);
         while let Some(answer) = answers.next().await {
             let answer = answer?;
@@ -87,31 +89,31 @@ impl Leases {
     }
 }
 
-/// Keeps the leases alive that these keys hang on, whoever made them. A result for each key.
-pub(super) async fn renew(link: &Link, keys: &[&str]) -> Vec<Result<(), Failure>> {
-    let mut hangs: Vec<Result<i64, Failure>> = Vec::with_capacity(keys.len());
+/// Keeps the leases of these keys alive, whoever granted them. A result for each key.
+pub(super) async fn renew(connection: &Connection, keys: &[&str]) -> Vec<Result<(), Failure>> {
+    let mut held: Vec<Result<i64, Failure>> = Vec::with_capacity(keys.len());
     for some in keys.chunks(KEYS) {
-        match leases_of(link, some).await {
-            Ok(leases) => hangs.extend(leases),
-            Err(failure) => hangs.extend(some.iter().map(|_| Err(failure.clone()))),
+        match leases_of(connection, some).await {
+            Ok(leases) => held.extend(leases),
+            Err(failure) => held.extend(some.iter().map(|_| Err(failure.clone()))),
         }
     }
-    let leases: BTreeSet<_> = hangs.iter().flatten().copied().collect();
+    let leases: BTreeSet<_> = held.iter().flatten().copied().collect();
     let kept: HashMap<_, _> = stream::iter(leases)
         .map(async |lease| {
-            let kept = link.call(|client| async move { client.lease_client().keep_alive(lease).await.map(drop) });
+            let kept = connection.call(|client| async move { client.lease_client().keep_alive(lease).await.map(drop) });
             (lease, kept.await)
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    hangs.into_iter().map(|lease| kept.get(&lease?).cloned().unwrap_or(Err(Failure::NoLease))).collect()
+    held.into_iter().map(|lease| kept.get(&lease?).cloned().unwrap_or(Err(Failure::NoLease))).collect()
 }
 
-/// The lease that each key hangs on, all of them read at one moment.
-async fn leases_of(link: &Link, keys: &[&str]) -> Result<Vec<Result<i64, Failure>>, Failure> {
+/// The lease of each key, all of them read at one moment.
+async fn leases_of(connection: &Connection, keys: &[&str]) -> Result<Vec<Result<i64, Failure>>, Failure> {
     let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(*key, Some(GetOptions::new().with_keys_only()))).collect();
-    let answer = link
+    let answer = connection
         .call(|client| {
             let txn = Txn::new().and_then(gets.clone());
             async move { client.kv_client().txn(txn).await }

@@ -1,11 +1,11 @@
 //! etcd's v3 API as a key-value store: ranges, transactions, leases, watches.
 //!
-//! Keys that are to expire hang on a lease, one for each TTL, which belongs to this run; renewing a key keeps the lease that it
-//! hangs on alive, whoever made that: so entries that a dead instance left live on without being written.
+//! Keys that are to expire are bound to a lease, one for each TTL, which belongs to this run. Renewing a key keeps its
+//! lease alive, whoever granted that: so entries that a dead instance left live on without being written.
 
+mod connection;
 mod failure;
 mod lease;
-mod link;
 mod write;
 
 use std::collections::HashMap;
@@ -16,13 +16,13 @@ use etcd_client::{EventType, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, Wa
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use crate::registry::kv::{Applied, Held, News, Store, Write};
+use crate::registry::kv::{Applied, Store, StoreEvent, Stored, Transaction};
 use crate::registry::{Cause, RegistryError};
 
 use super::Settings;
+use connection::Connection;
 use failure::Failure;
 use lease::Leases;
-use link::Link;
 
 /// How many keys are read at once: an answer may not be larger than 4 MiB.
 const PAGE: i64 = 2000;
@@ -35,13 +35,13 @@ const WATCH: Duration = Duration::from_secs(6);
 
 /// An etcd cluster.
 pub(in crate::registry) struct Etcd3 {
-    link: Link,
+    connection: Connection,
     leases: Leases,
 }
 
 impl Etcd3 {
     pub(in crate::registry) fn new(settings: Settings) -> Self {
-        Self { link: Link::new(settings), leases: Leases::default() }
+        Self { connection: Connection::new(settings), leases: Leases::default() }
     }
 
     /// Everything in a range of keys, at one moment.
@@ -52,7 +52,7 @@ impl Etcd3 {
         loop {
             let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
             let mut page = self
-                .link
+                .connection
                 .call(|client| {
                     let (from, options) = (from.clone(), options.clone());
                     async move { client.kv_client().get(from, Some(options)).await }
@@ -72,10 +72,10 @@ impl Etcd3 {
     }
 
     /// Those of these keys that are there, at one moment.
-    async fn bundle(&self, keys: &[String]) -> Result<Vec<KeyValue>, Failure> {
+    async fn chunk(&self, keys: &[String]) -> Result<Vec<KeyValue>, Failure> {
         let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
         let answer = self
-            .link
+            .connection
             .call(|client| {
                 let txn = Txn::new().and_then(gets.clone());
                 async move { client.kv_client().txn(txn).await }
@@ -89,14 +89,14 @@ impl Etcd3 {
     }
 
     /// As the engine takes them; keys that are no text are none of ours.
-    async fn held(&self, keys: Vec<KeyValue>) -> Result<Vec<Held>, Failure> {
-        let ttls = self.leases.ttls(&self.link, keys.iter().map(KeyValue::lease)).await?;
+    async fn held(&self, keys: Vec<KeyValue>) -> Result<Vec<Stored>, Failure> {
+        let ttls = self.leases.ttls(&self.connection, keys.iter().map(KeyValue::lease)).await?;
         Ok(keys.into_iter().filter_map(|key| held(key, &ttls)).collect())
     }
 
     /// Begins to watch, on one server.
     async fn watching(&self, prefixes: &[String]) -> Result<(WatchStream, u64), (Failure, Option<u64>)> {
-        let (client, generation) = self.link.client().await.map_err(|failure| (failure, None))?;
+        let (client, generation) = self.connection.client().await.map_err(|failure| (failure, None))?;
         let begun = async {
             let mut stream: Option<WatchStream> = None;
             for prefix in prefixes {
@@ -120,70 +120,73 @@ impl Etcd3 {
 impl Store for Etcd3 {
     async fn ping(&self) -> Result<(), RegistryError> {
         // What its own tool asks for to see whether a server is well; who has no right to it is answered, too.
-        let asked = self.link.call(|client| async move { client.kv_client().get("health", None).await }).await;
+        let asked = self.connection.call(|client| async move { client.kv_client().get("health", None).await }).await;
         match asked {
             Err(Failure::Refused(cause, text)) if !text.starts_with("etcd denies") => {
                 Err(RegistryError::Refused { cause, text })
             }
             Ok(_) | Err(Failure::Refused(..)) => Ok(()),
-            Err(failure) => Err(self.link.error(failure)),
+            Err(failure) => Err(self.connection.error(failure)),
         }
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Held>, RegistryError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {
         let list = async { self.held(self.range(prefix).await?).await };
-        list.await.map_err(|failure| self.link.error(failure))
+        list.await.map_err(|failure| self.connection.error(failure))
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Held>, RegistryError> {
+    async fn get(&self, key: &str) -> Result<Option<Stored>, RegistryError> {
         let get = async {
-            let mut answer = self.link.call(|client| async move { client.kv_client().get(key, None).await }).await?;
+            let mut answer =
+                self.connection.call(|client| async move { client.kv_client().get(key, None).await }).await?;
             self.held(answer.take_kvs()).await
         };
-        get.await.map(|held| held.into_iter().next()).map_err(|failure| self.link.error(failure))
+        get.await.map(|held| held.into_iter().next()).map_err(|failure| self.connection.error(failure))
     }
 
-    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Held>>, RegistryError> {
+    async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Stored>>, RegistryError> {
         let got = async {
-            let bundles: Vec<_> = keys.chunks(KEYS).map(|keys| self.bundle(keys)).collect();
-            let found: Vec<_> = stream::iter(bundles).buffered(CONCURRENCY).try_collect().await?;
+            let chunks: Vec<_> = keys.chunks(KEYS).map(|keys| self.chunk(keys)).collect();
+            let found: Vec<_> = stream::iter(chunks).buffered(CONCURRENCY).try_collect().await?;
             self.held(found.concat()).await
         };
-        let held = got.await.map_err(|failure| self.link.error(failure))?;
+        let held = got.await.map_err(|failure| self.connection.error(failure))?;
         let mut held: HashMap<_, _> = held.into_iter().map(|held| (held.key.clone(), held)).collect();
         Ok(keys.iter().map(|key| held.remove(key)).collect())
     }
 
-    async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, RegistryError>> {
-        let applied = write::apply(&self.link, &self.leases, writes).await;
-        applied.into_iter().map(|applied| applied.map_err(|failure| self.link.error(failure))).collect()
+    async fn apply(&self, writes: &[Transaction]) -> Vec<Result<Applied, RegistryError>> {
+        let applied = write::apply(&self.connection, &self.leases, writes).await;
+        applied.into_iter().map(|applied| applied.map_err(|failure| self.connection.error(failure))).collect()
     }
 
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>> {
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
-        let renewed = lease::renew(&self.link, &keys).await;
-        renewed.into_iter().map(|renewed| renewed.map_err(|failure| self.link.error(failure))).collect()
+        let renewed = lease::renew(&self.connection, &keys).await;
+        renewed.into_iter().map(|renewed| renewed.map_err(|failure| self.connection.error(failure))).collect()
     }
 
-    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(News) + Send + Sync)) -> RegistryError {
+    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
         let (mut stream, generation) = match self.watching(prefixes).await {
             Ok(watching) => watching,
             Err((failure, generation)) => {
-                self.link.leave(generation);
-                return self.link.error(failure);
+                self.connection.leave(generation);
+                return self.connection.error(failure);
             }
         };
         let mut created = 0;
         let failure = loop {
             match stream.message().await {
                 Ok(Some(answer)) if answer.canceled() => {
-                    return self.link.error(Failure::Away(format!("the watch was ended: {}", answer.cancel_reason())));
+                    return self
+                        .connection
+                        .error(Failure::Away(format!("the watch was ended: {}", answer.cancel_reason())));
                 }
                 Ok(Some(answer)) => {
                     if answer.created() {
                         created += 1;
                         if created == prefixes.len() {
-                            tell(News::Begun);
+                            tell(StoreEvent::Started);
                         }
                     }
                     for event in answer.events() {
@@ -192,23 +195,23 @@ impl Store for Etcd3 {
                             continue;
                         };
                         let gone = event.event_type() == EventType::Delete;
-                        tell(News::Changed { key, version: kv.mod_revision().unsigned_abs(), gone });
+                        tell(StoreEvent::Changed { key, version: kv.mod_revision().unsigned_abs(), gone });
                     }
                 }
                 Ok(None) => break Failure::Away("the watch has ended".to_owned()),
                 Err(error) => break Failure::from(error),
             }
         };
-        self.link.leave(Some(generation));
-        self.link.error(failure)
+        self.connection.leave(Some(generation));
+        self.connection.error(failure)
     }
 }
 
-fn held(key: KeyValue, ttls: &HashMap<i64, Duration>) -> Option<Held> {
+fn held(key: KeyValue, ttls: &HashMap<i64, Duration>) -> Option<Stored> {
     let (version, lease) = (key.mod_revision().unsigned_abs(), key.lease());
     let (key, value) = key.into_key_value();
     let ttl = (lease != 0).then(|| ttls.get(&lease).copied().unwrap_or_default());
-    Some(Held { key: String::from_utf8(key).ok()?, value, version, ttl })
+    Some(Stored { key: String::from_utf8(key).ok()?, value, version, ttl })
 }
 
 /// The first key behind all that begin with this, which ends with a slash.

@@ -1,4 +1,4 @@
-//! Requests: one server at a time, the next one when it fails.
+//! Connections: one server at a time, the next one when it fails.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ use crate::registry::etcd::Settings;
 
 use super::answer::{Answer, Failure};
 
-/// Within what a request ends, through all the servers.
+/// Within this a request ends, through all the servers.
 const DEADLINE: Duration = Duration::from_secs(9);
 /// The least and the most that one attempt may take.
 const ATTEMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
@@ -32,7 +32,7 @@ const ANSWER_LIMIT: usize = 64 << 20;
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The servers.
-pub(super) struct Link {
+pub(super) struct Connection {
     settings: Settings,
     /// Counts on with each server that is left.
     current: watch::Sender<usize>,
@@ -52,7 +52,7 @@ pub(super) struct Request<'a> {
 /// What was answered, and how far etcd's history is.
 pub(super) type Reply = (Result<Answer, Failure>, Option<u64>);
 
-impl Link {
+impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let first = fastrand::usize(..settings.servers.len());
@@ -66,9 +66,11 @@ impl Link {
             Failure::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
             Failure::Refused(cause, text) => RegistryError::Refused { cause, text },
             Failure::Missing => RegistryError::service("it is not there"),
-            Failure::Changed => RegistryError::Unreachable(format!("etcd at {place}: a condition that was none")),
+            Failure::Conflict => {
+                RegistryError::Unreachable(format!("etcd at {place}: a condition failed where none was set"))
+            }
             Failure::Forgotten => {
-                RegistryError::Unreachable(format!("etcd at {place}: what has happened since is not known"))
+                RegistryError::Unreachable(format!("etcd at {place}: its history no longer reaches back far enough"))
             }
             Failure::NotServed => RegistryError::server(format!(
                 "etcd at {place} does not serve the v2 API: give it --enable-v2 (before etcd 3.6), or use etcd3://"
@@ -111,7 +113,7 @@ impl Link {
         let request = Request { method: &Method::GET, key, query: &query, form: &[] };
         let answer = tokio::select! {
             answer = self.once(current, request, WAIT) => answer.and_then(|(answer, _)| answer),
-            // One that answers nothing else will not tell of changes.
+            // A server that answers nothing else reports no changes either.
             _ = left.changed() => return Err(Failure::Forgotten),
         };
         if let Err(Failure::Away(_)) = answer {

@@ -8,14 +8,14 @@ pub(super) struct Room {
 }
 
 /// As many neighbours together as there is room for, in order. What takes more than that goes alone.
-pub(super) fn bundles<T>(items: &[T], room: Room, takes: impl Fn(&T) -> Room) -> Vec<&[T]> {
-    let mut bundles = Vec::new();
+pub(super) fn chunks<T>(items: &[T], room: Room, takes: impl Fn(&T) -> Room) -> Vec<&[T]> {
+    let mut chunks = Vec::new();
     let mut start = 0;
     let mut taken = Room { steps: 0, bytes: 0 };
     for (index, item) in items.iter().enumerate() {
         let Room { steps, bytes } = takes(item);
         if index > start && (taken.steps + steps > room.steps || taken.bytes + bytes > room.bytes) {
-            bundles.push(&items[start..index]);
+            chunks.push(&items[start..index]);
             start = index;
             taken = Room { steps: 0, bytes: 0 };
         }
@@ -23,9 +23,9 @@ pub(super) fn bundles<T>(items: &[T], room: Room, takes: impl Fn(&T) -> Room) ->
         taken.bytes += bytes;
     }
     if start < items.len() {
-        bundles.push(&items[start..]);
+        chunks.push(&items[start..]);
     }
-    bundles
+    chunks
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
     const ROOM: Room = Room { steps: 10, bytes: 100 };
 
     fn cut(items: &[(usize, usize)]) -> Vec<&[(usize, usize)]> {
-        bundles(items, ROOM, |&(steps, bytes)| Room { steps, bytes })
+        chunks(items, ROOM, |&(steps, bytes)| Room { steps, bytes })
     }
 
     #[test]
@@ -60,9 +60,9 @@ mod tests {
         fn nothing_is_lost_and_no_bundle_is_too_large(items in proptest::collection::vec((0..12_usize, 0..120_usize), 0..60)) {
             let cut = cut(&items);
             prop_assert_eq!(cut.concat(), items.as_slice());
-            for bundle in cut {
-                let taken = |part: fn(&(usize, usize)) -> usize| bundle.iter().map(part).sum::<usize>();
-                prop_assert!(bundle.len() == 1 || taken(|item| item.0) <= ROOM.steps && taken(|item| item.1) <= ROOM.bytes);
+            for chunk in cut {
+                let taken = |part: fn(&(usize, usize)) -> usize| chunk.iter().map(part).sum::<usize>();
+                prop_assert!(chunk.len() == 1 || taken(|item| item.0) <= ROOM.steps && taken(|item| item.1) <= ROOM.bytes);
             }
         }
     }

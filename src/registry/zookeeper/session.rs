@@ -1,8 +1,8 @@
 //! One session with ZooKeeper, kept for as long as the registry lives.
 //!
-//! A task of its own connects, follows the connection, and when that is lost connects again: to the same
-//! session where the servers still know it, so that our nodes stay, else to a new one. The client could
-//! reconnect by itself, but tries ever more seldom; ended with its connection, it leaves that to us.
+//! A task of its own connects, follows the connection, and connects again when it is lost: to the same session
+//! where the servers still know it, so that our nodes stay, else to a new one. The client could reconnect by itself, but
+//! its pauses grow without bound; so each client here lives as long as one connection.
 //! Callers wait for the outcome of an attempt, never for the servers.
 
 use std::future::poll_fn;
@@ -27,17 +27,17 @@ use super::failure;
 use super::settings::{Scheme, Settings};
 use super::watch;
 
-/// How long a connection may be silent; the client asks for a sign of life three times in that.
+/// How long a connection may be silent; the client pings three times within it.
 const SILENCE: Duration = Duration::from_secs(4);
 /// How long one attempt may take, through all the servers.
 const ATTEMPT: Duration = Duration::from_secs(8);
-/// How long it takes until another attempt, unless somebody asks.
+/// The pause between two attempts, unless a caller waits.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long finding out why a server does not answer may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The session, whatever it is doing now.
-pub(super) struct Link {
+/// The session, in whatever state it is.
+pub(super) struct Session {
     shared: Arc<Shared>,
     task: OnceLock<AbortOnDropHandle<()>>,
 }
@@ -46,7 +46,7 @@ struct Shared {
     settings: Settings,
     reporter: Reporter,
     state: state::Sender<State>,
-    /// Somebody wants the next attempt now.
+    /// A caller wants the next attempt now.
     wanted: Notify,
     /// Something below the path may have changed.
     changes: Notify,
@@ -62,8 +62,8 @@ enum State {
     Down(RegistryError),
 }
 
-impl Link {
-    /// A link that connects when it is first used.
+impl Session {
+    /// A session that connects when it is first used.
     pub(super) fn new(settings: Settings, reporter: Reporter) -> Self {
         let (state, _) = state::channel(State::Connecting);
         let shared = Shared { settings, reporter, state, wanted: Notify::new(), changes: Notify::new() };
@@ -75,13 +75,13 @@ impl Link {
         &self.shared.settings
     }
 
-    /// A client that was connected when last heard of.
+    /// A client that was connected when last seen.
     pub(super) async fn client(&self) -> Result<Client, RegistryError> {
         self.start();
         let mut state = self.shared.state.subscribe();
         if matches!(*state.borrow_and_update(), State::Down(_)) {
             self.shared.wanted.notify_one();
-            // The next outcome is news; that of an attempt which is under way will do.
+            // Waits for the next outcome; that of an attempt which is under way will do.
             let _ = state.changed().await;
         }
         loop {
@@ -119,7 +119,7 @@ async fn keep(shared: Arc<Shared>) {
                         .info("session", format!("zookeeper: session {id}, which lives on for {lives:?} without us"));
                 }
                 state.send_replace(State::Up(client.clone()));
-                // What happened while there was no connection was not heard of.
+                // Changes while there was no connection were not reported.
                 changes.notify_one();
                 let end = watch::follow(&client, &settings.base, changes).await;
                 drop(connection);

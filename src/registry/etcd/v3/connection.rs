@@ -26,7 +26,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
 /// The servers, and a client for one of them.
-pub(super) struct Link {
+pub(super) struct Connection {
     settings: Settings,
     current: Mutex<Current>,
 }
@@ -40,7 +40,7 @@ struct Current {
     client: Option<Client>,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let index = fastrand::usize(..settings.servers.len());

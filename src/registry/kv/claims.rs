@@ -1,8 +1,8 @@
-//! What is recorded beside entries, where no reader of them looks: whose each is, and which instances live.
+//! What is stored beside entries, where their readers do not look: whose each entry is, and which instances live.
 //!
 //! ```text
-//! <records>/claims/<key of the entry below the root> = {"owner":"host","seat":"5f…","id":"host:web:80"}
-//! <records>/alive/<seat>                             = {"owner":"host","run":"9c…"}     expires unless renewed
+//! <base>/claims/<key of the entry below the root> = {"owner":"host","lease":"5f…","id":"host:web:80"}
+//! <base>/alive/<lease>                            = {"owner":"host","run":"9c…"}     expires unless renewed
 //! ```
 //!
 //! docs/ownership.md says why.
@@ -16,42 +16,44 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Claim {
     /// The owner who wrote it.
     pub(super) owner: Arc<str>,
-    /// Who of that name: whoever holds this seat.
-    pub(super) seat: Arc<str>,
-    /// The ID of the service that it stands for.
+    /// Which instance of that owner: the one that holds this lease.
+    // Builds before the first release called it a seat.
+    #[serde(alias = "seat")]
+    pub(super) lease: Arc<str>,
+    /// The ID of the service that the entry stands for.
     pub(super) id: Arc<str>,
 }
 
-/// Who holds a seat, as long as it is there.
+/// Which instance holds a lease. It is alive as long as this stands in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Alive {
+pub(super) struct InstanceLease {
     /// The owner, for people who look.
     pub(super) owner: String,
     /// One run of one process.
     pub(super) run: String,
 }
 
-/// As it is written; both are texts, which serialize always.
-pub(super) fn written<T: Serialize>(record: &T) -> String {
-    serde_json::to_string(record).unwrap_or_default()
+/// As it is stored. Both are made of texts, so this always succeeds.
+pub(super) fn written<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-/// As it is read; what is none is as if it were not there.
+/// Reads what is stored; anything else counts as absent.
 pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Option<T> {
     serde_json::from_slice(value).ok()
 }
 
-/// Where they are.
+/// Where claims and leases are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::registry) struct Records {
+pub(in crate::registry) struct ClaimKeys {
     /// What the keys of entries begin with.
     root: String,
     claims: String,
     alive: String,
 }
 
-impl Records {
-    /// Records of the entries below `root`, kept below `base`; neither has a slash at its end.
+impl ClaimKeys {
+    /// For entries below `root`, stored below `base`; neither ends with a slash.
     pub(in crate::registry) fn new(root: &str, base: &str) -> Self {
         Self { root: root.to_owned(), claims: format!("{base}/claims"), alive: format!("{base}/alive/") }
     }
@@ -67,23 +69,23 @@ impl Records {
         rest.starts_with('/').then(|| format!("{}{rest}", self.root))
     }
 
-    /// The key that shows who holds a seat.
-    pub(super) fn alive(&self, seat: &str) -> String {
-        format!("{}{seat}", self.alive)
+    /// The key of a lease.
+    pub(super) fn alive(&self, lease: &str) -> String {
+        format!("{}{lease}", self.alive)
     }
 
-    /// The seat whose key this is.
-    pub(super) fn seat<'a>(&self, alive: &'a str) -> Option<&'a str> {
-        alive.strip_prefix(&self.alive).filter(|seat| !seat.is_empty() && !seat.contains('/'))
+    /// The lease that has this key.
+    pub(super) fn lease<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.alive).filter(|lease| !lease.is_empty() && !lease.contains('/'))
     }
 
-    /// Below what claims are.
+    /// What the keys of all claims begin with.
     pub(super) fn all_claims(&self) -> String {
         format!("{}/", self.claims)
     }
 
-    /// Below what the signs of life are.
-    pub(super) fn all_alive(&self) -> String {
+    /// What the keys of all leases begin with.
+    pub(super) fn all_leases(&self) -> String {
         self.alive.clone()
     }
 }
@@ -99,23 +101,25 @@ mod tests {
             ("", "/_registrator", "/web/id", "/_registrator/claims/web/id"),
             ("s", "_registrator/s", "s/web/id", "_registrator/s/claims/web/id"),
         ] {
-            let records = Records::new(root, base);
-            assert_eq!(records.claim(entry), claim);
-            assert_eq!(records.entry(claim).as_deref(), Some(entry));
-            assert_eq!(records.seat(&records.alive("5f")), Some("5f"));
+            let claims = ClaimKeys::new(root, base);
+            assert_eq!(claims.claim(entry), claim);
+            assert_eq!(claims.entry(claim).as_deref(), Some(entry));
+            assert_eq!(claims.lease(&claims.alive("5f")), Some("5f"));
             for other in ["/_registrator/s/claimsx/web/id", "/else", ""] {
-                assert_eq!(records.entry(other), None);
+                assert_eq!(claims.entry(other), None);
             }
             for other in [format!("{base}/alive/"), format!("{base}/alive/a/b"), "/else".to_owned()] {
-                assert_eq!(records.seat(&other), None, "{other}");
+                assert_eq!(claims.lease(&other), None, "{other}");
             }
         }
     }
 
     #[test]
     fn what_is_written_is_read_and_anything_else_is_none() {
-        let claim = Claim { owner: "h\"ost\n".into(), seat: "5f".into(), id: "é".into() };
+        let claim = Claim { owner: "h\"ost\n".into(), lease: "5f".into(), id: "é".into() };
         assert_eq!(read(written(&claim).as_bytes()), Some(claim));
+        let earlier = br#"{"owner":"host","seat":"5f","id":"x"}"#;
+        assert_eq!(read::<Claim>(earlier).map(|claim| claim.lease), Some("5f".into()));
         for other in [&b""[..], b"{}", b"null", b"\xff", b"{\"owner\":1}"] {
             assert_eq!(read::<Claim>(other), None);
         }

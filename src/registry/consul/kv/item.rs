@@ -1,0 +1,33 @@
+//! A key as Consul tells it (<https://developer.hashicorp.com/consul/api-docs/kv>).
+
+use serde::Deserialize;
+
+use crate::registry::RegistryError;
+
+use super::super::client::{Answer, Client};
+
+/// The most characters of a key that a line repeats.
+pub(super) const KEY_LIMIT: usize = 300;
+
+/// A key and what belongs to it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Item {
+    pub(super) key: String,
+    /// Base64; null for nothing.
+    pub(super) value: Option<String>,
+    pub(super) modify_index: u64,
+    /// The session that the key goes with.
+    pub(super) session: Option<String>,
+}
+
+/// A key or prefix as Consul has it: above, keys begin with a slash.
+pub(super) fn inside(key: &str) -> &str {
+    key.strip_prefix('/').unwrap_or(key)
+}
+
+/// The body of an answer.
+pub(super) fn parsed<T: for<'a> Deserialize<'a>>(client: &Client, answer: &Answer) -> Result<T, RegistryError> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| client.unreachable("its answer cannot be read: is this a Consul agent?"))
+}

@@ -1,0 +1,40 @@
+//! All keys below a prefix, at one moment.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::registry::RegistryError;
+
+use super::super::client::Client;
+use super::item::{Item, inside, parsed};
+
+/// All keys below a prefix.
+pub(super) struct Listing {
+    pub(super) items: Vec<Item>,
+    /// What to wait for the next change with.
+    pub(super) index: Option<u64>,
+}
+
+/// Reads what is below a prefix; with an index, as soon as it changes or after so long.
+pub(super) async fn read(
+    client: &Client,
+    prefix: &str,
+    wait: Option<(u64, Duration)>,
+    deadline: Duration,
+) -> Result<Listing, RegistryError> {
+    let path: Vec<_> = std::iter::once("kv").chain(inside(prefix).split('/')).collect();
+    let waiting = wait.map(|(index, wait)| (index.to_string(), format!("{}s", wait.as_secs())));
+    let mut query = vec![("recurse", "")];
+    if let Some((index, wait)) = &waiting {
+        query.extend([("index", index.as_str()), ("wait", wait.as_str())]);
+    }
+    let answer = client.ask(Method::GET, &path, &query, None, deadline).await?;
+    let items = match answer.status {
+        // Consul says so of an empty prefix. A server that knows of no index is no Consul.
+        StatusCode::NOT_FOUND if answer.index.is_some() => Vec::new(),
+        StatusCode::OK => parsed(client, &answer)?,
+        _ => return Err(client.refusal(&answer, true, &format!("key_prefix:read on \"{}\"", inside(prefix)))),
+    };
+    Ok(Listing { items, index: answer.index })
+}

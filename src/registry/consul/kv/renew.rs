@@ -1,0 +1,37 @@
+//! Renews keys: each by renewing the session that it is bound to, whoever made that. So entries that a dead instance left
+//! live on without being written.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::{StreamExt, stream};
+
+use crate::registry::RegistryError;
+
+use super::super::client::Client;
+use super::{session, txn};
+
+/// How many sessions are renewed at the same time.
+const CONCURRENCY: usize = 8;
+
+/// Renews the sessions of these keys. A result for each key.
+pub(super) async fn keys(client: &Client, keys: &[&str]) -> Vec<Result<(), RegistryError>> {
+    let holders: Vec<Result<String, RegistryError>> = txn::get(client, keys)
+        .await
+        .into_iter()
+        .map(|found| match found? {
+            None => Err(RegistryError::service("it is not there")),
+            Some(item) => item.session.ok_or_else(|| RegistryError::service("it does not expire")),
+        })
+        .collect();
+    let sessions: BTreeSet<_> = holders.iter().flatten().cloned().collect();
+    let renewed: HashMap<_, _> = stream::iter(sessions)
+        .map(async |session| {
+            let renewed = session::renew(client, &session).await;
+            (session, renewed)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let gone = || Err(RegistryError::service("it has expired"));
+    holders.into_iter().map(|session| renewed.get(&session?).cloned().unwrap_or_else(gone)).collect()
+}

@@ -1,0 +1,64 @@
+//! What the reconciler is told of the store's content: reads, takes over what is ours to take over, and says whose each
+//! entry is.
+
+use std::sync::Arc;
+
+use crate::registry::{Entry, Marked, RegistryError, Scope};
+
+use super::engine::{Engine, State};
+use super::key::{Desired, Known, Ownership, fingerprint};
+use super::{leases, read, write};
+
+/// Everything, or what is ours and what stands at the scope's keys, where that is much less.
+pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
+    let started = {
+        let state = engine.state();
+        (state.writing == 0).then_some(state.started)
+    };
+    let part = scope.keys.as_deref().and_then(|keys| read::part(engine, keys));
+    let values = match &part {
+        Some(part) => read::keys(engine, part, scope.contents).await?,
+        None => read::everything(engine, scope.contents).await?,
+    };
+    leases::inherit(engine).await?;
+    let (entries, left) = {
+        let state = engine.state();
+        let keys: Vec<(&str, &Known)> = match &part {
+            Some(part) => {
+                part.iter().filter_map(|key| Some((key.as_str(), &**state.keys.get(key.as_str())?))).collect()
+            }
+            None => state.keys.iter().map(|(key, known)| (&**key, &**known)).collect(),
+        };
+        let entries = keys.iter().filter_map(|(key, known)| entry(engine, &state, key, known, &values)).collect();
+        // While nothing was being written, a claim of ours without an entry is left from a crash.
+        let quiet = started == Some(state.started);
+        let left = keys.iter().filter(|(_, known)| quiet && state.instances.left_behind(known));
+        let left: Vec<_> = left.map(|(key, _)| ((*key).to_owned(), Desired::Absent)).collect();
+        (entries, left)
+    };
+    if !left.is_empty() {
+        write::make(engine, &left).await;
+    }
+    Ok(entries)
+}
+
+fn entry(engine: &Engine, state: &State, key: &str, known: &Known, values: &read::Values) -> Option<Entry> {
+    let by_key = engine.layout.service_id(key)?;
+    let seen = known.entry.as_ref()?;
+    let claim = known.claimed();
+    let (owner, ours) = match state.instances.ownership(known) {
+        Ownership::Free => (None, false),
+        Ownership::Ours | Ownership::Inherited(_) => (Some(Arc::clone(&state.instances.owner)), true),
+        Ownership::Foreign(owner) => (Some(owner), false),
+    };
+    let value = values.get(key).filter(|_| !ours);
+    Some(Entry {
+        key: key.into(),
+        service_id: claim.map_or_else(|| by_key.into(), |claim| Arc::clone(&claim.id)),
+        owner,
+        fingerprint: fingerprint(seen.content, seen.ttl, claim.is_some()),
+        marked: Marked::No,
+        critical: false,
+        content: value.and_then(|value| engine.layout.content(key, value)).map(Box::new),
+    })
+}
