@@ -119,6 +119,8 @@ pub struct RegistryConfig {
     pub uri: String,
     /// The identity under which this instance writes.
     pub owner: String,
+    /// The host's name, first part of default IDs.
+    pub hostname: String,
     /// Whether the owner is recorded with each entry (`-owner-meta`).
     pub record_owner: bool,
     /// `-ttl`.
@@ -132,9 +134,10 @@ pub struct RegistryConfig {
 // A URI can hold a password, so it is not among what is shown.
 impl fmt::Debug for RegistryConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uri: _, owner, record_owner, ttl, ttl_refresh, environment: _ } = self;
+        let Self { uri: _, owner, hostname, record_owner, ttl, ttl_refresh, environment: _ } = self;
         f.debug_struct("RegistryConfig")
             .field("owner", owner)
+            .field("hostname", hostname)
             .field("record_owner", record_owner)
             .field("ttl", ttl)
             .field("ttl_refresh", ttl_refresh)

@@ -31,6 +31,7 @@ fn config(uri: &str, environment: &[(&str, &str)]) -> RegistryConfig {
     RegistryConfig {
         uri: uri.to_owned(),
         owner: OWNER.to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

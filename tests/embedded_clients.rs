@@ -33,6 +33,7 @@ fn embedded() -> Embedded {
     let config = RegistryConfig {
         uri: "embedded://127.0.0.1:0?dns=off&node=n1&address=127.0.0.1".to_owned(),
         owner: "owner".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

@@ -88,6 +88,7 @@ fn opened(scheme: &str, server: &Endless) -> Arc<dyn Registry> {
     open(&RegistryConfig {
         uri: format!("{scheme}://{}", server.address()),
         owner: "host".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

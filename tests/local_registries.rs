@@ -43,6 +43,7 @@ async fn the_embedded_one_keeps_the_contract_of_every_registry() {
     let config = RegistryConfig {
         uri: "embedded://off?dns=off".to_owned(),
         owner: OWNER.to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

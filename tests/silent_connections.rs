@@ -49,6 +49,7 @@ async fn consul_answers_again_after_one_missed_deadline() {
     let config = RegistryConfig {
         uri: format!("consul://{}", cutter.address()),
         owner: "host".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

@@ -84,6 +84,7 @@ pub async fn measure(bench: &mut Bench) {
     let config = RegistryConfig {
         uri: "embedded://127.0.0.1:0?dns=127.0.0.1:0".to_owned(),
         owner: "host".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

@@ -188,6 +188,7 @@ impl Fleet {
             let config = RegistryConfig {
                 uri: cluster.uri(host),
                 owner: owner.clone(),
+                hostname: "host".to_owned(),
                 record_owner: true,
                 ttl: None,
                 ttl_refresh: None,

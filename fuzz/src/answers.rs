@@ -44,6 +44,7 @@ async fn ask(uri: String, address: SocketAddr) {
     let config = RegistryConfig {
         uri,
         owner: "host".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

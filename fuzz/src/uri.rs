@@ -36,6 +36,7 @@ pub fn run(data: &[u8]) {
     let config = RegistryConfig {
         uri: uri.to_owned(),
         owner: "host".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

@@ -35,7 +35,7 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
         log: LogConfig { format: typed.log_format, level: typed.log_level },
         docker,
         service: ServiceConfig {
-            hostname,
+            hostname: hostname.clone(),
             ip: typed.ip,
             internal: typed.internal,
             explicit: typed.explicit,
@@ -49,6 +49,7 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
             .map(|uri| RegistryConfig {
                 uri,
                 owner: owner.clone(),
+                hostname: hostname.clone(),
                 record_owner: typed.owner_meta,
                 ttl: seconds(typed.ttl),
                 ttl_refresh,

@@ -112,6 +112,7 @@ mod tests {
             let config = RegistryConfig {
                 uri: uri.to_owned(),
                 owner: "host".to_owned(),
+                hostname: "host".to_owned(),
                 record_owner: true,
                 ttl: ttl.map(secs),
                 ttl_refresh: ttl_refresh.map(secs),

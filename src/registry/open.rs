@@ -119,6 +119,7 @@ mod tests {
         let config = RegistryConfig {
             uri: uri.to_owned(),
             owner: "host".to_owned(),
+            hostname: "host".to_owned(),
             record_owner: true,
             ttl: None,
             ttl_refresh: None,

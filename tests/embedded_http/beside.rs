@@ -54,6 +54,7 @@ pub(crate) fn embedded(node: &str, options: &str) -> Embedded {
     let config = RegistryConfig {
         uri: format!("embedded://127.0.0.1:0?dns=127.0.0.1:0&address=127.0.0.1&node={node}{options}"),
         owner: "owner".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

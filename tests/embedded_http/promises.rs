@@ -17,6 +17,7 @@ fn config(uri: &str) -> RegistryConfig {
     RegistryConfig {
         uri: uri.to_owned(),
         owner: "host.example".to_owned(),
+        hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,

@@ -223,6 +223,7 @@ mod tests {
         let config = RegistryConfig {
             uri: uri.to_owned(),
             owner: "host".to_owned(),
+            hostname: "host".to_owned(),
             record_owner: true,
             ttl: None,
             ttl_refresh: None,
@@ -306,6 +307,7 @@ mod tests {
             let config = RegistryConfig {
                 uri: uri.to_owned(),
                 owner: "x".repeat(600),
+                hostname: "host".to_owned(),
                 record_owner: true,
                 ttl: None,
                 ttl_refresh: None,

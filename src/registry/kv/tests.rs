@@ -163,6 +163,7 @@ impl World {
         let config = RegistryConfig {
             uri: String::new(),
             owner: owner.to_owned(),
+            hostname: "host".to_owned(),
             record_owner: true,
             ttl: None,
             ttl_refresh: None,
