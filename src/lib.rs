@@ -15,9 +15,9 @@
 mod backoff;
 pub mod config;
 mod deadlines;
-pub mod host;
 pub mod http;
 mod json;
+pub mod machine;
 mod nearest;
 mod pool;
 

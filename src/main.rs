@@ -9,7 +9,7 @@ use registrator::bridge::{self, Control};
 use registrator::cli::{self, Answer};
 use registrator::config::Config;
 use registrator::event::Events;
-use registrator::{host, log};
+use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let environment = Arc::new(std::env::vars_os().collect());
-    let config = match cli::parse(std::env::args_os().skip(1), &environment, &host::name()) {
+    let config = match cli::parse(std::env::args_os().skip(1), &environment, &machine::name()) {
         Ok(config) => config,
         Err(answer) => return give(&answer),
     };

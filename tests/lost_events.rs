@@ -699,7 +699,7 @@ async fn what_is_refused_is_said_once_in_a_while_and_when_it_is_granted() {
     let new = engine.run(new);
     engine.rename(&known, "other");
     follower.listen_for(Duration::from_secs(400)).await;
-    assert_eq!(follower.running(), [known.clone()], "what is known stays");
+    assert_eq!(follower.running(), std::slice::from_ref(&known), "what is known stays");
     engine.fault_inspect(Fault::None);
     follower.until("the new container", |follower| follower.containers.contains_key(&new)).await;
     follower.listen_for(Duration::from_secs(20)).await;

@@ -33,8 +33,8 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::container::ContainerId;
 use crate::docker::{self, Docker};
-use crate::event::Events;
-use crate::host::{self, HostAddress};
+use crate::event::{Event, Events};
+use crate::machine::{self, HostAddress};
 use crate::registry::{self, Opened, RegistryError};
 use crate::template::{ForcedTags, TemplateError};
 use desired::{Desired, Update};
@@ -118,7 +118,7 @@ async fn open(config: &Config) -> Result<Surroundings, Error> {
     let hostname = config.service.hostname.clone();
     let locate: Locate = Arc::new(move || {
         let hostname = hostname.clone();
-        Box::pin(async move { host::address(&hostname).await })
+        Box::pin(async move { machine::address(&hostname).await })
     });
     Ok(Surroundings { docker, registries, locate })
 }
@@ -190,6 +190,11 @@ async fn start(
     let host = locate().await;
     if config.service.ip.is_none() {
         info!(address = host.address, "{}", host.how);
+    }
+    // With -internal, containers' own addresses are what is wanted.
+    let found = Some(&*host.address).filter(|_| config.service.ip.is_none() && !config.service.internal);
+    if let Some(text) = machine::advice(&config.service.hostname, found) {
+        Events::to_log().emit(Event::Advice { about: "container", text });
     }
     Ok((host, reaching))
 }

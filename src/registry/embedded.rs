@@ -20,8 +20,8 @@ use super::{Action, Capabilities, Entry, Marked, OpenError, Registry, RegistryEr
 use crate::config::RegistryConfig;
 use crate::container::Health;
 use crate::event::Events;
-use crate::host;
 use crate::http::{ClientError, Tls, tls_config};
+use crate::machine;
 use crate::service::{AddressOf, Check, CheckKind, Service};
 
 /// How often a TTL is renewed within its time.
@@ -63,7 +63,7 @@ impl Embedded {
         let settings = settings(uri, &config.owner).map_err(bad_uri)?;
         let script_checks = settings.script_checks;
         let surroundings = Surroundings {
-            address: host::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            address: machine::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tls: tls().map_err(|error| OpenError::Settings(format!("embedded: {error}")))?,
             tell: Arc::new(move |notice| tell(&reporter, &notice)),
         };

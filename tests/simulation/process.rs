@@ -10,7 +10,7 @@ use registrator::bridge::{self, Control, Locate, Surroundings};
 use registrator::cli;
 use registrator::config::Config;
 use registrator::docker::Docker;
-use registrator::host::HostAddress;
+use registrator::machine::HostAddress;
 use registrator::registry::{Opened, Policy};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};

@@ -1,7 +1,4 @@
-//! The machine: its name, and the address under which others reach it.
-//!
-//! Stands beside [`crate::config`]; what is decided here is pure, and the few questions to the
-//! system are asked in thin functions of their own.
+//! The machine's name, and the address under which others reach it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
