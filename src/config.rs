@@ -110,6 +110,8 @@ pub struct ServiceConfig {
     pub tags: Option<String>,
     /// `-ttl`.
     pub ttl: Option<Duration>,
+    /// `-max-services`: how many services one container may have.
+    pub max_services: usize,
 }
 
 /// One registry to write to.

@@ -55,6 +55,12 @@ impl fmt::Debug for ContainerId {
 /// How the environment variables and labels begin that say something of services.
 pub const SETTING: &str = "SERVICE_";
 
+/// The label that Swarm gives the containers of its tasks.
+const SWARM_TASK: &str = "com.docker.swarm.task.id";
+
+/// The network of a container that has none (`--net=none`).
+const NO_NETWORK: &str = "none";
+
 /// One container, as it was when it was last inspected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Container {
@@ -69,7 +75,7 @@ pub struct Container {
     /// `KEY=value` lines, in the engine's order (`Config.Env`); not every one need have a `=`. A watch tells
     /// only those that are settings.
     pub env: Arc<[String]>,
-    /// Labels (`Config.Labels`). A watch tells only those that are settings, or hold an address.
+    /// Labels (`Config.Labels`). A watch tells only those that are settings, hold an address, or tell a Swarm task.
     pub labels: LiteMap<String, String>,
     /// Whose network stack it uses (`HostConfig.NetworkMode`).
     pub network_mode: NetworkMode,
@@ -119,11 +125,24 @@ impl Default for Stop {
 }
 
 impl Container {
-    /// Forgets what no service is made of: of environment and labels all but the settings, and the
-    /// label of this name. On a host with ten thousand containers that is most of what they are.
+    /// Whether it is on any network now, whatever it was started with.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.networks.keys().any(|network| network != NO_NETWORK)
+    }
+
+    /// Whether it is a task of a Swarm service.
+    #[must_use]
+    pub fn is_swarm_task(&self) -> bool {
+        self.labels.contains_key(SWARM_TASK)
+    }
+
+    /// Forgets what no service is made of: of environment and labels all but the settings, the label of
+    /// this name, and what tells a Swarm task. On a host with ten thousand containers that is most of what they are.
     pub fn forget_what_is_not_ours(&mut self, label: Option<&str>) {
         self.env = self.env.iter().filter(|line| line.starts_with(SETTING)).cloned().collect();
-        self.labels.retain(|key, _| key.starts_with(SETTING) || Some(key.as_str()) == label);
+        let ours = |key: &str| key.starts_with(SETTING) || key == SWARM_TASK || Some(key) == label;
+        self.labels.retain(|key, _| ours(key));
         self.labels = fitted(std::mem::take(&mut self.labels));
         self.networks = fitted(std::mem::take(&mut self.networks));
         self.ports.iter_mut().for_each(|port| port.bindings.shrink_to_fit());

@@ -10,6 +10,7 @@ _registrator() {
         -ip | --ip) return ;;
         -useIpFromLabel | --useIpFromLabel) return ;;
         -tags | --tags) return ;;
+        -max-services | --max-services) return ;;
         -hostname | --hostname) return ;;
         -ttl | --ttl) return ;;
         -ttl-refresh | --ttl-refresh) return ;;
@@ -27,7 +28,7 @@ _registrator() {
     esac
     if [[ $current == -* ]]; then
         current=${current#-}
-        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
+        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
     else
         compopt -o nospace
         mapfile -t COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// embedded:// skydns2:// coredns:// zookeeper:// zookeeper-tls://' -- "$current")

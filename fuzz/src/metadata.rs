@@ -14,7 +14,7 @@ use registrator::config::ServiceConfig;
 use registrator::container::{
     Binding, Container, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, State,
 };
-use registrator::service::describe::{Description, Neighbours, describe};
+use registrator::service::describe::{Description, Explanation, Neighbours, describe, explain};
 
 const ADDRESSES: [&str; 6] = ["", "0.0.0.0", "::", "10.1.2.3", "fd00::3", "127.0.0.1"];
 
@@ -30,6 +30,7 @@ pub fn run(data: &[u8]) {
         ip_label: (policy & 8 != 0).then(|| "ip".to_owned()),
         tags: None,
         ttl: (policy & 16 != 0).then(|| Duration::from_secs(30)),
+        max_services: 1000,
     };
     let container = container(state, &text);
     let host_address = ADDRESSES[usize::from(address) % ADDRESSES.len()];
@@ -39,12 +40,23 @@ pub fn run(data: &[u8]) {
     check(&container, &description);
     let again = describe(&container, &forced, &config, host_address, &itself);
     assert_eq!(description, again, "the same container is described differently");
+    agrees(&description, &explain(&container, &forced, &config, host_address, &itself));
+}
+
+/// What is explained is what is registered.
+fn agrees(description: &Description, explanation: &Explanation) {
+    let services: Vec<_> = explanation.ports.iter().filter_map(|port| port.outcome.as_ref().ok()).collect();
+    assert_eq!(services, description.services.iter().collect::<Vec<_>>());
+    assert_eq!(explanation.ignored, description.ignored);
+    assert_eq!(explanation.notes, description.notes);
+    for decision in explanation.ports.iter().flat_map(|port| &port.decisions) {
+        assert_line(&decision.to_string());
+    }
 }
 
 /// What is promised of every description.
 fn check(container: &Container, description: &Description) {
-    for described in &description.services {
-        let service = &described.service;
+    for service in &description.services {
         assert!(!service.id.is_empty() && !service.name.is_empty(), "nameless: {service:?}");
         assert!(!service.id.contains(char::is_control), "an id with control characters: {service:?}");
         assert!(!service.name.contains(char::is_control), "a name with control characters: {service:?}");
@@ -59,7 +71,6 @@ fn check(container: &Container, description: &Description) {
         if let Some(check) = &service.check {
             assert!(!check.interval.is_zero(), "a check without a pause: {service:?}");
         }
-        assert_line(&described.address_reason.to_string());
     }
     for reason in &description.ignored {
         assert_line(&reason.to_string());

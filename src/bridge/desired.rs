@@ -13,7 +13,7 @@ use super::tagging::Tagged;
 use crate::config::{Deregister, ServiceConfig};
 use crate::container::{Container, ContainerId, NetworkMode, State, fitted};
 use crate::pool::Pool;
-use crate::service::describe::{Neighbours, describe};
+use crate::service::describe::{Ignored, Neighbours, describe};
 use crate::service::{Service, Source};
 
 /// What should become of the entry of one service.
@@ -91,7 +91,7 @@ type Offers = LiteMap<Source, Want>;
 /// Something to say about a container, once.
 #[derive(Debug, PartialEq, Eq)]
 enum Remark {
-    Ignored(String),
+    Ignored(Ignored),
     Note(String),
 }
 
@@ -241,9 +241,9 @@ impl Desired {
             Standing::Nothing => return (Offers::new(), Vec::new()),
         };
         let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
-        let services = description.services.into_iter().map(|described| Arc::new(described.service));
+        let services = description.services.into_iter().map(Arc::new);
         let offers = services.map(|service| (service.source(), want(service))).collect();
-        let ignored = description.ignored.iter().map(|reason| Remark::Ignored(reason.to_string()));
+        let ignored = description.ignored.into_iter().map(Remark::Ignored);
         (offers, ignored.chain(description.notes.into_iter().map(Remark::Note)).collect())
     }
 
@@ -255,7 +255,7 @@ impl Desired {
         if kept.is_empty() {
             let Tagged { container, tags } = &known.tagged;
             let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
-            let services = description.services.into_iter().map(|described| Arc::new(described.service));
+            let services = description.services.into_iter().map(Arc::new);
             kept = services.map(|service| (service.source(), Want::Kept(service, why))).collect();
         }
         kept

@@ -167,6 +167,16 @@ pub(super) const OPTIONS: &[Opt] = &[
         },
     },
     Opt {
+        name: "max-services",
+        takes: Takes::Value("N"),
+        default: "1000",
+        help: "how many services one container may have",
+        more: "For an image that exposes ports by the thousand. The ports with the lowest numbers are registered, and one \
+               line in the log says how many are not.",
+        group: Group::Services,
+        set: |typed, text| number(text, 1..=MOST_PORTS).map(|services| typed.max_services = services),
+    },
+    Opt {
         name: "hostname",
         takes: Takes::Value("NAME"),
         default: "the machine's host name",
@@ -391,6 +401,9 @@ pub(super) const OPTIONS: &[Opt] = &[
 
 /// The largest number of seconds, milliseconds or attempts: that of 32 bits, which no clock overflows.
 const LONGEST: i64 = i32::MAX as i64;
+
+/// How many ports a container can have: tcp, udp and sctp of each number.
+const MOST_PORTS: i64 = 3 * 65_535;
 
 /// The longest address or name: that of a DNS name.
 const LONGEST_WORD: usize = 253;

@@ -42,6 +42,7 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
             ip_label: typed.ip_label,
             tags: typed.tags,
             ttl: seconds(typed.ttl),
+            max_services: usize::try_from(typed.max_services).unwrap_or(usize::MAX),
         },
         registries: typed
             .uris

@@ -10,6 +10,7 @@ pub(super) struct Typed {
     pub(super) explicit: bool,
     pub(super) ip_label: Option<String>,
     pub(super) tags: Option<String>,
+    pub(super) max_services: i64,
     pub(super) hostname: Option<String>,
     /// Seconds.
     pub(super) ttl: i64,
@@ -44,6 +45,7 @@ impl Default for Typed {
             explicit: false,
             ip_label: None,
             tags: None,
+            max_services: 1000,
             hostname: None,
             ttl: 0,
             ttl_refresh: 0,

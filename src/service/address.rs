@@ -4,6 +4,7 @@
 //! shares; `-useIpFromLabel`; `-internal`; `-ip`; the binding's own address; the host's address. So
 //! the host's port goes with the host's address, and the exposed port with the container's.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +12,19 @@ use std::sync::Arc;
 use crate::config::ServiceConfig;
 use crate::container::{Container, NetworkMode};
 
+use super::decision::{Decision, Field, Recorder, Rule};
 use super::metadata::{PortMetadata, Setting};
 use super::notes::{Notes, quote};
 use super::ports::Reach;
 
 /// How long a chain of containers that share a network may be.
 const LONGEST_CHAIN: usize = 32;
+
+/// No address is longer, in bytes: that of a DNS name.
+const LONGEST_ADDRESS: usize = 253;
+
+/// The network that Swarm publishes ports on. It leads to all tasks of a service, and not to this one.
+const INGRESS: &str = "ingress";
 
 /// The other containers of the engine.
 pub trait Neighbours {
@@ -44,10 +52,12 @@ impl Stack {
         let mut end: Option<Arc<Container>> = None;
         for _ in 0..LONGEST_CHAIN {
             let reference = match &end.as_deref().unwrap_or(container).network_mode {
-                NetworkMode::Network(_) => return Ok(end.map_or(Self::Own, Self::Shared)),
                 NetworkMode::Host => return Ok(Self::Host),
-                NetworkMode::None => return Err(Unreachable::NoNetwork),
                 NetworkMode::Container(reference) => reference,
+                NetworkMode::None if !end.as_deref().unwrap_or(container).is_connected() => {
+                    return Err(Unreachable::NoNetwork);
+                }
+                NetworkMode::Network(_) | NetworkMode::None => return Ok(end.map_or(Self::Own, Self::Shared)),
             };
             let next = neighbours.find(reference).ok_or_else(|| Unreachable::SharedMissing(reference.clone()))?;
             if !next.state.is_running() {
@@ -60,9 +70,9 @@ impl Stack {
 }
 
 /// Why no address is known. Displays as what follows `ignored: <12> `.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unreachable {
-    /// `--net=none`, by itself or at the end of a chain.
+    /// `--net=none`, by itself or at the end of a chain, and no other network since.
     NoNetwork,
     /// The container whose network it shares is not there.
     SharedMissing(String),
@@ -72,6 +82,8 @@ pub enum Unreachable {
     SharedEndlessly,
     /// The container whose own address is to be registered has none.
     NoContainerAddress,
+    /// The container whose own address is to be registered has one on Swarm's ingress network alone.
+    OnlyIngress,
     /// This host's address is needed and not known.
     NoHostAddress,
 }
@@ -88,51 +100,11 @@ impl fmt::Display for Unreachable {
             }
             Self::SharedEndlessly => f.write_str("shares a network through a chain of containers without an end"),
             Self::NoContainerAddress => f.write_str("no address on any network"),
+            Self::OnlyIngress => f.write_str(
+                "no address but on Swarm's ingress network, which leads to all tasks of its service; \
+                 SERVICE_NETWORK=ingress registers that",
+            ),
             Self::NoHostAddress => f.write_str("the address of this host is not known; -ip sets it"),
-        }
-    }
-}
-
-/// Why a service has the address that it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AddressReason {
-    /// `SERVICE_IP` says so; holds the variable's whole name.
-    Metadata(String),
-    /// Its network is that of another container.
-    Shared {
-        /// The other container's name.
-        container: String,
-        /// The network that the address is on.
-        network: String,
-    },
-    /// `-useIpFromLabel`; holds the label.
-    Label(String),
-    /// `-internal`; holds the network that the address is on.
-    Internal(String),
-    /// `-ip`.
-    Forced,
-    /// The host publishes the port on this address alone.
-    Binding,
-    /// The address of this host.
-    Host,
-    /// None is known, because the container does not run; the address is empty.
-    NotRunning,
-}
-
-impl fmt::Display for AddressReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Metadata(variable) => write!(f, "{variable} says so"),
-            Self::Shared { container, network } => {
-                write!(f, "the address on network {} of container {}", quote(network), quote(container))?;
-                f.write_str(", whose network it shares")
-            }
-            Self::Label(label) => write!(f, "label {} says so (-useIpFromLabel)", quote(label)),
-            Self::Internal(network) => write!(f, "its own address on network {} (-internal)", quote(network)),
-            Self::Forced => f.write_str("-ip says so"),
-            Self::Binding => f.write_str("the address of this host that the port is published on"),
-            Self::Host => f.write_str("the address of this host"),
-            Self::NotRunning => f.write_str("not known while the container does not run"),
         }
     }
 }
@@ -153,80 +125,139 @@ pub struct Question<'a> {
     pub host_address: &'a str,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
     /// The address, by the first rule that applies, and that rule.
     ///
     /// # Errors
     /// When the rule that applies knows none.
-    pub fn answer(&self, notes: &mut Notes) -> Result<(String, AddressReason), Unreachable> {
+    pub(super) fn answer(
+        &self,
+        notes: &mut Notes,
+        decisions: &mut impl Recorder,
+    ) -> Result<(Cow<'a, str>, Because<'a>), Unreachable> {
+        let (address, because) = self.rule(notes)?;
+        decisions.decide(|| Decision::new(Field::Address, &*address, because));
+        Ok((address, because))
+    }
+
+    fn rule(&self, notes: &mut Notes) -> Result<(Cow<'a, str>, Because<'a>), Unreachable> {
         if let Some(answer) = self.by_metadata(notes) {
             return Ok(answer);
         }
         let stack = self.stack.as_ref().map_err(Clone::clone)?;
         if let Stack::Shared(other) = stack {
-            let (network, address) = self.own_address(other, notes).ok_or(Unreachable::NoContainerAddress)?;
-            return Ok((address.to_string(), AddressReason::Shared { container: other.name.clone(), network }));
+            let (network, address) = self.own_address(other, notes)?;
+            return Ok((address.to_string().into(), Because::Own { network, container: Some(&other.name) }));
         }
         if let Some(answer) = self.by_label(notes) {
             return Ok(answer);
         }
         if self.config.internal && *stack == Stack::Own {
-            let (network, address) = self.own_address(self.container, notes).ok_or(Unreachable::NoContainerAddress)?;
-            return Ok((address.to_string(), AddressReason::Internal(network)));
+            let (network, address) = self.own_address(self.container, notes)?;
+            return Ok((address.to_string().into(), Because::Own { network, container: None }));
         }
         if let Some(ip) = &self.config.ip {
-            return Ok((ip.clone(), AddressReason::Forced));
+            return Ok((ip.into(), Because::Forced(ip)));
         }
         if let Reach::Published { ip: Some(ip), .. } = self.reach {
-            return Ok((ip.to_string(), AddressReason::Binding));
+            return Ok((ip.to_string().into(), Because::Published));
         }
         if self.host_address.is_empty() {
             return Err(Unreachable::NoHostAddress);
         }
-        Ok((self.host_address.to_owned(), AddressReason::Host))
+        Ok((self.host_address.into(), Because::Host))
     }
 
-    fn by_metadata(&self, notes: &mut Notes) -> Option<(String, AddressReason)> {
-        let Setting { variable, value, .. } = self.metadata.get("ip")?;
-        if is_address(value) {
-            return Some((value.to_owned(), AddressReason::Metadata(variable)));
+    fn by_metadata(&self, notes: &mut Notes) -> Option<(Cow<'a, str>, Because<'a>)> {
+        let setting = self.metadata.get("ip")?;
+        if is_address(setting.value) {
+            return Some((setting.value.into(), Because::Setting(setting)));
         }
-        notes.add(format!("{variable}={} is no address; the usual one is registered", quote(value)));
+        notes.add(format!("{setting}={} is no usable address; the usual one is registered", quote(setting.value)));
         None
     }
 
-    fn by_label(&self, notes: &mut Notes) -> Option<(String, AddressReason)> {
+    fn by_label(&self, notes: &mut Notes) -> Option<(Cow<'a, str>, Because<'a>)> {
         let label = self.config.ip_label.as_ref()?;
         let value = self.container.labels.get(label).map_or("", String::as_str);
         let address = value.rsplit_once('/').map_or(value, |(address, _mask)| address);
         if is_address(address) {
-            return Some((address.to_owned(), AddressReason::Label(label.clone())));
+            return Some((address.into(), Because::Label { label, value }));
         }
-        let fault = if value.is_empty() { "not set".to_owned() } else { format!("no address: {}", quote(value)) };
+        let fault =
+            if value.is_empty() { "not set".to_owned() } else { format!("no usable address: {}", quote(value)) };
         notes.add(format!("label {} is {fault}; the usual address is registered", quote(label)));
         None
     }
 
     /// A container's own address and the network that it is on: that of `SERVICE_NETWORK`, else the one
     /// it was started on, else the first by name.
-    fn own_address(&self, whose: &Container, notes: &mut Notes) -> Option<(String, IpAddr)> {
-        let on = |network: &str| Some((network.to_owned(), whose.networks.get(network)?.preferred()?));
-        if let Some(Setting { variable, value, .. }) = self.metadata.get("network") {
-            if let Some(found) = on(value) {
-                return Some(found);
+    fn own_address(&self, whose: &'a Container, notes: &mut Notes) -> Result<(&'a str, IpAddr), Unreachable> {
+        let on = |name: &str| {
+            let (network, address) = whose.networks.iter().find(|(network, _)| *network == name)?;
+            Some((network.as_str(), address.preferred()?))
+        };
+        if let Some(setting) = self.metadata.get("network") {
+            if let Some(found) = on(setting.value) {
+                return Ok(found);
             }
-            notes.add(format!("{variable}={} is no network that it has an address on", quote(value)));
+            notes.add(format!("{setting}={} is no network that it has an address on", quote(setting.value)));
         }
         let started_on = match &whose.network_mode {
-            NetworkMode::Network(name) if name == "default" => on("bridge"),
-            NetworkMode::Network(name) => on(name),
+            NetworkMode::Network(name) if name == "default" => Some("bridge"),
+            NetworkMode::Network(name) => Some(name.as_str()),
             _ => None,
         };
-        started_on.or_else(|| whose.networks.keys().find_map(|network| on(network)))
+        let may_be_meant = |network: &str| !(network == INGRESS && whose.is_swarm_task());
+        started_on
+            .filter(|network| may_be_meant(network))
+            .and_then(on)
+            .or_else(|| whose.networks.keys().filter(|network| may_be_meant(network)).find_map(|network| on(network)))
+            .ok_or_else(|| match on(INGRESS) {
+                Some(_) => Unreachable::OnlyIngress,
+                None => Unreachable::NoContainerAddress,
+            })
     }
 }
 
-/// Whether this can be written where an address stands; names count, as some readers resolve them.
+/// Which rule gave an address; made into a [`Rule`] only where somebody wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Because<'a> {
+    /// `SERVICE_IP`.
+    Setting(Setting<'a>),
+    /// `-useIpFromLabel`.
+    Label { label: &'a str, value: &'a str },
+    /// Its own, or that of the container whose network it shares.
+    Own { network: &'a str, container: Option<&'a str> },
+    /// `-ip`.
+    Forced(&'a str),
+    /// The host publishes the port on this address alone.
+    Published,
+    /// This host's.
+    Host,
+    /// None is known, as the container does not run.
+    NotRunning,
+}
+
+impl From<Because<'_>> for Rule {
+    fn from(because: Because<'_>) -> Self {
+        match because {
+            Because::Setting(setting) => setting.into(),
+            Because::Label { label, value } => Self::Label { label: label.to_owned(), value: value.to_owned() },
+            Because::Own { network, container } => {
+                Self::Own { network: network.to_owned(), container: container.map(str::to_owned) }
+            }
+            Because::Forced(ip) => Self::option("-ip", ip),
+            Because::Published => Self::Published,
+            Because::Host => Self::Host,
+            Because::NotRunning => Self::NotRunning,
+        }
+    }
+}
+
+/// Whether others can reach something there. Names count, as some readers resolve them.
 fn is_address(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|character: char| character.is_whitespace() || character.is_control())
+    (1..=LONGEST_ADDRESS).contains(&text.len())
+        && !text.contains(|character: char| character.is_whitespace() || character.is_control())
+        && !text.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
 }

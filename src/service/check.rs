@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use super::decision::{CheckPart, Decision, Field, Recorder, Rule};
 use super::duration;
 use super::metadata::{PortMetadata, Setting};
-use super::notes::{Notes, quote};
+use super::notes::{Notes, quote, quote_key};
+use crate::nearest::nearest;
 
 /// `CHECK_INTERVAL` where none is given.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// No method is longer, in bytes.
+const LONGEST_METHOD: usize = 32;
 
 /// The statuses that a check can begin with (Consul's agent API, "Register Check").
 const STATUSES: [&str; 3] = ["passing", "warning", "critical"];
@@ -67,116 +72,193 @@ pub enum CheckKind {
     },
 }
 
+/// Every key of a check, in lower case.
+const KEYS: [&str; 16] = [
+    "check_http",
+    "check_http_method",
+    "check_https",
+    "check_https_method",
+    "check_cmd",
+    "check_script",
+    "check_ttl",
+    "check_ttl_heartbeat",
+    "check_tcp",
+    "check_grpc",
+    "check_grpc_use_tls",
+    "check_tls_skip_verify",
+    "check_interval",
+    "check_timeout",
+    "check_initial_status",
+    "check_deregister_after",
+];
+
 impl Check {
     /// The check that is asked for a service at this address and port: the first that is set of http,
     /// https, cmd, script, ttl, tcp and grpc. What cannot be used is noted and left out.
     #[must_use]
-    pub fn wanted(metadata: PortMetadata<'_>, address: &str, port: u16, notes: &mut Notes) -> Option<Self> {
-        let mut reader = Reader { metadata, notes };
+    pub(super) fn wanted(
+        metadata: PortMetadata<'_>,
+        (address, port): (&str, u16),
+        notes: &mut Notes,
+        decisions: &mut impl Recorder,
+    ) -> Option<Self> {
+        let mut reader = Reader { metadata, notes, decisions };
         let kind = reader.kind(address, port)?;
         let probes = matches!(kind, CheckKind::Http { .. } | CheckKind::Tcp | CheckKind::Grpc { .. });
         let periodic = !matches!(kind, CheckKind::Ttl(_));
-        let interval = if periodic { reader.duration("check_interval", "10s is used") } else { None };
-        let timeout = if probes { reader.duration("check_timeout", "none is set") } else { None };
-        let heartbeat = if periodic { None } else { reader.heartbeat() };
         Some(Self {
-            kind,
-            interval: interval.unwrap_or(DEFAULT_INTERVAL),
-            timeout,
+            interval: if periodic { reader.interval() } else { DEFAULT_INTERVAL },
+            timeout: if probes { reader.duration(CheckPart::Timeout, "check_timeout", "none is set") } else { None },
             initial_status: reader.status(),
-            deregister_after: reader.duration("check_deregister_after", "none is set"),
-            heartbeat,
+            deregister_after: reader.duration(CheckPart::DeregisterAfter, "check_deregister_after", "none is set"),
+            heartbeat: if periodic { None } else { reader.heartbeat() },
+            kind,
         })
+    }
+
+    /// How much it holds, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match &self.kind {
+            CheckKind::Http { path, method, .. } => path.len() + method.as_ref().map_or(0, String::len),
+            CheckKind::Command(line) | CheckKind::Script(line) => line.len(),
+            CheckKind::Ttl(_) | CheckKind::Tcp | CheckKind::Grpc { .. } => 0,
+        }
+    }
+}
+
+/// Notes the keys of checks that mean nothing, each with the known one that is nearest.
+pub(super) fn note_unknown<'a>(settings: impl Iterator<Item = Setting<'a>>, notes: &mut Notes) {
+    for setting in settings.filter(|setting| setting.is_of_check() && !KEYS.contains(&setting.key())) {
+        if notes.is_full() {
+            return;
+        }
+        let unknown = quote_key(&setting.to_string());
+        notes.add(match nearest(setting.key(), KEYS) {
+            Some(known) => format!("{unknown} is no known key; the nearest is SERVICE_{}", known.to_uppercase()),
+            None => format!("{unknown} is no known key"),
+        });
     }
 }
 
 /// Reads the settings of one port's check.
-struct Reader<'a, 'n> {
+struct Reader<'a, 'r, R> {
     metadata: PortMetadata<'a>,
-    notes: &'n mut Notes,
+    notes: &'r mut Notes,
+    decisions: &'r mut R,
 }
 
-impl Reader<'_, '_> {
+impl<'a, R: Recorder> Reader<'a, '_, R> {
     fn kind(&mut self, address: &str, port: u16) -> Option<CheckKind> {
-        if let Some(path) = self.metadata.value("check_http") {
-            Some(self.http(false, path, "check_http_method"))
-        } else if let Some(path) = self.metadata.value("check_https") {
-            Some(self.http(true, path, "check_https_method"))
-        } else if let Some(command) = self.metadata.value("check_cmd") {
-            Some(CheckKind::Command(command.to_owned()))
-        } else if let Some(script) = self.metadata.value("check_script") {
-            let script = script.replace("$SERVICE_IP", address).replace("$SERVICE_PORT", &port.to_string());
+        let set = |key| self.metadata.get(key);
+        if let Some(setting) = set("check_http") {
+            Some(self.http(false, setting, "check_http_method"))
+        } else if let Some(setting) = set("check_https") {
+            Some(self.http(true, setting, "check_https_method"))
+        } else if let Some(setting) = set("check_cmd") {
+            self.decide(CheckPart::Kind, || "command".to_owned(), setting);
+            Some(CheckKind::Command(setting.value.to_owned()))
+        } else if let Some(setting) = set("check_script") {
+            self.decide(CheckPart::Kind, || "script".to_owned(), setting);
+            let script = setting.value.replace("$SERVICE_IP", address).replace("$SERVICE_PORT", &port.to_string());
             Some(CheckKind::Script(script))
-        } else if self.metadata.value("check_ttl").is_some() {
-            self.duration("check_ttl", "there is no check").map(CheckKind::Ttl)
-        } else if self.switch("check_tcp") {
+        } else if set("check_ttl").is_some() {
+            self.duration(CheckPart::Kind, "check_ttl", "there is no check").map(CheckKind::Ttl)
+        } else if self.switch(CheckPart::Kind, "check_tcp", "tcp") {
             Some(CheckKind::Tcp)
-        } else if self.switch("check_grpc") {
-            let tls = self.switch("check_grpc_use_tls");
-            Some(CheckKind::Grpc { tls, skip_verify: tls && self.switch("check_tls_skip_verify") })
+        } else if self.switch(CheckPart::Kind, "check_grpc", "grpc") {
+            let tls = self.switch(CheckPart::Tls, "check_grpc_use_tls", "yes");
+            Some(CheckKind::Grpc { tls, skip_verify: tls && self.skip_verify() })
         } else {
             None
         }
     }
 
-    fn http(&mut self, tls: bool, path: &str, method_key: &str) -> CheckKind {
-        let slash = if path.starts_with('/') { "" } else { "/" };
+    fn decide(&mut self, part: CheckPart, value: impl FnOnce() -> String, setting: Setting<'_>) {
+        self.decisions.decide(|| Decision::new(Field::Check(part), value(), setting));
+    }
+
+    fn http(&mut self, tls: bool, setting: Setting<'_>, method_key: &'static str) -> CheckKind {
+        self.decide(CheckPart::Kind, || if tls { "https" } else { "http" }.to_owned(), setting);
+        let slash = if setting.value.starts_with('/') { "" } else { "/" };
         CheckKind::Http {
             tls,
-            path: format!("{slash}{path}"),
+            path: format!("{slash}{}", setting.value),
             method: self.method(method_key),
-            skip_verify: tls && self.switch("check_tls_skip_verify"),
+            skip_verify: tls && self.skip_verify(),
         }
     }
 
-    fn method(&mut self, key: &str) -> Option<String> {
-        let Setting { variable, value, .. } = self.metadata.get(key)?;
-        if value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+    fn method(&mut self, key: &'static str) -> Option<String> {
+        let setting = self.metadata.get(key)?;
+        let value = setting.value;
+        if value.len() <= LONGEST_METHOD && value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            self.decide(CheckPart::Method, || value.to_owned(), setting);
             return Some(value.to_owned());
         }
-        self.notes.add(format!("{variable}={} is no HTTP method; GET is used", quote(value)));
+        self.notes.add(format!("{setting}={} is no HTTP method; GET is used", quote(value)));
         None
     }
 
     fn status(&mut self) -> Option<String> {
-        let Setting { variable, value, .. } = self.metadata.get("check_initial_status")?;
+        let setting = self.metadata.get("check_initial_status")?;
+        let value = setting.value;
         if STATUSES.contains(&value) {
+            self.decide(CheckPart::InitialStatus, || value.to_owned(), setting);
             return Some(value.to_owned());
         }
-        self.notes.add(format!("{variable}={} is none of passing, warning and critical", quote(value)));
+        self.notes.add(format!("{setting}={} is none of passing, warning and critical", quote(value)));
         None
     }
 
+    fn interval(&mut self) -> Duration {
+        self.duration(CheckPart::Interval, "check_interval", "10s is used").unwrap_or_else(|| {
+            let decision = || Decision::new(Field::Check(CheckPart::Interval), "10s", Rule::Default);
+            self.decisions.decide(decision);
+            DEFAULT_INTERVAL
+        })
+    }
+
     /// A duration longer than nothing.
-    fn duration(&mut self, key: &str, instead: &str) -> Option<Duration> {
-        let Setting { variable, value, .. } = self.metadata.get(key)?;
+    fn duration(&mut self, part: CheckPart, key: &'static str, instead: &str) -> Option<Duration> {
+        let setting = self.metadata.get(key)?;
+        let value = setting.value;
         let duration = duration::parse(value).filter(|duration| !duration.is_zero());
         if duration.is_none() {
             let value = quote(value);
-            self.notes.add(format!("{variable}={value} is no duration like 10s or 1m30s; {instead}"));
+            self.notes.add(format!("{setting}={value} is no duration like 10s or 1m30s; {instead}"));
+        } else {
+            let kind = if part == CheckPart::Kind { "ttl " } else { "" };
+            self.decide(part, || format!("{kind}{value}"), setting);
         }
         duration
     }
 
     fn heartbeat(&mut self) -> Option<Heartbeat> {
-        let Setting { variable, value, .. } = self.metadata.get("check_ttl_heartbeat")?;
+        let setting = self.metadata.get("check_ttl_heartbeat")?;
+        let value = setting.value;
         if value == "container" {
+            self.decide(CheckPart::Heartbeat, || value.to_owned(), setting);
             return Some(Heartbeat::Container);
         }
         let value = quote(value);
         self.notes
-            .add(format!("{variable}={value} is not \"container\"; the check waits for the application's own pings"));
+            .add(format!("{setting}={value} is not \"container\"; the check waits for the application's own pings"));
         None
     }
 
+    fn skip_verify(&mut self) -> bool {
+        self.switch(CheckPart::SkipVerify, "check_tls_skip_verify", "yes")
+    }
+
     /// Whether a switch is on: any value switches it on, as with `SERVICE_IGNORE`.
-    fn switch(&mut self, key: &str) -> bool {
-        let Some(Setting { variable, value, .. }) = self.metadata.get(key) else { return false };
-        if looks_like_a_no(value) {
-            let value = quote(value);
+    fn switch(&mut self, part: CheckPart, key: &'static str, decided: &str) -> bool {
+        let Some(setting) = self.metadata.get(key) else { return false };
+        if looks_like_a_no(setting.value) {
+            let value = quote(setting.value);
             self.notes
-                .add(format!("{variable}={value} switches it on, as any value does; leave it out to switch it off"));
+                .add(format!("{setting}={value} switches it on, as any value does; leave it out to switch it off"));
         }
+        self.decide(part, || decided.to_owned(), setting);
         true
     }
 }
@@ -195,14 +277,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::service::decision::Unrecorded;
     use crate::service::metadata::Metadata;
 
     /// What lines of environment ask for at 10.0.0.1:8000, exposed as 80, and the notes on it.
     fn wanted(env: &[&str]) -> (Option<Check>, Vec<String>) {
         let env: Vec<String> = env.iter().map(|&line| line.to_owned()).collect();
-        let metadata = Metadata::read(&env, &LiteMap::new());
+        let labels = LiteMap::new();
+        let metadata = Metadata::read(&env, &labels);
         let mut notes = Notes::default();
-        (Check::wanted(metadata.port(80), "10.0.0.1", 8000, &mut notes), notes.into_lines())
+        let check = Check::wanted(metadata.port(80), ("10.0.0.1", 8000), &mut notes, &mut Unrecorded);
+        note_unknown(metadata.port(80).general().chain(metadata.port(80).specific()), &mut notes);
+        (check, notes.into_lines())
     }
 
     fn kind(env: &[&str]) -> Option<CheckKind> {
@@ -411,6 +497,35 @@ mod tests {
             (None, vec![format!("SERVICE_80_CHECK_TTL_HEARTBEAT=\"app\" {note}")])
         );
         assert_eq!(heartbeat(&["SERVICE_CHECK_TCP=1", "SERVICE_CHECK_TTL_HEARTBEAT=container"]), (None, vec![]));
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_is_named_with_the_nearest_that_does() {
+        for (line, note) in [
+            (
+                "SERVICE_CHECK_METHOD=GET",
+                "SERVICE_CHECK_METHOD is no known key; the nearest is SERVICE_CHECK_HTTP_METHOD",
+            ),
+            ("SERVICE_80_CHECK_HTP=/", "SERVICE_80_CHECK_HTP is no known key; the nearest is SERVICE_CHECK_HTTP"),
+            ("SERVICE_CHECK_UDP=/", "SERVICE_CHECK_UDP is no known key; the nearest is SERVICE_CHECK_TCP"),
+            (
+                "SERVICE_Check_Intervall=",
+                "SERVICE_CHECK_INTERVALL is no known key; the nearest is SERVICE_CHECK_INTERVAL",
+            ),
+            ("SERVICE_CHECK_SOMETHING_ELSE_ENTIRELY=1", "SERVICE_CHECK_SOMETHING_ELSE_ENTIRELY is no known key"),
+            ("SERVICE_CHECK_A\nB=1", r#""SERVICE_CHECK_A\nB" is no known key; the nearest is SERVICE_CHECK_CMD"#),
+        ] {
+            assert_eq!(wanted(&[line]), (None, vec![note.to_owned()]), "{line}");
+        }
+        // That of a port that is not looked at is nobody's.
+        assert_eq!(wanted(&["SERVICE_81_CHECK_HTP=/"]), (None, vec![]));
+    }
+
+    #[test]
+    fn a_flood_of_keys_that_mean_nothing_costs_little_and_says_little() {
+        let env: Vec<_> = (0..100_000).map(|number| format!("SERVICE_CHECK_{number}=1")).collect();
+        let (_, notes) = wanted(&env.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(notes.len() < 100);
     }
 
     proptest! {

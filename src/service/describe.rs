@@ -2,24 +2,31 @@
 //!
 //! The one door of this room. Everything that a container says of itself is judged here and behind
 //! here; what comes out is fit to be written, and whatever could not be taken as it is has a note.
+//! What one container may cost is bounded, whatever it says: each port is looked at once, and there is an end of
+//! services, of what they hold, and of lines about them.
 
-use std::borrow::Borrow;
-use std::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use litemap::LiteMap;
 
 use crate::config::ServiceConfig;
 use crate::container::{Container, ContainerPort, NetworkMode, Protocol, fitted};
 
-use super::address::{Question, Stack};
+use super::address::{Because, Question, Stack};
+use super::check::{self, Check};
+use super::decision::{Added, Decision, Field, Recorder, Rule, Unrecorded};
+use super::ignored::Reasons;
 use super::metadata::{Metadata, PortMetadata, Setting, split_tags};
 use super::notes::{Notes, quote};
 use super::ports::{self, Reach};
-use super::{AddressOf, Check, Origin, Service};
+use super::{AddressOf, Origin, Service};
 
-pub use super::address::{AddressReason, Neighbours, Unreachable};
+pub use super::address::{Neighbours, Unreachable};
+pub use super::ignored::{Ignored, Why};
 
 /// No name or id is longer, in bytes; what is, is not meant as one.
 const LONGEST_NAME: usize = 512;
@@ -27,56 +34,43 @@ const LONGEST_NAME: usize = 512;
 /// How many digits of an image's id stand for its name; as many as Docker shows.
 const SHORT_IMAGE_ID: usize = 12;
 
+/// How much the services of one container may hold in sum, in bytes: of tags, attributes and checks.
+const LARGEST: usize = 16 << 20;
+
 /// What a container offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Its services, ordered by exposed port and protocol.
-    pub services: Vec<Described>,
+    /// Its services, ordered by exposed port and protocol. While the container does not run, a port may be 0 and
+    /// an address empty.
+    pub services: Vec<Service>,
     /// Why there are no more.
     pub ignored: Vec<Ignored>,
     /// One line each on metadata that could not be taken as it is. Safe to print.
     pub notes: Vec<String>,
 }
 
-/// A service, and how it came about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
-    /// The service. While its container does not run, its port may be 0 and its address empty.
-    pub service: Service,
-    /// Why it has that address.
-    pub address_reason: AddressReason,
+/// What a container offers, and why, field by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Its ports, ordered by number and protocol. Those that are none for a reason that many share are left out.
+    pub ports: Vec<PortDecisions>,
+    /// Why there are no more services: for each port, for many at once, or for the whole container.
+    pub ignored: Vec<Ignored>,
+    /// As in [`Description`].
+    pub notes: Vec<String>,
 }
 
-/// Why a port, or a whole container, is no service. Displays as what follows `ignored: <12> `.
+/// What became of one port, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ignored {
-    /// The container has no port at all.
-    NoPorts,
-    /// This port has no place on the host.
-    NotPublished(u16),
-    /// `SERVICE_IGNORE` says so, for this port.
-    Asked(u16),
-    /// `-explicit`, and this port has no name.
-    Unnamed(u16),
-    /// The engine has not yet said where on the host this port is.
-    NoHostPort(u16),
-    /// Its address is not known.
-    Unreachable(Unreachable),
-}
-
-impl fmt::Display for Ignored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoPorts => f.write_str("no published ports"),
-            Self::NotPublished(port) => write!(f, "port {port} not published on host"),
-            Self::Asked(port) => write!(f, "service on port {port}"),
-            Self::Unnamed(port) => {
-                write!(f, "service on port {port} has neither SERVICE_NAME nor SERVICE_{port}_NAME (-explicit)")
-            }
-            Self::NoHostPort(port) => write!(f, "port {port} is published on port 0"),
-            Self::Unreachable(reason) => reason.fmt(f),
-        }
-    }
+pub struct PortDecisions {
+    /// Its number inside the container.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The service, or why it is none.
+    pub outcome: Result<Service, Ignored>,
+    /// Why each field is as it is; of a port that is no service, as far as it came.
+    pub decisions: Vec<Decision>,
 }
 
 /// Describes a container: its services, the reasons for ports that are none, and notes.
@@ -94,92 +88,185 @@ pub fn describe(
     host_address: &str,
     neighbours: &dyn Neighbours,
 ) -> Description {
-    let ports = ports::reachable(container, config.internal);
-    if ports.is_empty() {
-        return nothing(Ignored::NoPorts);
-    }
-    if container.network_mode == NetworkMode::None {
-        return nothing(Ignored::Unreachable(Unreachable::NoNetwork));
-    }
-    let metadata = Metadata::read(&container.env, &container.labels);
-    let mut scribe = Scribe {
-        container,
-        config,
-        forced_tags,
-        host_address,
-        stack: Stack::of(container, neighbours),
-        several: ports.iter().filter(|(_, reach)| *reach != Reach::Unpublished).count() > 1,
-        shared: Shared::default(),
-        notes: Notes::default(),
-    };
-    let mut description = Description::default();
-    for (port, reach) in ports {
-        match scribe.port(port, reach, metadata.port(port.number)) {
-            Ok(described) => description.services.push(described),
-            Err(reason) if description.ignored.contains(&reason) => {}
-            Err(reason) => description.ignored.push(reason),
-        }
-    }
-    description.notes = scribe.notes.into_lines();
-    description
+    let stack = Stack::of(container, neighbours);
+    let scribe = Scribe::<Unrecorded>::new(container, forced_tags, config, host_address, &stack);
+    let mut services = Vec::new();
+    let (ignored, notes) = scribe.ports(|_, outcome, Unrecorded| services.extend(outcome.ok()));
+    Description { services, ignored, notes }
 }
 
-fn nothing(reason: Ignored) -> Description {
-    Description { ignored: vec![reason], ..Description::default() }
+/// Describes a container as [`describe`] does, and says why each field is as it is.
+///
+/// It is the same work once more, so nothing is kept of containers that nobody asks about.
+pub fn explain(
+    container: &Container,
+    forced_tags: &[String],
+    config: &ServiceConfig,
+    host_address: &str,
+    neighbours: &dyn Neighbours,
+) -> Explanation {
+    let stack = Stack::of(container, neighbours);
+    let scribe = Scribe::<Vec<Decision>>::new(container, forced_tags, config, host_address, &stack);
+    let mut ports = Vec::new();
+    let (ignored, notes) = scribe.ports(|&ContainerPort { number: port, protocol, .. }, outcome, decisions| {
+        ports.push(PortDecisions { port, protocol, outcome, decisions });
+    });
+    ports.retain(|port| port.outcome.as_ref().err().is_none_or(|reason| ignored.contains(reason)));
+    Explanation { ports, ignored, notes }
 }
 
-/// Describes the ports of one container.
-struct Scribe<'a> {
+/// Describes the ports of one container, and tells a recorder why they are as they are.
+struct Scribe<'a, R> {
     container: &'a Container,
     config: &'a ServiceConfig,
     forced_tags: &'a [String],
     host_address: &'a str,
-    stack: Result<Stack, Unreachable>,
+    stack: &'a Result<Stack, Unreachable>,
+    /// What the container is called in IDs.
+    container_name: String,
+    /// What its services are called where no name is given.
+    usual_name: (String, NameRule<'a>),
+    common: Common,
+    /// How much the services hold so far, in bytes.
+    held: usize,
+    /// Whether what is said of all ports has been looked through.
+    general_noted: bool,
+    notes: Notes,
+    /// Why the port that is looked at is as it is.
+    decisions: R,
+}
+
+/// What services of one container have in common, made once.
+#[derive(Default)]
+struct Common {
+    address: Arc<str>,
+    /// Where nothing is said of the port alone.
+    tags: BTreeMap<Protocol, Weighed<[String]>>,
+    /// Where nothing is said of the port alone.
+    attributes: Option<Weighed<LiteMap<String, String>>>,
+}
+
+/// A value, and how much it holds, in bytes.
+struct Weighed<T: ?Sized> {
+    value: Arc<T>,
+    weight: usize,
+}
+
+/// A port, and what sets it apart from others.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    port: &'a ContainerPort,
+    reach: Reach,
+    metadata: PortMetadata<'a>,
     /// Whether more than one port is registered, so that names need the port.
     several: bool,
-    shared: Shared,
-    notes: Notes,
+    /// Whether the port of this number is registered with another protocol as well, so that IDs need the protocol.
+    doubled: bool,
 }
 
-/// What the service before this one was told to have, which most have in common with it.
-#[derive(Default)]
-struct Shared {
-    address: Arc<str>,
-    tags: Arc<[String]>,
-    attributes: Arc<LiteMap<String, String>>,
-}
+impl<'a, R: Recorder> Scribe<'a, R> {
+    fn new(
+        container: &'a Container,
+        forced_tags: &'a [String],
+        config: &'a ServiceConfig,
+        host_address: &'a str,
+        stack: &'a Result<Stack, Unreachable>,
+    ) -> Self {
+        let container_name = name_of(container);
+        let usual_name = match base_of_image(&container.image) {
+            Some(base) => (base, NameRule::Image(&container.image)),
+            None => (container_name.clone(), NameRule::Container),
+        };
+        Self {
+            container,
+            config,
+            forced_tags,
+            host_address,
+            stack,
+            container_name,
+            usual_name,
+            common: Common::default(),
+            held: 0,
+            general_noted: false,
+            notes: Notes::default(),
+            decisions: R::default(),
+        }
+    }
 
-impl Scribe<'_> {
-    fn port(&mut self, port: &ContainerPort, reach: Reach, metadata: PortMetadata<'_>) -> Result<Described, Ignored> {
+    /// Looks at each port, and tells what became of it; then why there are no more services, and the notes.
+    fn ports(
+        mut self,
+        mut each: impl FnMut(&ContainerPort, Result<Service, Ignored>, R),
+    ) -> (Vec<Ignored>, Vec<String>) {
+        let ports = ports::reachable(self.container, self.config.internal);
+        if ports.is_empty() {
+            return (vec![Ignored::NoPorts], Vec::new());
+        }
+        if matches!(self.stack, Err(Unreachable::NoNetwork)) && self.container.network_mode == NetworkMode::None {
+            return (vec![Ignored::Unreachable(Unreachable::NoNetwork)], Vec::new());
+        }
+        let metadata = Metadata::read(&self.container.env, &self.container.labels);
+        let is_registered = |index: Option<usize>, number: u16| {
+            let found = index.and_then(|index| ports.get(index));
+            found.is_some_and(|(port, reach)| port.number == number && *reach != Reach::Unpublished)
+        };
+        let several = ports.iter().filter(|(_, reach)| *reach != Reach::Unpublished).take(2).count() > 1;
+        let mut reasons = Reasons::default();
+        let mut services = 0;
+        for (index, &(port, reach)) in ports.iter().enumerate() {
+            // Ports are in order, so those of one number stand side by side.
+            let beside = [index.checked_sub(2), index.checked_sub(1), Some(index + 1), Some(index + 2)];
+            let doubled = beside.into_iter().any(|index| is_registered(index, port.number));
+            let subject = Subject { port, reach, metadata: metadata.port(port.number), several, doubled };
+            let outcome = self.service(subject, services).map_err(|reason| reasons.add(reason));
+            services += usize::from(outcome.is_ok());
+            each(port, outcome, std::mem::take(&mut self.decisions));
+        }
+        (reasons.into_list(), self.notes.into_lines())
+    }
+
+    /// The service that a port is, after this many others of the container.
+    fn service(&mut self, subject: Subject<'_>, others: usize) -> Result<Service, Ignored> {
+        let Subject { port, reach, metadata, .. } = subject;
         let published = match reach {
             Reach::Exposed => port.number,
             Reach::Published { port, .. } => port,
-            Reach::Unpublished => return Err(Ignored::NotPublished(port.number)),
+            Reach::Unpublished => return Err(Ignored::Port(port.number, Why::NotPublished)),
         };
-        if metadata.get("ignore").is_some() {
-            return Err(Ignored::Asked(port.number));
+        if let Some(setting) = metadata.get("ignore") {
+            self.decisions.decide(|| Decision::new(Field::Registered, "no", setting));
+            return Err(Ignored::Port(port.number, Why::Asked));
         }
-        let name = self.name(port.number, metadata)?;
-        let (address, address_reason) = self.address(reach, metadata)?;
-        let service_port = self.replacement_port(metadata).unwrap_or(published);
+        if others >= self.config.max_services {
+            return Err(Ignored::Port(port.number, Why::TooMany(self.config.max_services)));
+        }
+        if self.held > LARGEST {
+            return Err(Ignored::Port(port.number, Why::TooLarge));
+        }
+        if !std::mem::replace(&mut self.general_noted, true) {
+            check::note_unknown(metadata.general(), &mut self.notes);
+        }
+        check::note_unknown(metadata.specific(), &mut self.notes);
+        let name = self.name(subject)?;
+        let (address, because) = self.address(subject)?;
+        let service_port = self.port(subject, published);
         if service_port == 0 && self.container.state.is_running() {
-            return Err(Ignored::NoHostPort(port.number));
+            return Err(Ignored::Port(port.number, Why::NoHostPort));
         }
         // Checks connect over TCP: the same number in another protocol is another's.
         let hosts_port = service_port == published && port.protocol == Protocol::Tcp;
-        let address_of = self.address_of(&address, &address_reason, reach, hosts_port);
-        let check = Check::wanted(metadata, &address, service_port, &mut self.notes);
-        let tags = self.tags(port.protocol, metadata);
-        let (id, claimed) = self.id(port, metadata);
+        let address_of = self.address_of(&address, because, reach, hosts_port);
+        let check = Check::wanted(metadata, (&address, service_port), &mut self.notes, &mut self.decisions);
+        let (id, claimed) = self.id(subject);
         let service = Service {
             id: id.into(),
             name,
-            address: shared(&mut self.shared.address, address),
+            address,
             port: service_port,
             protocol: port.protocol,
-            tags: shared(&mut self.shared.tags, tags),
-            attributes: shared(&mut self.shared.attributes, fitted(metadata.attributes())),
-            ttl: self.config.ttl,
+            tags: self.tags(subject),
+            attributes: self.attributes(metadata),
+            ttl: self.ttl(),
             check: check.map(Box::new),
             health: self.container.state.health(),
             origin: Origin {
@@ -192,30 +279,44 @@ impl Scribe<'_> {
                 exposed_port: port.number,
             },
         };
-        Ok(Described { service, address_reason })
+        self.held += service.check.as_ref().map_or(0, |check| check.weight());
+        Ok(service)
     }
 
-    fn name(&mut self, port: u16, metadata: PortMetadata<'_>) -> Result<String, Ignored> {
-        let name = match self.word(metadata.get("name"), "a name") {
-            Some(Setting { value, specific: true, .. }) => return Ok(value.to_owned()),
-            Some(Setting { value, .. }) => value.to_owned(),
-            None if self.config.explicit => return Err(Ignored::Unnamed(port)),
-            None => base_of_image(&self.container.image).unwrap_or_else(|| name_of(self.container)),
+    fn name(&mut self, subject: Subject<'_>) -> Result<String, Ignored> {
+        let Subject { port: &ContainerPort { number, .. }, metadata, several, .. } = subject;
+        let said = self.word(metadata.get_past_empty("name"), "a name");
+        let (base, because) = match said {
+            Some(setting) => (Cow::Borrowed(setting.value), NameRule::Setting(setting)),
+            None if self.config.explicit => {
+                self.decisions.decide(|| Decision::new(Field::Registered, "no", Rule::option("-explicit", "")));
+                return Err(Ignored::Port(number, Why::Unnamed));
+            }
+            None => (Cow::Borrowed(self.usual_name.0.as_str()), self.usual_name.1),
         };
-        Ok(if self.several { format!("{name}-{port}") } else { name })
+        let adds = several && !said.is_some_and(|setting| setting.is_specific());
+        let name = if adds { format!("{base}-{number}") } else { base.into_owned() };
+        self.decisions.decide(|| Decision::new(Field::Name, &*name, Rule::from(because).with(Added::Port, adds)));
+        Ok(name)
     }
 
     /// The id, and whether the container claims it.
-    fn id(&mut self, port: &ContainerPort, metadata: PortMetadata<'_>) -> (String, bool) {
-        if let Some(Setting { value, .. }) = self.word(metadata.get("id"), "an id") {
-            return (value.to_owned(), true);
-        }
-        let suffix = match port.protocol {
+    fn id(&mut self, subject: Subject<'_>) -> (String, bool) {
+        let Subject { port: &ContainerPort { number, protocol, .. }, metadata, doubled, .. } = subject;
+        let suffix = match protocol {
             Protocol::Tcp => "",
             Protocol::Udp => ":udp",
             Protocol::Sctp => ":sctp",
         };
-        (format!("{}:{}:{}{suffix}", self.config.hostname, name_of(self.container), port.number), false)
+        let Some(setting) = self.word(metadata.get("id"), "an id") else {
+            let id = format!("{}:{}:{number}{suffix}", self.config.hostname, self.container_name);
+            self.decisions.decide(|| Decision::new(Field::Id, &*id, Rule::OwnId));
+            return (id, false);
+        };
+        let adds = doubled && protocol != Protocol::Tcp;
+        let id = format!("{}{}", setting.value, if adds { suffix } else { "" });
+        self.decisions.decide(|| Decision::new(Field::Id, &*id, Rule::from(setting).with(Added::Protocol, adds)));
+        (id, true)
     }
 
     /// The setting, if it can be a name or an id: on one line, and not a book.
@@ -224,39 +325,51 @@ impl Scribe<'_> {
         if setting.value.len() <= LONGEST_NAME && !setting.value.contains(char::is_control) {
             return Some(setting);
         }
-        let Setting { variable, value, .. } = setting;
-        self.notes.add(format!("{variable}={} cannot be {what}; the usual one is registered", quote(value)));
+        self.notes.add(format!("{setting}={} cannot be {what}; the usual one is registered", quote(setting.value)));
         None
     }
 
-    fn address(&mut self, reach: Reach, metadata: PortMetadata<'_>) -> Result<(String, AddressReason), Ignored> {
-        let Self { container, config, host_address, ref stack, .. } = *self;
-        let answer = Question { container, stack, metadata, reach, config, host_address }.answer(&mut self.notes);
-        match answer {
-            Err(_) if !container.state.is_running() => Ok((String::new(), AddressReason::NotRunning)),
-            answer => answer.map_err(Ignored::Unreachable),
+    fn address<'s>(&mut self, subject: Subject<'s>) -> Result<(Arc<str>, Because<'s>), Ignored>
+    where
+        'a: 's,
+    {
+        let Self { container, config, host_address, stack, .. } = *self;
+        let Subject { reach, metadata, .. } = subject;
+        let question = Question { container, stack, metadata, reach, config, host_address };
+        let (address, because) = match question.answer(&mut self.notes, &mut self.decisions) {
+            Err(_) if !container.state.is_running() => {
+                self.decisions.decide(|| Decision::new(Field::Address, "", Rule::NotRunning));
+                (Cow::Borrowed(""), Because::NotRunning)
+            }
+            Err(reason) => return Err(Ignored::Unreachable(reason)),
+            Ok(answer) => answer,
+        };
+        // What is the same as before is not kept twice.
+        if *self.common.address != *address {
+            self.common.address = address.into();
         }
+        Ok((Arc::clone(&self.common.address), because))
     }
 
     /// Whether an address leads to the container, or wherever its metadata says; `hosts_port` where the host
     /// leads TCP at that port to the container.
-    fn address_of(&self, address: &str, reason: &AddressReason, reach: Reach, hosts_port: bool) -> AddressOf {
-        let own = match reason {
-            AddressReason::Metadata(_) | AddressReason::Label(_) => {
+    fn address_of(&self, address: &str, because: Because<'_>, reach: Reach, hosts_port: bool) -> AddressOf {
+        let own = match because {
+            Because::Setting(_) | Because::Label { .. } => {
                 self.is_own_address(address) || (hosts_port && self.is_published_at(address, reach))
             }
             // Every port of that address is the container's.
-            AddressReason::Shared { .. } | AddressReason::Internal(_) => true,
+            Because::Own { .. } => true,
             // Other ports of this host are others'.
-            AddressReason::Forced | AddressReason::Binding | AddressReason::Host => hosts_port,
-            AddressReason::NotRunning => false,
+            Because::Forced(_) | Because::Published | Because::Host => hosts_port,
+            Because::NotRunning => false,
         };
         if own { AddressOf::Container } else { AddressOf::Metadata }
     }
 
     /// Whether the container has this address on one of its networks.
     fn is_own_address(&self, address: &str) -> bool {
-        let whose = match &self.stack {
+        let whose = match self.stack {
             Ok(Stack::Own) => self.container,
             Ok(Stack::Shared(other)) => other,
             Ok(Stack::Host) | Err(_) => return false,
@@ -275,42 +388,124 @@ impl Scribe<'_> {
         match reach {
             Reach::Published { ip: Some(only), .. } => ip == Some(only),
             Reach::Published { ip: None, .. } => host(),
-            Reach::Exposed => self.stack == Ok(Stack::Host) && host(),
+            Reach::Exposed => matches!(self.stack, Ok(Stack::Host)) && host(),
             Reach::Unpublished => false,
         }
     }
 
-    fn replacement_port(&mut self, metadata: PortMetadata<'_>) -> Option<u16> {
-        let Setting { variable, value, .. } = metadata.get("port")?;
-        let port = value.parse().ok().filter(|&port| port != 0);
-        if port.is_none() {
-            let value = quote(value);
-            self.notes.add(format!("{variable}={value} is no port from 1 to 65535; the usual one is registered"));
+    fn port(&mut self, subject: Subject<'_>, usual: u16) -> u16 {
+        let Subject { reach, metadata, .. } = subject;
+        let Some(setting) = metadata.get("port") else { return self.usual_port(reach, usual) };
+        let value = quote(setting.value);
+        match setting.value.parse::<u16>() {
+            Ok(port) if port != 0 => {
+                // Applications have a variable of this name, too; one for a port alone is meant for us.
+                let is_published = matches!(reach, Reach::Published { .. }) && usual != 0;
+                if is_published && port != usual && !setting.is_specific() {
+                    self.notes.add(format!(
+                        "{setting}={value} is registered in place of the port that the host publishes; where it is the \
+                         application's own variable, an empty SERVICE_<port>_PORT prevents that"
+                    ));
+                }
+                self.decisions.decide(|| Decision::new(Field::Port, port.to_string(), setting));
+                port
+            }
+            _ => {
+                self.notes.add(format!("{setting}={value} is no port from 1 to 65535; the usual one is registered"));
+                self.usual_port(reach, usual)
+            }
         }
+    }
+
+    fn usual_port(&mut self, reach: Reach, port: u16) -> u16 {
+        let rule = || if reach == Reach::Exposed { Rule::Exposed } else { Rule::Published };
+        self.decisions.decide(|| Decision::new(Field::Port, port.to_string(), rule()));
         port
     }
 
-    fn tags(&self, protocol: Protocol, metadata: PortMetadata<'_>) -> Vec<String> {
-        let mut tags = split_tags(metadata.value("tags").unwrap_or_default());
-        tags.extend_from_slice(self.forced_tags);
+    fn ttl(&mut self) -> Option<Duration> {
+        let ttl = self.config.ttl?;
+        let seconds = ttl.as_secs().to_string();
+        self.decisions.decide(|| Decision::new(Field::Ttl, format!("{seconds}s"), Rule::option("-ttl", seconds)));
+        Some(ttl)
+    }
+
+    fn tags(&mut self, subject: Subject<'_>) -> Arc<[String]> {
+        let Subject { port: &ContainerPort { protocol, .. }, metadata, .. } = subject;
+        let own = metadata.is_own("tags");
+        if !own
+            && !R::RECORDS
+            && let Some(Weighed { value, weight }) = self.common.tags.get(&protocol)
+        {
+            self.held += weight;
+            return Arc::clone(value);
+        }
+        let mut tags = Vec::new();
+        if let Some(setting) = metadata.get("tags") {
+            tags = split_tags(setting.value);
+            self.decisions.decide(|| Decision::new(Field::Tags, tags.join(","), setting));
+        }
+        if !self.forced_tags.is_empty() {
+            let option = || Rule::option("-tags", self.config.tags.as_deref().unwrap_or_default());
+            self.decisions.decide(|| Decision::new(Field::Tags, self.forced_tags.join(","), option()));
+            tags.extend_from_slice(self.forced_tags);
+        }
         if protocol != Protocol::Tcp {
+            self.decisions.decide(|| Decision::new(Field::Tags, protocol.as_str(), Rule::Protocol));
             tags.push(protocol.as_str().to_owned());
         }
-        tags
+        let weight = tags.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+        self.held += weight;
+        let value: Arc<[String]> = tags.into();
+        if !own {
+            self.common.tags.insert(protocol, Weighed { value: Arc::clone(&value), weight });
+        }
+        value
+    }
+
+    fn attributes(&mut self, metadata: PortMetadata<'_>) -> Arc<LiteMap<String, String>> {
+        let own = metadata.has_own_attributes();
+        if !own
+            && !R::RECORDS
+            && let Some(Weighed { value, weight }) = &self.common.attributes
+        {
+            self.held += weight;
+            return Arc::clone(value);
+        }
+        let mut weight = 0;
+        let mut attributes = LiteMap::new();
+        for setting in metadata.attributes() {
+            let (key, value) = (setting.key().to_owned(), setting.value.to_owned());
+            weight += 2 * size_of::<String>() + key.len() + value.len();
+            self.decisions.decide(|| Decision::new(Field::Attribute(key.clone()), &*value, setting));
+            attributes.insert(key, value);
+        }
+        self.held += weight;
+        let value = Arc::new(fitted(attributes));
+        if !own {
+            self.common.attributes = Some(Weighed { value: Arc::clone(&value), weight });
+        }
+        value
     }
 }
 
-/// What is the same as before is not kept twice.
-fn shared<T, N>(before: &mut Arc<T>, now: N) -> Arc<T>
-where
-    T: PartialEq + ?Sized,
-    N: Borrow<T>,
-    Arc<T>: From<N>,
-{
-    if **before != *now.borrow() {
-        *before = now.into();
+/// What a service is called where no name is given for its port alone, and why; the rule is made only where somebody
+/// wants to know.
+#[derive(Clone, Copy)]
+enum NameRule<'a> {
+    Setting(Setting<'a>),
+    Image(&'a str),
+    Container,
+}
+
+impl From<NameRule<'_>> for Rule {
+    fn from(rule: NameRule<'_>) -> Self {
+        match rule {
+            NameRule::Setting(setting) => setting.into(),
+            NameRule::Image(image) => Self::Image(image.to_owned()),
+            NameRule::Container => Self::ContainerName,
+        }
     }
-    Arc::clone(before)
 }
 
 /// What stands in an image's name behind the last slash, without tag and digest. An image that is

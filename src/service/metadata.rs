@@ -3,6 +3,7 @@
 //! Read once for a container ([`Metadata`]), then asked port by port ([`PortMetadata`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use litemap::LiteMap;
 
@@ -16,33 +17,64 @@ const CHECK: &str = "check_";
 
 /// Everything a container says with the prefix, by lower-case key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
+pub struct Metadata<'a> {
     /// `SERVICE_<KEY>`.
-    general: BTreeMap<String, String>,
+    general: Layer<'a>,
     /// `SERVICE_<port>_<KEY>`, by port.
-    ports: BTreeMap<u32, BTreeMap<String, String>>,
+    ports: BTreeMap<u32, Layer<'a>>,
 }
 
-impl Metadata {
+type Layer<'a> = BTreeMap<String, Said<'a>>;
+
+/// A value, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said<'a> {
+    value: &'a str,
+    source: Source,
+}
+
+/// Where a container says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In its environment.
+    Variable,
+    /// In a label.
+    Label,
+}
+
+impl Source {
+    /// A word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Variable => "variable",
+            Self::Label => "label",
+        }
+    }
+}
+
+impl<'a> Metadata<'a> {
     /// Reads environment lines, then labels, which win over them where they are equally specific.
     #[must_use]
-    pub fn read(env: &[String], labels: &LiteMap<String, String>) -> Self {
+    pub fn read(env: &'a [String], labels: &'a LiteMap<String, String>) -> Self {
         let mut metadata = Self::default();
-        let variables = env.iter().filter_map(|line| line.split_once('='));
-        for (key, value) in variables.chain(labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            metadata.add(key, value);
+        for (key, value) in env.iter().filter_map(|line| line.split_once('=')) {
+            metadata.add(key, Said { value, source: Source::Variable });
+        }
+        for (key, value) in labels.iter() {
+            metadata.add(key, Said { value, source: Source::Label });
         }
         metadata
     }
 
-    fn add(&mut self, key: &str, value: &str) {
+    fn add(&mut self, key: &str, said: Said<'a>) {
         let Some(key) = key.strip_prefix(SETTING).map(str::to_lowercase) else { return };
         let (layer, key) = match port_of(&key) {
             Some((port, rest)) => (self.ports.entry(port).or_default(), rest),
             None => (&mut self.general, key.as_str()),
         };
         if !key.is_empty() {
-            layer.insert(key.to_owned(), value.to_owned());
+            layer.insert(key.to_owned(), said);
         }
     }
 
@@ -64,50 +96,112 @@ fn port_of(key: &str) -> Option<(u32, &str)> {
 #[derive(Clone, Copy, Debug)]
 pub struct PortMetadata<'a> {
     number: u16,
-    general: &'a BTreeMap<String, String>,
-    specific: Option<&'a BTreeMap<String, String>>,
+    general: &'a Layer<'a>,
+    specific: Option<&'a Layer<'a>>,
 }
 
-/// A value that is set, and what a person would call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value that is set. Displays as what a person would call it: `SERVICE_PORT` or `SERVICE_80_PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
-    /// `SERVICE_PORT` or `SERVICE_80_PORT`.
-    pub variable: String,
-    /// Never empty.
+    /// The lower-case key.
+    key: &'a str,
+    /// The port that it is for; `None` for all of them.
+    port: Option<u16>,
+    /// The value; never empty, but for an attribute.
     pub value: &'a str,
+    /// Where it stands.
+    pub source: Source,
+}
+
+impl<'a> Setting<'a> {
+    /// The lower-case key, without prefix and port.
+    #[must_use]
+    pub fn key(&self) -> &'a str {
+        self.key
+    }
+
+    /// Whether it is about a check.
+    #[must_use]
+    pub fn is_of_check(&self) -> bool {
+        self.key.starts_with(CHECK)
+    }
+
     /// Whether it was said of this port alone.
-    pub specific: bool,
+    #[must_use]
+    pub fn is_specific(&self) -> bool {
+        self.port.is_some()
+    }
+}
+
+impl fmt::Display for Setting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.to_uppercase();
+        match self.port {
+            Some(port) => write!(f, "{SETTING}{port}_{key}"),
+            None => write!(f, "{SETTING}{key}"),
+        }
+    }
 }
 
 impl<'a> PortMetadata<'a> {
     /// The setting of this lower-case key. An empty value is as good as none, but still hides a more general one.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Setting<'a>> {
+    pub fn get(&self, key: &'a str) -> Option<Setting<'a>> {
         let own = self.specific.and_then(|layer| layer.get(key));
-        let value = own.or_else(|| self.general.get(key)).filter(|value| !value.is_empty())?;
-        let specific = own.is_some();
-        let upper = key.to_uppercase();
-        let variable = if specific { format!("{SETTING}{}_{upper}", self.number) } else { format!("{SETTING}{upper}") };
-        Some(Setting { variable, value, specific })
+        let Said { value, source } = *own.or_else(|| self.general.get(key))?;
+        (!value.is_empty()).then(|| Setting { key, port: own.map(|_| self.number), value, source })
+    }
+
+    /// The same, where an empty value hides nothing.
+    #[must_use]
+    pub fn get_past_empty(&self, key: &'a str) -> Option<Setting<'a>> {
+        self.get(key).or_else(|| Self { specific: None, ..*self }.get(key))
     }
 
     /// The value of this lower-case key, unless it is unset or empty.
     #[must_use]
-    pub fn value(&self, key: &str) -> Option<&'a str> {
+    pub fn value(&self, key: &'a str) -> Option<&'a str> {
         self.get(key).map(|setting| setting.value)
     }
 
-    /// Every key that means nothing to us, with its value, empty ones as well.
-    #[must_use]
-    pub fn attributes(&self) -> LiteMap<String, String> {
-        let own = self.specific.into_iter().flatten();
-        self.general
-            .iter()
-            .chain(own)
-            .filter(|(key, _)| !RESERVED.contains(&key.as_str()) && !key.starts_with(CHECK))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+    /// Every setting that is for all ports, empty ones as well.
+    pub fn general(&self) -> impl Iterator<Item = Setting<'a>> {
+        self.general.iter().map(|(key, &Said { value, source })| Setting { key, port: None, value, source })
     }
+
+    /// Every setting that is for this port alone, empty ones as well.
+    pub fn specific(&self) -> impl Iterator<Item = Setting<'a>> {
+        let port = Some(self.number);
+        self.specific.into_iter().flatten().map(move |(key, &Said { value, source })| Setting {
+            key,
+            port,
+            value,
+            source,
+        })
+    }
+
+    /// Whether this lower-case key is said of this port alone, if only to hide the general one.
+    #[must_use]
+    pub fn is_own(&self, key: &str) -> bool {
+        self.specific.is_some_and(|layer| layer.contains_key(key))
+    }
+
+    /// Whether something is said of this port alone that makes its attributes differ from those of others.
+    #[must_use]
+    pub fn has_own_attributes(&self) -> bool {
+        self.specific.is_some_and(|layer| layer.keys().any(|key| is_attribute(key)))
+    }
+
+    /// Every setting whose key means nothing to us, each key once, empty ones as well.
+    pub fn attributes(&self) -> impl Iterator<Item = Setting<'a>> {
+        let port = *self;
+        let general = self.general().filter(move |setting| !port.is_own(setting.key));
+        general.chain(self.specific()).filter(|setting| is_attribute(setting.key))
+    }
+}
+
+fn is_attribute(key: &str) -> bool {
+    !RESERVED.contains(&key) && !key.starts_with(CHECK)
 }
 
 /// Splits a list of tags at commas, and drops empty ones; `\,` is a comma inside a tag.
@@ -134,18 +228,35 @@ pub fn split_tags(list: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn read(env: &[&str], labels: &[(&str, &str)]) -> Metadata {
-        let env: Vec<String> = env.iter().map(|&line| line.to_owned()).collect();
-        let labels = labels.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Metadata::read(&env, &labels)
+    /// What a container says.
+    struct Words {
+        env: Vec<String>,
+        labels: LiteMap<String, String>,
     }
 
-    fn attributes(metadata: &Metadata, port: u16) -> Vec<(String, String)> {
-        metadata.port(port).attributes().into_iter().collect()
+    fn words(env: &[&str], labels: &[(&str, &str)]) -> Words {
+        Words {
+            env: env.iter().map(|&line| line.to_owned()).collect(),
+            labels: labels.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    impl Words {
+        fn read(&self) -> Metadata<'_> {
+            Metadata::read(&self.env, &self.labels)
+        }
+    }
+
+    fn attributes(metadata: &Metadata<'_>, port: u16) -> Vec<(String, String)> {
+        let port = metadata.port(port);
+        let attributes: BTreeMap<_, _> = port.attributes().map(|setting| (setting.key, setting.value)).collect();
+        attributes.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -154,16 +265,18 @@ mod tests {
 
     #[test]
     fn a_key_is_case_sensitive_in_its_prefix_and_lower_cased_behind_it() {
-        let metadata = read(
+        let words = words(
             &["SERVICE_Region=us2", "service_a=1", "Service_B=2", "MY_SERVICE_C=3", "SERVICE=4", "SERVICE_ÄÖ=5"],
             &[("SERVICE_Zone", "a"), ("service_d", "6")],
         );
+        let metadata = words.read();
         assert_eq!(attributes(&metadata, 80), pairs(&[("region", "us2"), ("zone", "a"), ("äö", "5")]));
     }
 
     #[test]
     fn an_entry_without_an_equals_sign_is_skipped_and_only_the_first_one_splits() {
-        let metadata = read(&["SERVICE_NAME", "SERVICE_OPTIONS=a=b=c", "SERVICE_EMPTY=", ""], &[]);
+        let words = words(&["SERVICE_NAME", "SERVICE_OPTIONS=a=b=c", "SERVICE_EMPTY=", ""], &[]);
+        let metadata = words.read();
         assert_eq!(metadata.port(80).get("name"), None);
         assert_eq!(attributes(&metadata, 80), pairs(&[("empty", ""), ("options", "a=b=c")]));
     }
@@ -184,22 +297,25 @@ mod tests {
             (vec![env_specific], vec![label_specific], "label-80"),
             (vec![env_general, env_specific], vec![label_general, label_specific], "label-80"),
         ] {
-            assert_eq!(read(&env, &labels).port(80).value("name"), Some(expected), "{env:?} {labels:?}");
+            assert_eq!(words(&env, &labels).read().port(80).value("name"), Some(expected), "{env:?} {labels:?}");
         }
     }
 
     #[test]
     fn a_setting_knows_what_it_is_called() {
-        let metadata = read(&["SERVICE_NAME=web", "SERVICE_80_NAME=http"], &[]);
-        let specific = Setting { variable: "SERVICE_80_NAME".to_owned(), value: "http", specific: true };
-        let general = Setting { variable: "SERVICE_NAME".to_owned(), value: "web", specific: false };
-        assert_eq!(metadata.port(80).get("name"), Some(specific));
-        assert_eq!(metadata.port(443).get("name"), Some(general));
+        let words = words(&["SERVICE_80_NAME=http"], &[("SERVICE_NAME", "web")]);
+        let metadata = words.read();
+        let known = |port: u16| {
+            let setting = metadata.port(port).get("name").unwrap();
+            (setting.to_string(), setting.value, setting.is_specific(), setting.source)
+        };
+        assert_eq!(known(80), ("SERVICE_80_NAME".to_owned(), "http", true, Source::Variable));
+        assert_eq!(known(443), ("SERVICE_NAME".to_owned(), "web", false, Source::Label));
     }
 
     #[test]
     fn a_numbered_key_is_for_the_port_of_that_number_alone() {
-        let metadata = read(
+        let words = words(
             &[
                 "SERVICE_80_SNI=a",
                 "SERVICE_443_SNI=b",
@@ -212,6 +328,7 @@ mod tests {
             ],
             &[],
         );
+        let metadata = words.read();
         let everywhere = [("80", "plain"), ("8o_x", "letter"), ("_x", "empty")];
         let mut of_80 = pairs(&everywhere);
         of_80.push(("sni".to_owned(), "a".to_owned()));
@@ -229,21 +346,28 @@ mod tests {
 
     #[test]
     fn a_prefix_with_nothing_behind_it_is_skipped() {
-        let metadata = read(&["SERVICE_=a", "SERVICE_80_=b"], &[("SERVICE_", "c")]);
+        let words = words(&["SERVICE_=a", "SERVICE_80_=b"], &[("SERVICE_", "c")]);
+        let metadata = words.read();
         assert_eq!(attributes(&metadata, 80), []);
     }
 
     #[test]
     fn an_empty_value_is_unset_and_still_hides_the_general_one() {
-        let metadata = read(&["SERVICE_NAME=web", "SERVICE_80_NAME=", "SERVICE_IGNORE="], &[]);
+        let words = words(&["SERVICE_NAME=web", "SERVICE_80_NAME=", "SERVICE_IGNORE="], &[]);
+        let metadata = words.read();
         assert_eq!(metadata.port(80).value("name"), None);
         assert_eq!(metadata.port(443).value("name"), Some("web"));
         assert_eq!(metadata.port(443).value("ignore"), None);
+        assert_eq!(
+            metadata.port(80).get_past_empty("name").map(|setting| setting.to_string()).as_deref(),
+            Some("SERVICE_NAME")
+        );
+        assert_eq!(metadata.port(80).get_past_empty("ignore"), None);
     }
 
     #[test]
     fn keys_that_mean_something_are_no_attributes() {
-        let metadata = read(
+        let words = words(
             &[
                 "SERVICE_NAME=a",
                 "SERVICE_ID=a",
@@ -259,6 +383,7 @@ mod tests {
             ],
             &[],
         );
+        let metadata = words.read();
         assert_eq!(attributes(&metadata, 80), pairs(&[("checked", "yes"), ("names", "a")]));
     }
 
@@ -289,9 +414,12 @@ mod tests {
 
         #[test]
         fn whatever_a_container_says_is_read(env in prop::collection::vec("(SERVICE_)?[0-9]{0,3}_?.{0,9}=?.*", 0..9), port: u16) {
-            let metadata = Metadata::read(&env, &LiteMap::new());
-            let attributes = metadata.port(port).attributes();
-            prop_assert!(!attributes.contains_key("") && !attributes.contains_key("name"));
+            let labels = LiteMap::new();
+            let metadata = Metadata::read(&env, &labels);
+            let keys: Vec<_> = metadata.port(port).attributes().map(|setting| setting.key).collect();
+            prop_assert!(!keys.contains(&"") && !keys.contains(&"name"));
+            let each_once: BTreeSet<_> = keys.iter().collect();
+            prop_assert_eq!(each_once.len(), keys.len());
         }
     }
 }

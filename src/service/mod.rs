@@ -6,7 +6,9 @@
 
 pub mod address;
 pub mod check;
+pub mod decision;
 pub mod describe;
+pub mod ignored;
 pub mod metadata;
 pub mod notes;
 pub mod ports;

@@ -6,6 +6,12 @@
 /// How many characters of a foreign value a note shows.
 const SHOWN: usize = 60;
 
+/// How many notes there are on one container; whoever writes more of them is told no more.
+const MOST: usize = 50;
+
+/// Stands for the rest of them.
+const MORE: &str = "there is more like this in its SERVICE_ settings that is not said here";
+
 /// Notes on one container, each said once, in the order in which they came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes(Vec<String>);
@@ -13,9 +19,20 @@ pub struct Notes(Vec<String>);
 impl Notes {
     /// Adds a note, unless it was said already.
     pub fn add(&mut self, note: String) {
-        if !self.0.contains(&note) {
-            self.0.push(note);
+        if self.0.contains(&note) {
+            return;
         }
+        if self.0.len() < MOST {
+            self.0.push(note);
+        } else if self.0.len() == MOST {
+            self.0.push(MORE.to_owned());
+        }
+    }
+
+    /// Whether no further note is taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.len() > MOST
     }
 
     /// The notes, in order.
@@ -38,6 +55,13 @@ pub fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// A key as people write it where it is a plain word, and in quotes where it is not.
+#[must_use]
+pub fn quote_key(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
+    if (1..=SHOWN).contains(&key.len()) && key.bytes().all(plain) { key.to_owned() } else { quote(key) }
 }
 
 #[cfg(test)]
@@ -67,5 +91,16 @@ mod tests {
             notes.add(note.to_owned());
         }
         assert_eq!(notes.into_lines(), ["b", "a"]);
+    }
+
+    #[test]
+    fn there_is_an_end_of_notes() {
+        let mut notes = Notes::default();
+        for number in 0..100_000 {
+            notes.add(number.to_string());
+        }
+        assert!(notes.is_full());
+        let lines = notes.into_lines();
+        assert_eq!((lines.len(), lines[MOST].as_str()), (MOST + 1, MORE));
     }
 }

@@ -17,6 +17,9 @@ const UNITS: [(&str, u128); 8] = [
 /// The most nanoseconds that Go's `time.Duration` holds, some 292 years.
 const LONGEST: u128 = i64::MAX as u128;
 
+/// No text is longer that tells a duration, in bytes; what is longer comes from somebody who wants it to take long.
+const LONGEST_TEXT: usize = 64;
+
 /// More digits than these in a fraction change no nanosecond.
 const FRACTION_DIGITS: usize = 18;
 
@@ -27,7 +30,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     if rest == "0" {
         return Some(Duration::ZERO);
     }
-    if rest.is_empty() {
+    if rest.is_empty() || rest.len() > LONGEST_TEXT {
         return None;
     }
     let mut total = 0;

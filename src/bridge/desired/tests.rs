@@ -16,6 +16,7 @@ fn desired(deregister: Deregister) -> Desired {
         ip_label: None,
         tags: None,
         ttl: None,
+        max_services: 1000,
     };
     Desired::new(config, deregister, "192.0.2.7".to_owned())
 }

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::container::{Binding, Health, Moment, NetworkAddress, State};
 use crate::service::CheckKind;
+use crate::service::decision::CheckPart;
+use crate::service::metadata::Source;
 
 const HOST: &str = "192.168.1.102";
 
@@ -32,6 +34,7 @@ fn config() -> ServiceConfig {
         ip_label: None,
         tags: None,
         ttl: None,
+        max_services: 1000,
     }
 }
 
@@ -141,17 +144,22 @@ fn described(container: &Container, config: &ServiceConfig) -> Description {
 fn services(container: &Container, config: &ServiceConfig) -> Vec<Service> {
     let description = described(container, config);
     assert_eq!((&description.ignored, &description.notes), (&vec![], &vec![]));
-    description.services.into_iter().map(|described| described.service).collect()
+    description.services
 }
 
 /// The one service of a container, as `name at address:port`, and why it has that address.
 fn place(container: &Container, config: &ServiceConfig, others: &[Container]) -> String {
     let others = Others(others.iter().cloned().map(Arc::new).collect());
-    let description = describe(container, &[], config, HOST, &others);
-    match (description.services.as_slice(), description.ignored.as_slice()) {
-        ([one], []) => format!("{}: {}", one.service.authority(), one.address_reason),
+    let explanation = explain(container, &[], config, HOST, &others);
+    let services: Vec<_> =
+        explanation.ports.iter().filter_map(|port| Some((port.outcome.as_ref().ok()?, port))).collect();
+    match (services.as_slice(), explanation.ignored.as_slice()) {
+        ([(service, port)], []) => {
+            let address = port.decisions.iter().find(|decision| decision.field == Field::Address).unwrap();
+            format!("{}: {}", service.authority(), address.rule)
+        }
         ([], [reason]) => format!("ignored: {reason}"),
-        _ => panic!("neither one service nor one reason: {description:?}"),
+        _ => panic!("neither one service nor one reason: {explanation:?}"),
     }
 }
 
@@ -252,7 +260,7 @@ fn a_service_knows_whether_its_id_is_claimed_and_when_its_container_started() {
     assert!(origins.iter().all(|origin| origin.started == Moment(7)));
     // An id that cannot be one is not claimed.
     let container = redis().env(&["SERVICE_ID=\u{7}"]);
-    assert!(!described(&container, &config()).services[0].service.origin.claimed);
+    assert!(!described(&container, &config()).services[0].origin.claimed);
 }
 
 // Names and IDs.
@@ -301,9 +309,25 @@ fn a_protocol_other_than_tcp_is_in_the_default_id_and_in_the_tags() {
 }
 
 #[test]
-fn an_id_of_its_own_has_no_protocol_added() {
-    let container = container("dns", "dns").port("53/udp", &["53"]).env(&["SERVICE_ID=dns"]);
-    assert_eq!(ids_and_names(&services(&container, &config())), [("dns", "dns")]);
+fn an_id_of_its_own_tells_protocols_apart_where_a_port_has_several() {
+    let dns = || container("dns", "dns").env(&["SERVICE_ID=dns", "SERVICE_54_ID=other", "SERVICE_NAME=dns"]);
+    let ids = |container: &Container| {
+        described(container, &config()).services.iter().map(|service| service.id.to_string()).collect::<Vec<_>>()
+    };
+    for (ports, expected) in [
+        (vec![("53/udp", "53")], vec!["dns"]),
+        (vec![("53", "53"), ("53/udp", "53")], vec!["dns", "dns:udp"]),
+        (vec![("53", "53"), ("53/udp", "5353"), ("53/sctp", "53")], vec!["dns", "dns:udp", "dns:sctp"]),
+        (vec![("53/udp", "53"), ("53/sctp", "53")], vec!["dns:udp", "dns:sctp"]),
+        (vec![("53", ""), ("53/udp", "53")], vec!["dns"]),
+        (vec![("52", "52"), ("54/udp", "54")], vec!["dns", "other"]),
+        (vec![("53", "53"), ("54", "54"), ("54/udp", "54")], vec!["dns", "other", "other:udp"]),
+    ] {
+        let container = ports.iter().fold(dns(), |container, &(exposed, published)| {
+            container.port(exposed, if published.is_empty() { &[] } else { std::slice::from_ref(&published) })
+        });
+        assert_eq!(ids(&container), expected, "{ports:?}");
+    }
 }
 
 #[test]
@@ -311,7 +335,7 @@ fn the_port_is_added_to_a_name_where_several_ports_are_registered() {
     let web = || container("web", "nginx").env(&["SERVICE_NAME=web"]);
     let names = |container: &Container, config: &ServiceConfig| {
         let services = described(container, config).services;
-        services.into_iter().map(|described| described.service.name).collect::<Vec<_>>()
+        services.into_iter().map(|service| service.name).collect::<Vec<_>>()
     };
     let both = web().port("80", &["8000"]).port("443", &["4443"]);
     assert_eq!(names(&both, &config()), ["web-80", "web-443"]);
@@ -326,8 +350,9 @@ fn the_port_is_added_to_a_name_where_several_ports_are_registered() {
     let one_named = both.clone().label("SERVICE_443_NAME", "secure");
     assert_eq!(names(&one_named, &config()), ["web-80", "secure"]);
 
+    // An empty name is as if it were not there.
     let one_named_emptily = both.env(&["SERVICE_443_NAME="]);
-    assert_eq!(names(&one_named_emptily, &config()), ["web-80", "nginx-443"]);
+    assert_eq!(names(&one_named_emptily, &config()), ["web-80", "web-443"]);
 }
 
 #[test]
@@ -341,7 +366,7 @@ fn tags_are_the_services_then_the_forced_then_the_protocol() {
     let container = container("dns", "dns").port("53/udp", &["53"]).env(&[r"SERVICE_TAGS=b,,a\,c,b"]);
     let forced = ["forced".to_owned(), "b".to_owned()];
     let description = describe(&container, &forced, &config(), HOST, &Others::default());
-    assert_eq!(*description.services[0].service.tags, ["b", "a,c", "b", "forced", "b", "udp"]);
+    assert_eq!(*description.services[0].tags, ["b", "a,c", "b", "forced", "b", "udp"]);
 }
 
 #[test]
@@ -352,7 +377,7 @@ fn the_ttl_is_the_configured_one() {
 
 #[test]
 fn a_check_looks_at_the_registered_place() {
-    let container = redis().env(&["SERVICE_CHECK_SCRIPT=ping $SERVICE_IP:$SERVICE_PORT", "SERVICE_PORT=7"]);
+    let container = redis().env(&["SERVICE_CHECK_SCRIPT=ping $SERVICE_IP:$SERVICE_PORT", "SERVICE_6379_PORT=7"]);
     let service = services(&container, &config()).remove(0);
     assert_eq!(service.check.map(|check| check.kind), Some(CheckKind::Script("ping 192.168.1.102:7".to_owned())));
     assert_eq!(service.attributes, Arc::default());
@@ -376,7 +401,16 @@ fn each_reason_to_ignore_is_said_in_the_documented_words() {
         (redis().label("SERVICE_6379_IGNORE", "1"), config(), vec!["service on port 6379"]),
         (redis().port("80", &[]), config(), vec!["port 80 not published on host"]),
         (redis(), explicit(), vec!["service on port 6379 has neither SERVICE_NAME nor SERVICE_6379_NAME (-explicit)"]),
-        (container("a", "a").port("80", &["8000"]).mode(NetworkMode::None), config(), vec!["no network (--net=none)"]),
+        (
+            container("a", "a").port("80", &["8000"]).mode(NetworkMode::None).networks(&[("none", "", "")]),
+            config(),
+            vec!["no network (--net=none)"],
+        ),
+        (
+            container("a", "a").port("80", &[]).mode(NetworkMode::None).networks(&[]).env(&["SERVICE_IP=10.0.0.1"]),
+            internal(),
+            vec!["no network (--net=none)"],
+        ),
         (container("a", "a").port("80", &["0"]), config(), vec!["port 80 is published on port 0"]),
         (container("a", "a").port("80", &[]).networks(&[]), internal(), vec!["no address on any network"]),
         (
@@ -394,16 +428,16 @@ fn a_port_is_ignored_beside_others_that_are_not() {
     let container = nginx().env(&["SERVICE_80_IGNORE=yes"]);
     let description = described(&container, &config());
     assert_eq!(description.services.len(), 1);
-    assert_eq!(description.services[0].service.origin.exposed_port, 443);
-    assert_eq!(description.ignored, [Ignored::Asked(80)]);
+    assert_eq!(description.services[0].origin.exposed_port, 443);
+    assert_eq!(description.ignored, [Ignored::Port(80, Why::Asked)]);
 }
 
 #[test]
 fn a_port_can_be_spared_from_what_is_ignored_in_general() {
     let container = nginx().env(&["SERVICE_IGNORE=1", "SERVICE_80_IGNORE="]);
     let description = described(&container, &config());
-    assert_eq!(*description.services[0].service.id, *"hostname:nginx.0:80");
-    assert_eq!(description.ignored, [Ignored::Asked(443)]);
+    assert_eq!(*description.services[0].id, *"hostname:nginx.0:80");
+    assert_eq!(description.ignored, [Ignored::Port(443, Why::Asked)]);
 }
 
 #[test]
@@ -412,8 +446,8 @@ fn explicit_registers_what_has_a_name() {
     let in_general = nginx().env(&["SERVICE_NAME=web"]);
     assert_eq!(services(&in_general, &explicit).len(), 2);
     let one = described(&nginx().label("SERVICE_443_NAME", "https"), &explicit);
-    assert_eq!(one.services[0].service.name, "https");
-    assert_eq!(one.ignored, [Ignored::Unnamed(80)]);
+    assert_eq!(one.services[0].name, "https");
+    assert_eq!(one.ignored, [Ignored::Port(80, Why::Unnamed)]);
 }
 
 #[test]
@@ -433,25 +467,21 @@ fn the_first_rule_that_applies_gives_the_address() {
     let everything = || labelled(ServiceConfig { internal: true, ..with_ip() });
     let said = || bound().env(&["SERVICE_IP=db.example.org"]);
     for (container, config, expected) in [
-        (said(), everything(), "db.example.org:80: SERVICE_IP says so"),
-        (said(), config(), "db.example.org:8000: SERVICE_IP says so"),
-        (bound(), everything(), r#"10.9.9.9:80: label "ip" says so (-useIpFromLabel)"#),
-        (bound(), labelled(with_ip()), r#"10.9.9.9:8000: label "ip" says so (-useIpFromLabel)"#),
+        (said(), everything(), r#"db.example.org:80: variable SERVICE_IP="db.example.org""#),
+        (said(), config(), r#"db.example.org:8000: variable SERVICE_IP="db.example.org""#),
+        (bound(), everything(), r#"10.9.9.9:80: label ip="10.9.9.9/24" (-useIpFromLabel)"#),
+        (bound(), labelled(with_ip()), r#"10.9.9.9:8000: label ip="10.9.9.9/24" (-useIpFromLabel)"#),
         (
             bound(),
             ServiceConfig { internal: true, ..with_ip() },
             r#"172.17.0.2:80: its own address on network "bridge" (-internal)"#,
         ),
-        (bound(), with_ip(), "203.0.113.1:8000: -ip says so"),
-        (bound(), config(), "10.1.1.1:8000: the address of this host that the port is published on"),
+        (bound(), with_ip(), r#"203.0.113.1:8000: -ip "203.0.113.1""#),
+        (bound(), config(), "10.1.1.1:8000: where the host publishes it"),
         (web().port("80", &["8000"]), config(), "192.168.1.102:8000: the address of this host"),
         (web().port("80", &[">8000"]), config(), "192.168.1.102:8000: the address of this host"),
         (web().port("80", &["::>8000"]), config(), "192.168.1.102:8000: the address of this host"),
-        (
-            web().port("80", &["fd00::9>8000"]),
-            config(),
-            "[fd00::9]:8000: the address of this host that the port is published on",
-        ),
+        (web().port("80", &["fd00::9>8000"]), config(), "[fd00::9]:8000: where the host publishes it"),
     ] {
         assert_eq!(place(&container, &config, &[]), expected);
     }
@@ -499,12 +529,70 @@ fn the_network_is_the_named_one_then_the_first_started_on_then_the_first_by_name
     }
     for missing in ["elsewhere", "z"] {
         let description = described(&on("front", &[&format!("SERVICE_NETWORK={missing}")]), &internal());
-        assert_eq!(*description.services[0].service.address, *"172.18.0.2");
+        assert_eq!(*description.services[0].address, *"172.18.0.2");
         let note = format!(r#"SERVICE_NETWORK="{missing}" is no network that it has an address on"#);
         assert_eq!(description.notes, [note]);
     }
     let unused = on("front", &["SERVICE_NETWORK=elsewhere"]).port("81", &["81"]);
     assert_eq!(described(&unused, &config()).notes, [""; 0]);
+}
+
+#[test]
+fn the_networks_that_count_are_those_of_now_and_not_the_one_it_was_started_with() {
+    let started_alone = || container("late", "nginx").mode(NetworkMode::None);
+    let connected = || started_alone().networks(&[("front", "172.18.0.5", "")]);
+    let web = connected().port("80", &["8000"]);
+    assert_eq!(place(&web, &config(), &[]), "192.168.1.102:8000: the address of this host");
+    let own = r#"172.18.0.5:80: its own address on network "front" (-internal)"#;
+    assert_eq!(place(&web, &internal(), &[]), own);
+    let sharer = sharing("late").port("80", &[]);
+    assert_eq!(
+        place(&sharer, &config(), &[connected()]),
+        r#"172.18.0.5:80: the address on network "front" of container "late", whose network it shares"#
+    );
+    let alone = started_alone().networks(&[("none", "", "")]);
+    assert_eq!(place(&sharer, &config(), &[alone]), "ignored: no network (--net=none)");
+}
+
+#[test]
+fn a_swarm_task_is_reached_on_ingress_only_where_that_is_asked_for() {
+    let both: &[_] = &[("ingress", "10.0.0.5", ""), ("web", "10.0.1.5", "")];
+    let task = |networks| {
+        let on = |network: &str| container("task", "nginx").mode(NetworkMode::Network(network.to_owned()));
+        on("default").networks(networks).label("com.docker.swarm.task.id", "8e3n9c").port("80", &[])
+    };
+    let on_ingress = r#"10.0.0.5:80: its own address on network "ingress" (-internal)"#;
+    let on_web = r#"10.0.1.5:80: its own address on network "web" (-internal)"#;
+    assert_eq!(place(&task(both), &internal(), &[]), on_web);
+    assert_eq!(place(&task(both).env(&["SERVICE_NETWORK=ingress"]), &internal(), &[]), on_ingress);
+    let started_there = Container { network_mode: NetworkMode::Network("ingress".to_owned()), ..task(both) };
+    assert_eq!(place(&started_there, &internal(), &[]), on_web);
+    assert_eq!(
+        place(&task(&both[..1]), &internal(), &[]),
+        "ignored: no address but on Swarm's ingress network, which leads to all tasks of its service; \
+         SERVICE_NETWORK=ingress registers that"
+    );
+    // A network of that name that somebody made is one like any other.
+    let mut container = task(both);
+    container.labels.clear();
+    assert_eq!(place(&container, &internal(), &[]), on_ingress);
+}
+
+#[test]
+fn a_port_that_replaces_a_published_one_is_named_in_one_line() {
+    let note = "is registered in place of the port that the host publishes; where it is the application's own variable, \
+                an empty SERVICE_<port>_PORT prevents that";
+    let description = described(&nginx().env(&["SERVICE_PORT=8080"]), &config());
+    assert!(description.services.iter().all(|service| service.port == 8080));
+    assert_eq!(description.notes, [format!("SERVICE_PORT=\"8080\" {note}")]);
+    // Nothing to say where it replaces nothing, or is meant.
+    for (line, config) in
+        [("SERVICE_PORT=10000", config()), ("SERVICE_6379_PORT=8080", config()), ("SERVICE_PORT=8080", internal())]
+    {
+        assert_eq!(described(&redis().env(&[line]), &config).notes, [""; 0], "{line}");
+    }
+    let prevented = redis().env(&["SERVICE_PORT=8080", "SERVICE_6379_PORT="]);
+    assert_eq!(services(&prevented, &config())[0].port, 10000);
 }
 
 #[test]
@@ -514,7 +602,7 @@ fn on_the_hosts_network_each_exposed_port_counts_as_published_under_its_own_numb
     assert_eq!(place(&container, &config(), &[]), "192.168.1.102:80: the address of this host");
     assert_eq!(place(&container, &internal(), &[]), "192.168.1.102:80: the address of this host");
     let with_ip = ServiceConfig { ip: Some("203.0.113.1".to_owned()), ..internal() };
-    assert_eq!(place(&container, &with_ip, &[]), "203.0.113.1:80: -ip says so");
+    assert_eq!(place(&container, &with_ip, &[]), r#"203.0.113.1:80: -ip "203.0.113.1""#);
 
     container = web().port("80", &["8000"]);
     assert_eq!(place(&container, &config(), &[]), "192.168.1.102:80: the address of this host");
@@ -533,8 +621,8 @@ fn who_shares_a_network_is_reached_at_its_owners_address() {
         assert_eq!(place(&app(), &config, &[pause()]), format!("172.17.0.2:80: {shared}"));
     }
     let said = app().env(&["SERVICE_IP=10.0.0.9"]);
-    assert_eq!(place(&said, &config(), &[pause()]), "10.0.0.9:80: SERVICE_IP says so");
-    assert_eq!(place(&said, &config(), &[]), "10.0.0.9:80: SERVICE_IP says so");
+    assert_eq!(place(&said, &config(), &[pause()]), r#"10.0.0.9:80: variable SERVICE_IP="10.0.0.9""#);
+    assert_eq!(place(&said, &config(), &[]), r#"10.0.0.9:80: variable SERVICE_IP="10.0.0.9""#);
 
     let chosen = app().env(&["SERVICE_NETWORK=six"]);
     let owner = pause().networks(&[("bridge", "172.17.0.2", ""), ("six", "", "fd00::6")]);
@@ -556,7 +644,10 @@ fn a_chain_of_shared_networks_is_followed_to_its_end() {
             r#"172.17.0.2:80: the address on network "bridge" of container "end", whose network it shares"#,
         ),
         (vec![middle("end"), end().mode(NetworkMode::Host)], "192.168.1.102:80: the address of this host"),
-        (vec![middle("end"), end().mode(NetworkMode::None)], "ignored: no network (--net=none)"),
+        (
+            vec![middle("end"), end().mode(NetworkMode::None).networks(&[("none", "", "")])],
+            "ignored: no network (--net=none)",
+        ),
         (vec![middle("end"), end().networks(&[])], "ignored: no address on any network"),
         (vec![], r#"ignored: shares the network of container "middle", which is not there"#),
         (vec![middle("end")], r#"ignored: shares the network of container "end", which is not there"#),
@@ -576,9 +667,11 @@ fn a_chain_of_shared_networks_is_followed_to_its_end() {
 #[test]
 fn what_cannot_be_taken_is_noted_and_the_usual_is_registered() {
     for (line, note) in [
-        ("SERVICE_IP=10.0.0.1 ", r#"SERVICE_IP="10.0.0.1 " is no address; the usual one is registered"#),
-        ("SERVICE_IP=a\nb", r#"SERVICE_IP="a\nb" is no address; the usual one is registered"#),
-        ("SERVICE_6379_IP=\u{0}", r#"SERVICE_6379_IP="\0" is no address; the usual one is registered"#),
+        ("SERVICE_IP=10.0.0.1 ", r#"SERVICE_IP="10.0.0.1 " is no usable address; the usual one is registered"#),
+        ("SERVICE_IP=0.0.0.0", r#"SERVICE_IP="0.0.0.0" is no usable address; the usual one is registered"#),
+        ("SERVICE_6379_IP=::", r#"SERVICE_6379_IP="::" is no usable address; the usual one is registered"#),
+        ("SERVICE_IP=a\nb", r#"SERVICE_IP="a\nb" is no usable address; the usual one is registered"#),
+        ("SERVICE_6379_IP=\u{0}", r#"SERVICE_6379_IP="\0" is no usable address; the usual one is registered"#),
         ("SERVICE_PORT=0", r#"SERVICE_PORT="0" is no port from 1 to 65535; the usual one is registered"#),
         ("SERVICE_PORT=65536", r#"SERVICE_PORT="65536" is no port from 1 to 65535; the usual one is registered"#),
         ("SERVICE_PORT=http", r#"SERVICE_PORT="http" is no port from 1 to 65535; the usual one is registered"#),
@@ -628,7 +721,7 @@ fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
         (published_over_udp(), &internal(), Own),
         (redis().env(&["SERVICE_PORT=22"]), &internal(), Own),
     ] {
-        assert_eq!(services(&container, config)[0].origin.address_of, expected, "{:?}", container.env);
+        assert_eq!(described(&container, config).services[0].origin.address_of, expected, "{:?}", container.env);
     }
 }
 
@@ -638,12 +731,12 @@ fn without_the_label_the_usual_address_is_registered_and_noted_once() {
     for (label, note) in [
         (None, r#"label "ip" is not set; the usual address is registered"#),
         (Some(""), r#"label "ip" is not set; the usual address is registered"#),
-        (Some("/24"), r#"label "ip" is no address: "/24"; the usual address is registered"#),
-        (Some("10.0.0.1 /24"), r#"label "ip" is no address: "10.0.0.1 /24"; the usual address is registered"#),
+        (Some("/24"), r#"label "ip" is no usable address: "/24"; the usual address is registered"#),
+        (Some("10.0.0.1 /24"), r#"label "ip" is no usable address: "10.0.0.1 /24"; the usual address is registered"#),
     ] {
         let container = label.into_iter().fold(nginx(), |container, value| container.label("ip", value));
         let description = described(&container, &config);
-        assert!(description.services.iter().all(|described| *described.service.address == *HOST));
+        assert!(description.services.iter().all(|service| *service.address == *HOST));
         assert_eq!(description.notes, [note]);
     }
 }
@@ -672,7 +765,7 @@ fn very_long_values_are_no_names_and_never_fill_a_log() {
         &format!("SERVICE_{long}=value"),
     ]);
     let description = described(&container, &config());
-    let service = &description.services[0].service;
+    let service = &description.services[0];
     assert_eq!((&*service.id, service.name.as_str()), ("hostname:redis.0:6379", "redis"));
     assert_eq!(*service.tags, [long.as_str()]);
     assert_eq!(*service.attributes, attributes(&[(&long, "value")]));
@@ -704,10 +797,7 @@ fn a_container_that_does_not_run_is_described_as_far_as_its_ids_go() {
     );
     let shared = sharing("gone").port("80", &[]).state(exited);
     assert_eq!(ids(&shared, &config()), expected(&[("hostname:app:80", ":80")]));
-    assert_eq!(
-        described(&shared, &config()).services[0].address_reason.to_string(),
-        "not known while the container does not run"
-    );
+    assert_eq!(place(&shared, &config(), &[]), ":80: not known while the container does not run");
 }
 
 #[test]
@@ -765,10 +855,9 @@ proptest! {
         let config = ServiceConfig { internal, explicit, ip_label: Some("ip".to_owned()), ..config() };
         let itself = Container { name: "itself".to_owned(), ..container.clone() };
         let description = describe(&container, &[], &config, &host, &Others(vec![Arc::new(itself)]));
-        for Described { service, address_reason } in &description.services {
+        for service in &description.services {
             prop_assert!(!service.id.is_empty() && !service.id.contains(char::is_control));
             prop_assert!(!service.name.is_empty() && !service.name.contains(char::is_control));
-            prop_assert!(!address_reason.to_string().contains(char::is_control));
             if container.state.is_running() {
                 prop_assert!(service.port != 0 && !service.address.is_empty());
             }
@@ -788,4 +877,191 @@ fn what_docker_says_of_its_health_is_told() {
     }
     let exited = redis().state(State::Exited { code: 1 });
     assert!(services(&exited, &config()).iter().all(|service| service.health == Health::None));
+}
+
+// Why.
+
+/// The one decision on a field.
+fn decided<'a>(port: &'a PortDecisions, field: &Field) -> &'a Decision {
+    let found: Vec<_> = port.decisions.iter().filter(|decision| decision.field == *field).collect();
+    assert_eq!(found.len(), 1, "{field}: {found:?}");
+    found[0]
+}
+
+/// What a rule rests on.
+fn root(rule: &Rule) -> &Rule {
+    match rule {
+        Rule::With(rule, _) => root(rule),
+        rule => rule,
+    }
+}
+
+/// Whether a container says this, in this place.
+fn says(container: &Container, key: &str, value: &str, source: Source) -> bool {
+    let is_it = |found: &str| found.to_lowercase() == key.to_lowercase();
+    match source {
+        Source::Variable => container
+            .env
+            .iter()
+            .any(|line| line.split_once('=').is_some_and(|(found, said)| is_it(found) && said == value)),
+        Source::Label => container.labels.iter().any(|(found, said)| is_it(found) && said == value),
+    }
+}
+
+#[test]
+fn each_field_of_a_service_has_its_reason() {
+    let container = nginx()
+        .env(&[
+            "SERVICE_NAME=web",
+            "SERVICE_443_NAME=",
+            "SERVICE_443_ID=secure",
+            "SERVICE_TAGS=a,b",
+            "SERVICE_80_IGNORE=1",
+        ])
+        .env(&["SERVICE_443_CHECK_HTTPS=/up", "SERVICE_CHECK_TIMEOUT=2s", "SERVICE_ZONE=east"])
+        .port("53/udp", &["53"])
+        .label("SERVICE_REGION", "us2")
+        .label("SERVICE_53_PORT", "5353");
+    let options = ServiceConfig {
+        ip: Some("203.0.113.1".to_owned()),
+        tags: Some("{{.Name}}".to_owned()),
+        ttl: Some(Duration::from_secs(30)),
+        ..config()
+    };
+    let explanation = explain(&container, &["forced".to_owned()], &options, HOST, &Others::default());
+    let reasons: Vec<_> = explanation.ports.iter().map(|port| (port.port, lines(&port.decisions))).collect();
+    let expected: [(u16, &[&str]); 3] = [
+        (80, &[r#"registered "no": variable SERVICE_80_IGNORE="1""#]),
+        (
+            443,
+            &[
+                r#"name "web-443": variable SERVICE_NAME="web", and the port, since several are registered"#,
+                r#"address "203.0.113.1": -ip "203.0.113.1""#,
+                r#"port "4443": where the host publishes it"#,
+                r#"check kind "https": variable SERVICE_443_CHECK_HTTPS="/up""#,
+                r#"check interval "10s": the default"#,
+                r#"check timeout "2s": variable SERVICE_CHECK_TIMEOUT="2s""#,
+                r#"id "secure": variable SERVICE_443_ID="secure""#,
+                r#"tags "a,b": variable SERVICE_TAGS="a,b""#,
+                r#"tags "forced": -tags "{{.Name}}""#,
+                r#"attribute "region" "us2": label SERVICE_REGION="us2""#,
+                r#"attribute "zone" "east": variable SERVICE_ZONE="east""#,
+                r#"ttl "30s": -ttl "30""#,
+            ],
+        ),
+        (
+            53,
+            &[
+                r#"name "web-53": variable SERVICE_NAME="web", and the port, since several are registered"#,
+                r#"address "203.0.113.1": -ip "203.0.113.1""#,
+                r#"port "5353": label SERVICE_53_PORT="5353""#,
+                r#"id "hostname:nginx.0:53:udp": host, container and exposed port"#,
+                r#"tags "a,b": variable SERVICE_TAGS="a,b""#,
+                r#"tags "forced": -tags "{{.Name}}""#,
+                r#"tags "udp": the port's protocol"#,
+                r#"attribute "region" "us2": label SERVICE_REGION="us2""#,
+                r#"attribute "zone" "east": variable SERVICE_ZONE="east""#,
+                r#"ttl "30s": -ttl "30""#,
+            ],
+        ),
+    ];
+    for (found, expected) in reasons.iter().zip(&expected) {
+        assert_eq!((found.0, found.1.as_slice()), (expected.0, lines(expected.1).as_slice()));
+    }
+    assert_eq!(reasons.len(), expected.len());
+    assert_eq!(explanation.ports[0].outcome, Err(Ignored::Port(80, Why::Asked)));
+}
+
+proptest! {
+    #[test]
+    fn what_is_explained_is_what_is_registered_and_each_reason_is_true(
+        container in any_container(), internal: bool, explicit: bool, forced in prop::collection::vec("[a-c]{1,3}", 0..3),
+        ttl in prop::option::of(1_u64..99), max_services in prop_oneof![Just(1000_usize), 1_usize..3],
+    ) {
+        let ttl = ttl.map(Duration::from_secs);
+        let ip_label = Some("ip".to_owned());
+        let config = ServiceConfig { internal, explicit, ip_label, ttl, max_services, ..config() };
+        let itself = Others(vec![Arc::new(Container { name: "itself".to_owned(), ..container.clone() })]);
+        let description = describe(&container, &forced, &config, HOST, &itself);
+        let explanation = explain(&container, &forced, &config, HOST, &itself);
+        let explained: Vec<_> = explanation.ports.iter().filter_map(|port| port.outcome.clone().ok()).collect();
+        prop_assert_eq!(&explained, &description.services);
+        prop_assert_eq!(&explanation.ignored, &description.ignored);
+        prop_assert_eq!(&explanation.notes, &description.notes);
+
+        for port in &explanation.ports {
+            for decision in &port.decisions {
+                if let Rule::Metadata { key, value, source } = root(&decision.rule) {
+                    prop_assert!(says(&container, key, value, *source), "{decision}");
+                }
+            }
+            let Ok(service) = &port.outcome else { continue };
+            prop_assert_eq!(&decided(port, &Field::Name).value, &service.name);
+            prop_assert_eq!(decided(port, &Field::Id).value.as_str(), &*service.id);
+            prop_assert_eq!(decided(port, &Field::Address).value.as_str(), &*service.address);
+            prop_assert_eq!(&decided(port, &Field::Port).value, &service.port.to_string());
+            let is_claimed = matches!(root(&decided(port, &Field::Id).rule), Rule::Metadata { .. });
+            prop_assert_eq!(is_claimed, service.origin.claimed);
+            let tags = port.decisions.iter().filter(|decision| decision.field == Field::Tags);
+            let tags: Vec<_> = tags.map(|decision| decision.value.as_str()).filter(|tags| !tags.is_empty()).collect();
+            prop_assert_eq!(tags.join(","), service.tags.join(","));
+            for (key, value) in service.attributes.iter() {
+                prop_assert_eq!(&decided(port, &Field::Attribute(key.clone())).value, value);
+            }
+            let count = |wanted: fn(&Field) -> bool| port.decisions.iter().filter(|it| wanted(&it.field)).count();
+            prop_assert_eq!(count(|field| matches!(field, Field::Attribute(_))), service.attributes.len());
+            prop_assert_eq!(count(|field| *field == Field::Check(CheckPart::Kind)) == 1, service.check.is_some());
+            prop_assert_eq!(count(|field| *field == Field::Ttl) == 1, service.ttl.is_some());
+            prop_assert_eq!(count(|field| *field == Field::Registered), 0);
+        }
+    }
+}
+
+// How much.
+
+#[test]
+fn beyond_so_many_services_only_their_number_is_said() {
+    let ports: Vec<_> = (1..=1500_u16).map(|number| number.to_string()).collect();
+    let web = ports.iter().fold(container("web", "nginx"), |container, port| container.port(port, &[port]));
+    let description = described(&web, &config());
+    assert_eq!(description.services.len(), 1000);
+    assert!(description.services.iter().all(|service| service.origin.exposed_port <= 1000));
+    let reason = "services on 500 more ports: a container may have 1,000 services (-max-services)";
+    assert_eq!(lines(&description.ignored), [reason]);
+    let more = ServiceConfig { max_services: 1500, ..config() };
+    assert_eq!(services(&web, &more).len(), 1500);
+    // What is not registered anyway takes nobody's place.
+    let ignoring = web.env(&["SERVICE_1_IGNORE=1"]);
+    assert_eq!(described(&ignoring, &config()).services.last().map(|service| service.port), Some(1001));
+}
+
+#[test]
+fn what_services_of_one_container_hold_in_sum_has_an_end() {
+    let ports: Vec<_> = (1..=500_u16).map(|number| number.to_string()).collect();
+    let web = || ports.iter().fold(container("web", "nginx"), |container, port| container.port(port, &[port]));
+    let megabyte = "x,y".repeat(400_000);
+    for key in ["TAGS", "ZONE", "CHECK_SCRIPT"] {
+        let description = described(&web().env(&[&format!("SERVICE_{key}={megabyte}")]), &config());
+        let count = description.services.len();
+        assert!((1..=20).contains(&count), "{key}: {count}");
+        let reasons = lines(&description.ignored);
+        let expected = format!("services on {} more ports: ", 500 - count);
+        assert!(reasons.len() == 1 && reasons[0].starts_with(&expected), "{key}: {reasons:?}");
+    }
+}
+
+#[test]
+fn what_services_have_in_common_they_share() {
+    let services = services(&nginx().env(&["SERVICE_TAGS=a", "SERVICE_ZONE=b"]), &config());
+    assert!(Arc::ptr_eq(&services[0].tags, &services[1].tags));
+    assert!(Arc::ptr_eq(&services[0].attributes, &services[1].attributes));
+    assert!(Arc::ptr_eq(&services[0].address, &services[1].address));
+    // What is said of a port alone is that of the port alone, and an empty list of tags hides the general one.
+    let own = nginx()
+        .env(&["SERVICE_TAGS=a", "SERVICE_ZONE=b", "SERVICE_80_TAGS=", "SERVICE_443_ZONE=c"])
+        .port("53", &["53"]);
+    let services = described(&own, &config()).services;
+    let tags: Vec<_> = services.iter().map(|service| service.tags.join(",")).collect();
+    let zones: Vec<_> = services.iter().map(|service| service.attributes[&"zone".to_owned()].as_str()).collect();
+    assert_eq!((tags, zones), (lines(&["", "a", "a"]), vec!["b", "c", "b"]));
 }
