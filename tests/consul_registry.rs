@@ -367,7 +367,7 @@ async fn a_consul_that_serves_nobody_is_unreachable_and_one_that_refuses_is_not(
     let reason = rejected(only(registry.register(&services).await));
     assert!(reason.starts_with("no\\nnot\\u{1b}[31m xxx") && reason.chars().count() < 400, "{reason}");
     proxy.set(Mode::Answer(301, String::new()));
-    assert!(rejected(registry.ping().await).contains("is this a Consul agent?"));
+    assert!(unreachable(registry.ping().await).contains("is no Consul agent"));
 }
 
 #[tokio::test]

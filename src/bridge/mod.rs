@@ -71,7 +71,7 @@ pub enum Error {
     #[error(transparent)]
     Docker(#[from] docker::ConnectError),
     /// No registry can be reached, after all attempts. Holds what each said.
-    #[error("{}; check the URI and that it runs, or wait for it with -retry-attempts", said(.0))]
+    #[error("{}", registry::said_at_the_start(.0))]
     Unreachable(Vec<RegistryError>),
 }
 
@@ -197,10 +197,6 @@ async fn start(
         Events::to_log().emit(Event::Advice { about: "container", text });
     }
     Ok((host, reaching))
-}
-
-fn said(errors: &[RegistryError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The task that owns what is desired.

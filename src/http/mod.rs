@@ -6,6 +6,7 @@
 //! anew: two more readings of its URL, and copies of its headers.
 
 mod connect;
+mod fault;
 mod tls;
 
 use std::error::Error as StdError;
@@ -31,7 +32,8 @@ use tokio::time::{Instant, timeout};
 
 use connect::{Failure, InTime, Socket};
 
-pub use tls::{ClientError, Tls, tls_config};
+pub use fault::Fault;
+pub use tls::{ClientError, Pem, Tls, speaks_tls, tls_config};
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registrator/", env!("CARGO_PKG_VERSION")));
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
@@ -255,6 +257,12 @@ impl Error {
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.connecting
+    }
+
+    /// What is wrong with the connection.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        Fault::of(self)
     }
 
     /// A connection that broke for this reason.

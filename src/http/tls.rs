@@ -1,14 +1,21 @@
 //! TLS: whom to trust, and who we are.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::fault::Fault;
 
 /// What TLS to speak where a URL says https.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +32,10 @@ pub struct Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// A PEM file cannot be used.
-    #[error("{path}: {reason}")]
+    #[error("{what} cannot be read from {path}: {reason}")]
     Pem {
+        /// What it should hold.
+        what: Pem,
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -35,6 +44,27 @@ pub enum ClientError {
     /// The TLS settings do not fit together.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// What a PEM file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// The authorities to trust.
+    Authorities,
+    /// Our own certificate.
+    Certificate,
+    /// Its key.
+    Key,
+}
+
+impl fmt::Display for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authorities => "the authorities to trust",
+            Self::Certificate => "our certificate",
+            Self::Key => "the key of our certificate",
+        })
+    }
 }
 
 /// How a client speaks this TLS, for protocols other than HTTP/1.
@@ -55,9 +85,8 @@ pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
     Ok(match &tls.identity {
         None => trusting.with_no_client_auth(),
         Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| ClientError::Pem { path: key.clone(), reason: error.to_string() })?;
+            let chain = certificates(Pem::Certificate, certificate)?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(Pem::Key, key, &error))?;
             trusting.with_client_auth_cert(chain, key)?
         }
     })
@@ -66,17 +95,47 @@ pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
 /// The authorities of a file.
 fn authorities(path: &Path) -> Result<RootCertStore, ClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(Pem::Authorities, path)? {
         roots.add(certificate)?;
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let unusable = |reason: String| ClientError::Pem { path: path.to_owned(), reason };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unusable(error.to_string()))?;
-    if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
+fn certificates(what: Pem, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable(what, path, &error))?;
+    if found.is_empty() { Err(unusable(what, path, &pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+fn unusable(what: Pem, path: &Path, error: &pem::Error) -> ClientError {
+    let reason = match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => match what {
+            Pem::Authorities | Pem::Certificate => "it holds no certificate".to_owned(),
+            Pem::Key => "it holds no private key".to_owned(),
+        },
+        error => error.to_string(),
+    };
+    ClientError::Pem { what, path: path.to_owned(), reason }
+}
+
+/// How long finding out whether a server speaks TLS may take.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Whether the server there speaks TLS, for who spoke to it without and got no answer. It is asked by a connection of
+/// its own, over which nothing is sent; its certificate does not matter.
+pub async fn speaks_tls(host: &str, port: u16) -> bool {
+    let Ok(config) = tls_config(&Tls { skip_verify: true, ..Tls::default() }) else { return false };
+    let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
+    let handshake = async {
+        let stream = TcpStream::connect((host, port)).await.ok()?;
+        match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+            Ok(_) => Some(true),
+            Err(error) => Some(Fault::of(&error) == Fault::Identity),
+        }
+    };
+    timeout(PROBE, handshake).await.ok().flatten().unwrap_or(false)
 }
 
 /// Trusts whom the system trusts. Its authorities are read when the first server shows a certificate: most

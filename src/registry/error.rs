@@ -52,7 +52,27 @@ pub enum Cause {
     Server,
 }
 
+/// What registries said that could not be reached at the start, in one line, with what a person can do about it.
+#[must_use]
+pub fn said_at_the_start(errors: &[RegistryError]) -> String {
+    let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let said = said.join("; ");
+    if errors.iter().all(RegistryError::is_advised) {
+        said
+    } else {
+        format!("{said}; check the URI and that it runs, or wait for it with -retry-attempts")
+    }
+}
+
 impl RegistryError {
+    /// Whether it says itself what to do, which follows the reason after a semicolon; otherwise nobody answers.
+    fn is_advised(&self) -> bool {
+        match self {
+            Self::Unreachable(text) => text.contains("; "),
+            Self::Refused { .. } | Self::Taken(_) => true,
+        }
+    }
+
     /// A refusal for want of rights.
     #[must_use]
     pub fn rights(text: impl Into<String>) -> Self {

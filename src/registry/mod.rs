@@ -6,6 +6,7 @@
 //! [`Registry`] is what each of them can do; [`open`] makes one out of a URI. The words of both are values with a file
 //! each: [`Entry`] and [`Scope`] (reading), [`Write`] (writing), [`RegistryError`].
 
+mod advice;
 mod chunks;
 mod common;
 mod consul;
@@ -37,7 +38,7 @@ use async_trait::async_trait;
 use crate::service::Service;
 
 pub use entry::{Canonical, Content, Entry, Marked, Scope};
-pub use error::{Cause, OpenError, RegistryError};
+pub use error::{Cause, OpenError, RegistryError, said_at_the_start};
 pub use open::{Opened, open};
 pub use policy::Policy;
 pub use uri::redacted;

@@ -13,7 +13,7 @@ use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
 
-use super::settings::Settings;
+use super::settings::{Settings, TLS_NAMES};
 use super::token::Token;
 
 /// How long an ordinary request may take.
@@ -137,22 +137,52 @@ impl Client {
 
     /// The leader of its cluster.
     pub(super) async fn leader(&self) -> Result<String, RegistryError> {
-        match self.get(&["status", "leader"], &[], DEADLINE, "access to status/leader").await?.json() {
+        let answer = self.ask(Method::GET, &["status", "leader"], &[], None, DEADLINE).await?;
+        if !answer.status.is_success() {
+            // Whoever is no Consul has no such path, or leads elsewhere.
+            return Err(match answer.status {
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => self.no_agent(&answer.status.to_string()),
+                status if status.is_redirection() => self.no_agent(&status.to_string()),
+                _ => self.refusal(&answer, true, "access to status/leader"),
+            });
+        }
+        match answer.json() {
             serde_json::Value::String(leader) if leader.is_empty() => {
                 Err(self.unreachable("its cluster has no leader yet, and takes nothing until then"))
             }
             serde_json::Value::String(leader) => Ok(leader),
-            _ => Err(self.unreachable("it names no leader: is this a Consul agent?")),
+            _ => Err(self.no_agent("it names no leader")),
+        }
+    }
+
+    /// Something else answers, as this shows.
+    fn no_agent(&self, sign: &str) -> RegistryError {
+        self.unreachable(&format!(
+            "what answers there is no Consul agent ({sign}); check the host and the port of the URI"
+        ))
+    }
+
+    /// No answer came, for this reason.
+    fn lost(&self, error: &http::Error) -> RegistryError {
+        let reason = error.to_string();
+        match self.base.scheme() {
+            "https" => self.unreachable(&TLS_NAMES.explained(&error.fault(), &reason)),
+            _ => self.unreachable(&reason),
         }
     }
 
     /// What an answer means that is no success, to a request that takes this right.
     pub(super) fn refusal<B>(&self, answer: &Answer<B>, reads: bool, right: &str) -> RegistryError {
         let Answer { status, words, .. } = answer;
-        if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
+        if says_that_it_wants_tls(*status, words) {
+            self.unreachable(&TLS_NAMES.wanted())
+        } else if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
             self.unreachable(words)
         } else {
-            RegistryError::Refused { cause: cause(*status), text: explained(*status, words, right) }
+            let text = explained(*status, words, right);
+            // What is read is all of it; a write's line names the service.
+            let text = if reads { format!("Consul at {}: {text}", self.name) } else { text };
+            RegistryError::Refused { cause: cause(*status), text }
         }
     }
 
@@ -195,12 +225,12 @@ impl Client {
             .body(body.unwrap_or_default().into())
             .map_err(|error| RegistryError::service(format!("no request can be made of it: {error}")))?;
         let exchange = async {
-            let mut response = self.http.send(request).await.map_err(|error| self.unreachable(&error.to_string()))?;
+            let mut response = self.http.send(request).await.map_err(|error| self.lost(&error))?;
             let status = response.status();
             let index = index(response.headers());
             let began = Instant::now();
             let (mut length, mut words) = (0, Vec::new());
-            while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error.to_string()))? {
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
                 length += chunk.len();
                 if length > ANSWER_LIMIT {
                     return Err(self.unreachable(&BodyError::TooLarge(ANSWER_LIMIT).to_string()));
@@ -244,7 +274,12 @@ impl Client {
             }
         }
         let words = one_line(&words, WORDS_LIMIT);
-        if words.is_empty() { format!("it answered {status}") } else { words }
+        match words.chars().next() {
+            None => format!("it answered {status}"),
+            // A page for a browser, of a proxy or of another server.
+            Some('<') => format!("it answered {status} and a web page"),
+            Some(_) => words,
+        }
     }
 }
 
@@ -252,6 +287,12 @@ impl Client {
 /// (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
 fn index(headers: &HeaderMap) -> Option<u64> {
     headers.get("X-Consul-Index")?.to_str().ok()?.parse().ok().filter(|&index| index > 0)
+}
+
+/// Whether a server or proxy says that it was to be spoken to over TLS: in the words of Go's servers, or of nginx.
+fn says_that_it_wants_tls(status: StatusCode, words: &str) -> bool {
+    const SIGNS: [&str; 2] = ["HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port"];
+    status == StatusCode::BAD_REQUEST && SIGNS.iter().any(|sign| words.contains(sign))
 }
 
 /// Whether an answer says that nobody is served now, whoever asks for whatever.
@@ -292,7 +333,9 @@ fn explained(status: StatusCode, words: &str, right: &str) -> String {
         }
         StatusCode::FORBIDDEN => format!("Permission denied: the token needs {right}"),
         StatusCode::UNAUTHORIZED => format!("{words} (401): look at CONSUL_HTTP_AUTH and the token"),
-        _ if status.is_redirection() => format!("it answered {status}: is this a Consul agent?"),
+        _ if status.is_redirection() => {
+            format!("it answered {status}, as no Consul agent does; check the host and the port of the URI")
+        }
         _ => words.to_owned(),
     }
 }

@@ -32,7 +32,7 @@ use super::{Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Regist
 
 use client::{Client, DEADLINE};
 use list::List;
-use settings::Settings;
+use settings::{Settings, TLS_NAMES};
 use spelling::{Checks, Compare, HeldCheck};
 use watch::Watch;
 
@@ -57,8 +57,8 @@ pub(super) fn open(
     }
     let settings = Settings::new(uri, config)?;
     let owner = settings.owner.as_deref().map(Arc::from);
-    let client =
-        Client::new(settings, reporter.clone()).map_err(|error| OpenError::Settings(format!("consul: {error}")))?;
+    let client = Client::new(settings, reporter.clone())
+        .map_err(|error| OpenError::Settings(format!("consul: {}", TLS_NAMES.of_files(&error))))?;
     Ok(Arc::new(Consul {
         client,
         owner,

@@ -11,10 +11,20 @@ use url::Url;
 use crate::config::{Environment, RegistryConfig};
 use crate::http::Tls;
 use crate::registry::OpenError;
+use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::uri::{Uri, redacted, root};
 
 use super::spelling::VALUE_LIMIT;
+
+/// What the settings for TLS are called.
+pub(super) const TLS_NAMES: TlsNames = TlsNames {
+    with: "consul-tls://, consulkv-tls:// or CONSUL_HTTP_SSL=true",
+    without: "consul:// or consulkv://, and no CONSUL_HTTP_SSL",
+    authorities: "CONSUL_CACERT",
+    certificate: "CONSUL_CLIENT_CERT",
+    key: "CONSUL_CLIENT_KEY",
+};
 
 /// Where an agent listens that was not told otherwise.
 const DEFAULT_HOSTS: &str = "127.0.0.1:8500";

@@ -50,9 +50,10 @@ impl Token {
         match read {
             Ok(token) => *last = Last { token: Some(token), said: false },
             Err(reason) => {
-                let line = format!("consul: the token file {}: {reason}", file.path.display());
+                let line = format!("consul: the token file {} cannot be read: {reason}", file.path.display());
                 if last.token.is_none() {
-                    return Err(RegistryError::Unreachable(line));
+                    let cure = "write the token there, or correct CONSUL_HTTP_TOKEN_FILE";
+                    return Err(RegistryError::Unreachable(format!("{line}; {cure}")));
                 }
                 if !last.said {
                     last.said = true;

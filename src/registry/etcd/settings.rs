@@ -9,12 +9,22 @@ use secrecy::SecretString;
 use crate::config::{Environment, RegistryConfig};
 use crate::http::{Tls, tls_config};
 use crate::registry::OpenError;
+use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::servers::{Server, place, servers};
 use crate::registry::uri::{Uri, redacted, root};
 
 /// Where a server listens that was not told otherwise.
 const DEFAULT_PORT: u16 = 2379;
+
+/// What the settings for TLS are called.
+pub(super) const TLS_NAMES: TlsNames = TlsNames {
+    with: "etcd-tls://, or https:// in ETCD_ENDPOINTS",
+    without: "etcd://, no https:// in ETCD_ENDPOINTS, and no ca=, cert= or key=",
+    authorities: "ca= of the URI, or ETCD_CA_CERT_FILE",
+    certificate: "cert= of the URI, or ETCD_CERT_FILE",
+    key: "key= of the URI, or ETCD_KEY_FILE",
+};
 
 /// The parameters of the URI.
 const PARAMETERS: [&str; 4] = ["ca", "cert", "key", "records"];
@@ -78,7 +88,7 @@ impl Settings {
         let wanted = https || ca.is_some() || identity.is_some() || uri.scheme.to_ascii_lowercase().ends_with("-tls");
         let tls = wanted.then(|| Tls { ca: ca.map(PathBuf::from), identity, skip_verify: false });
         if let Some(tls) = &tls {
-            tls_config(tls).map_err(|error| OpenError::Settings(format!("etcd: {error}")))?;
+            tls_config(tls).map_err(|error| OpenError::Settings(format!("etcd: {}", TLS_NAMES.of_files(&error))))?;
         }
         let path = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
         Ok(Self { servers, tls, user, root: root(&path).map_err(bad)?, records })
@@ -193,7 +203,9 @@ mod tests {
         let both = settings(&format!("etcd://h?ca={ca}&cert={cert}&key={key}"), &[]).unwrap().tls.unwrap();
         assert_eq!((both.ca, both.identity), (Some(made.ca), Some((made.client.certificate, made.client.key))));
         assert!(settings("etcd://h?cert=/x", &[]).err().unwrap().contains("set together or not at all"));
-        assert!(settings("etcd://h?ca=/nowhere", &[]).err().unwrap().starts_with("etcd: /nowhere: "));
+        let missing = "etcd: the authorities to trust cannot be read from /nowhere: No such file or directory (os error 2); \
+                       correct ca= of the URI, or ETCD_CA_CERT_FILE";
+        assert_eq!(settings("etcd://h?ca=/nowhere", &[]).err().as_deref(), Some(missing));
         let mixed = settings("etcd:", &[("ETCD_ENDPOINTS", "https://a:1,http://b:2")]).err();
         assert_eq!(mixed.as_deref(), Some("ETCD_ENDPOINTS: either all are https, or none"));
     }

@@ -27,7 +27,7 @@ use crate::registry::uri::Uri;
 use crate::registry::{OpenError, Registry, RegistryError};
 
 use super::client::{Client, DEADLINE};
-use super::settings::{Settings, Tree};
+use super::settings::{Settings, TLS_NAMES, Tree};
 use item::{Item, KEY_LIMIT};
 use session::Sessions;
 
@@ -41,8 +41,8 @@ pub(in crate::registry) fn open(
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
     let (settings, Tree { root, records }) = Settings::of_tree(uri, config)?;
-    let client =
-        Client::new(settings, reporter.clone()).map_err(|error| OpenError::Settings(format!("consulkv: {error}")))?;
+    let client = Client::new(settings, reporter.clone())
+        .map_err(|error| OpenError::Settings(format!("consulkv: {}", TLS_NAMES.of_files(&error))))?;
     let claims = ClaimKeys::new(&root, &records);
     let store = ConsulKv { client, sessions: Sessions::default(), reporter: reporter.clone() };
     Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), claims, config, reporter.clone())))

@@ -1,0 +1,123 @@
+//! What a failed connection shows beyond its own words, so that who made it can say what to do.
+
+use std::error::Error;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+/// What is wrong with a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// We spoke TLS to a server that does not.
+    NoTls,
+    /// The server's certificate is signed by nobody whom we trust.
+    UnknownAuthority,
+    /// The server's certificate is not good for another reason, which follows "its certificate ".
+    BadCertificate(String),
+    /// The server asks for a certificate of ours, or does not take the one that it got.
+    Identity,
+    /// The connection was made, and ended without an answer.
+    Broken,
+    /// Anything else, as that nobody answers.
+    Other,
+}
+
+impl Fault {
+    /// Finds it in an error and what that was made of.
+    #[must_use]
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut fault = Self::Other;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            fault = match (Self::seen(error), fault) {
+                (Self::Other, known) => known,
+                (found, _) => found,
+            };
+            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                // Its own source is that of what it holds.
+                Some(held) => Some(held as &(dyn Error + 'static)),
+                None => error.source(),
+            };
+        }
+        fault
+    }
+
+    fn seen(error: &(dyn Error + 'static)) -> Self {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Self::of_tls(error);
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return if error.is_incomplete_message() { Self::Broken } else { Self::Other };
+        }
+        match error.downcast_ref::<io::Error>() {
+            // A server that knows no TLS may also hang up on what it takes for nonsense.
+            Some(error) if error.to_string() == "tls handshake eof" => Self::NoTls,
+            Some(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    Self::Broken
+                }
+                _ => Self::Other,
+            },
+            None => Self::Other,
+        }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NoTls,
+            rustls::Error::InvalidCertificate(reason) => match reason {
+                CertificateError::UnknownIssuer => Self::UnknownAuthority,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    Self::BadCertificate("has expired".to_owned())
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    Self::BadCertificate("is not valid yet (is the clock right?)".to_owned())
+                }
+                CertificateError::NotValidForName => Self::BadCertificate("is for another name".to_owned()),
+                CertificateError::NotValidForNameContext { presented, .. } => {
+                    Self::BadCertificate(format!("is for other names ({})", presented.join(", ")))
+                }
+                reason => Self::BadCertificate(format!("is not valid: {reason}")),
+            },
+            rustls::Error::AlertReceived(
+                AlertDescription::BadCertificate
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied,
+            ) => Self::Identity,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_found_however_deep_it_lies() {
+        let tls = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let certificate = |error| tls(rustls::Error::InvalidCertificate(error));
+        let alert = |alert| tls(rustls::Error::AlertReceived(alert));
+        for (error, fault) in [
+            (tls(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)), Fault::NoTls),
+            (io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"), Fault::NoTls),
+            (certificate(CertificateError::UnknownIssuer), Fault::UnknownAuthority),
+            (certificate(CertificateError::Expired), Fault::BadCertificate("has expired".to_owned())),
+            (certificate(CertificateError::NotValidForName), Fault::BadCertificate("is for another name".to_owned())),
+            (alert(AlertDescription::CertificateRequired), Fault::Identity),
+            (alert(AlertDescription::InternalError), Fault::Other),
+            (io::ErrorKind::ConnectionReset.into(), Fault::Broken),
+            (io::ErrorKind::ConnectionRefused.into(), Fault::Other),
+        ] {
+            let shown = error.to_string();
+            assert_eq!(Fault::of(&error), fault, "{shown}");
+            let outer = crate::http::Error::broken(error);
+            assert_eq!(Fault::of(&outer), fault, "{shown}");
+        }
+    }
+}
