@@ -351,11 +351,15 @@ async fn a_consul_that_serves_nobody_is_unreachable_and_one_that_refuses_is_not(
     let proxy = HttpRecorder::start(consul.address()).await;
     let registry = at(proxy.address());
     let services = [Arc::new(service("web"))];
-    for (status, text) in
-        [(500, "No cluster leader"), (500, "rpc error making call: EOF"), (502, "<html>"), (503, ""), (504, "late")]
-    {
+    for (status, text, said) in [
+        (500, "No cluster leader", "No cluster leader"),
+        (500, "rpc error making call: EOF", "rpc error making call: EOF"),
+        (502, "<html>", "it answered 502 Bad Gateway and a web page"),
+        (503, "", "it answered 503"),
+        (504, "late", "late"),
+    ] {
         proxy.set(Mode::Answer(status, text.to_owned()));
-        assert!(unreachable(registry.ping().await).contains(text));
+        assert!(unreachable(registry.ping().await).contains(said));
         unreachable(only(registry.register(&services).await));
     }
     for (status, text) in [(200, "\"\""), (200, "<html>"), (200, "[]")] {
@@ -548,7 +552,8 @@ async fn a_secret_is_in_no_message_even_if_the_server_repeats_it() {
     let registry =
         opened(&format!("consul://me:hunter2@{}", proxy.address()), &[("CONSUL_HTTP_TOKEN", "secret-token")]);
     proxy.set(Mode::Answer(400, "your token secret-token and password hunter2 are wrong".to_owned()));
-    assert_eq!(rejected(registry.ping().await), "your token *** and password *** are wrong");
+    let said = format!("Consul at http://{}: your token *** and password *** are wrong", proxy.address());
+    assert_eq!(rejected(registry.ping().await), said);
     let request = proxy.requests().remove(0);
     assert_eq!(request.header("x-consul-token"), Some("secret-token"));
 }
@@ -608,7 +613,7 @@ async fn tls_is_spoken_with_the_authority_and_certificate_of_the_environment() {
 
     assert!(unreachable(opened(&uri, &ours).ping().await).contains("certificate"), "an authority that is not known");
     unreachable(opened(&uri, &[("CONSUL_CACERT", ca)]).ping().await);
-    assert!(rejected(opened(&plain, &[]).ping().await).contains("HTTPS"));
+    assert!(unreachable(opened(&plain, &[]).ping().await).contains("it speaks only TLS there"));
 
     let missing = open(&config(&uri, &[("CONSUL_CACERT", "/nowhere/ca.pem")])).err();
     assert!(matches!(missing, Some(OpenError::Settings(line)) if line.contains("/nowhere/ca.pem")));
