@@ -156,6 +156,8 @@ pub struct BridgeConfig {
     pub on_shutdown: OnShutdown,
     /// `-cleanup`.
     pub cleanup: bool,
+    /// `-adopt`: entries without an owner are taken over, whatever they are.
+    pub adopt: bool,
     /// `-drain`: how long an entry is critical at least before its container's end removes it; `None` for not at all.
     pub drain: Option<Duration>,
     /// `-removal-guard`: how much of what a registry holds (percent) goes at once only after a second look; 0 for any.

@@ -4,16 +4,21 @@
 //! registry, and only the difference is written:
 //!
 //! ```text
-//! Docker engine ──► docker ──► service ──► bridge ──► registry ──► Consul, …
-//!    list, inspect,   facts      what it       what must     how that store
-//!    events                      offers        change        spells it
+//! engine ─► host ─► desired ─► reconcile ─► registry ─► Consul, etcd, ZooKeeper, …
+//!           facts    what       a plan:      how that store
+//!                    should     writes with  spells it
+//!                    exist      reasons
+//!                      │            │            │
+//!                      └────────────┴── events ──┴──► log
 //! ```
 //!
-//! The modules below stand in the order of that way. Arrows point one way: a
-//! module imports from those before it, never from those behind it.
+//! The modules below stand on floors, the lowest first: a module imports from those before it, never from those behind
+//! it.
 
+// The words and tools that all share.
 mod backoff;
 pub mod config;
+pub mod container;
 mod deadlines;
 pub mod http;
 mod json;
@@ -21,17 +26,22 @@ pub mod machine;
 mod nearest;
 mod pool;
 
-pub mod container;
-pub mod docker;
-
+// What a container offers, and why.
 pub mod service;
 
+pub mod desired;
 pub mod event;
 pub mod template;
 
+// The two outsides.
+pub mod docker;
 pub mod registry;
 
-pub mod bridge;
+// The engine of the program.
+pub mod host;
+pub mod reconcile;
 
+// One run, and what starts it.
+pub mod app;
 pub mod cli;
 pub mod log;

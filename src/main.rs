@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registrator::bridge::{self, Control};
+use registrator::app::{self, Control};
 use registrator::cli::{self, Answer};
 use registrator::config::Config;
-use registrator::event::Events;
+use registrator::event::{Event, Events};
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::error;
 
 /// How long a stop may take, whatever hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -28,15 +28,16 @@ fn main() -> ExitCode {
         Err(answer) => return give(&answer),
     };
     log::start(&config.log);
-    info!("Starting registrator {} ...", cli::VERSION);
+    let events = Events::to_log();
+    events.emit(Event::Starting { version: cli::VERSION });
     if let Some(ip) = &config.service.ip {
-        info!("Forcing host IP to {ip}");
+        events.emit(Event::ForcingIp { ip: ip.clone() });
     }
     let events = Events::to_log();
     for advice in cli::advice(&environment) {
         events.emit(advice);
     }
-    run(config).unwrap_or_else(|error| {
+    run(config, events).unwrap_or_else(|error| {
         error!("cannot start: {error}");
         ExitCode::FAILURE
     })
@@ -51,17 +52,18 @@ fn give(answer: &Answer) -> ExitCode {
 
 /// Runs the bridge on a thread of its own: on two, a quarter of its work would be to wake the other. This one only
 /// listens for signals: whatever blocks the other, a log that nobody reads included, a signal still ends the process.
-fn run(config: Config) -> io::Result<ExitCode> {
+fn run(config: Config, events: Events) -> io::Result<ExitCode> {
     let workers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let outcome = Builder::new_current_thread().enable_all().build()?.block_on(supervise(config, workers.handle()));
+    let outcome =
+        Builder::new_current_thread().enable_all().build()?.block_on(supervise(config, events, workers.handle()));
     workers.shutdown_background();
     outcome
 }
 
-async fn supervise(config: Config, workers: &Handle) -> io::Result<ExitCode> {
+async fn supervise(config: Config, events: Events, workers: &Handle) -> io::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let control = Control::default();
-    let mut bridge = workers.spawn(bridge::run(config, control.clone()));
+    let mut bridge = workers.spawn(app::run(config, control.clone(), events.clone()));
     let mut deadline = None;
     let outcome = loop {
         tokio::select! {
@@ -72,7 +74,8 @@ async fn supervise(config: Config, workers: &Handle) -> io::Result<ExitCode> {
                 Asked::Stop(number) => {
                     deadline = Some(Instant::now() + STOP_DEADLINE);
                     control.stop.cancel();
-                    workers.spawn(async move { info!("Stopping: signal {number}") });
+                    let events = events.clone();
+                    workers.spawn(async move { events.emit(Event::Stopping { signal: number }) });
                 }
             },
             () = until(deadline) => return Ok(fail(workers, format!("Not stopped within {STOP_DEADLINE:?}")).await),

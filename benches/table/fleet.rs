@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions};
 use futures_util::future::BoxFuture;
-use registrator::bridge::desired::{Update, Want};
-use registrator::bridge::keeper::{Command, Keeper};
-use registrator::bridge::plan::{Rules, Scope};
 use registrator::config::{Deregister, OnShutdown, RegistryConfig};
 use registrator::container::{Health, Moment, Protocol};
+use registrator::desired::{Command, Compare, Desired, Mode, Occasion, Update};
 use registrator::event::Events;
+use registrator::reconcile::{Keeper, Rules};
 use registrator::registry::{self, Change, Entry, Policy, Registry, RegistryError, Write, open};
 use registrator::service::{Origin, Service};
 use testkit::consul::Consul;
@@ -204,14 +203,21 @@ impl Fleet {
                 policy: Policy::Sync,
                 deregister: Deregister::Always,
                 on_shutdown: OnShutdown::Keep,
+                adopt: false,
             };
             let (commands, receiver) = mpsc::unbounded_channel();
             let updates: Vec<_> = (0..SERVICES).map(|number| update(host, number)).collect();
-            let _ = commands.send(Command::Update(updates.into()));
-            let _ = commands.send(Command::Compare(Scope { complete: true, cleanup: false }));
+            let _ = commands.send(Command::Updates(updates.into()));
+            let _ = commands.send(Command::Compare(Compare {
+                unknown: Arc::default(),
+                cleanup: false,
+                occasion: Occasion::Listed,
+            }));
             let stop = fleet.stop.clone();
             tokio::spawn(async move {
-                Keeper::new(format!("the fleet's, of host{host}"), Arc::new(registry), rules).run(receiver, stop).await;
+                Keeper::new(format!("the fleet's, of host{host}"), Arc::new(registry), rules, Events::new(|_| {}))
+                    .run(receiver, stop)
+                    .await;
                 // Kept until then: a bridge that is gone ends its keepers.
                 drop(commands);
             });
@@ -266,7 +272,7 @@ fn update(host: usize, number: usize) -> Update {
             exposed_port: 80,
         },
     };
-    Update { source: service.source(), was: None, want: Want::Registered(Arc::new(service)) }
+    Update { source: service.source(), was: None, desired: Desired::Present(Arc::new(service), Mode::Serving) }
 }
 
 /// A registry that counts what is asked of it.

@@ -278,6 +278,17 @@ pub(super) const OPTIONS: &[Opt] = &[
         set: |typed, text| flag(text).map(|value| typed.cleanup = value),
     },
     Opt {
+        name: "adopt",
+        takes: Takes::Flag,
+        default: "false",
+        help: "take over entries without an owner, whatever they are",
+        more: "Without it, an entry without an owner is taken over only if its ID has this host's form, or if its name, \
+               address and port are those of the service that claims its ID with SERVICE_ID. Any other is left alone, \
+               with a line in the log: a person may have registered it.",
+        group: Group::Entries,
+        set: |typed, text| flag(text).map(|value| typed.adopt = value),
+    },
+    Opt {
         name: "removal-guard",
         takes: Takes::Value("PERCENT"),
         default: "100",

@@ -61,6 +61,7 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
             deregister: typed.deregister,
             on_shutdown: typed.on_shutdown,
             cleanup: typed.cleanup,
+            adopt: typed.adopt,
             drain: seconds(typed.drain),
             removal_guard: typed.removal_guard,
             retry_attempts: u32::try_from(typed.retry_attempts).ok(),

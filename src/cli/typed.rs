@@ -21,6 +21,7 @@ pub(super) struct Typed {
     pub(super) deregister: Deregister,
     pub(super) on_shutdown: OnShutdown,
     pub(super) cleanup: bool,
+    pub(super) adopt: bool,
     /// Seconds.
     pub(super) drain: i64,
     /// Percent.
@@ -53,6 +54,7 @@ impl Default for Typed {
             deregister: Deregister::Always,
             on_shutdown: OnShutdown::Keep,
             cleanup: false,
+            adopt: false,
             drain: 0,
             removal_guard: 100,
             owner: None,

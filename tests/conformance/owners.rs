@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registrator::bridge::desired::{Update, Want};
-use registrator::bridge::keeper::{Command, Keeper};
-use registrator::bridge::plan::{Rules, Scope};
+use registrator::desired::{Command, Compare, Desired, Evidence, Mode, Occasion, Update};
+use registrator::event::Events;
+use registrator::reconcile::{Keeper, Rules};
 use registrator::registry::Registry;
 use registrator::service::Service;
 use testkit::wait::{becomes, stays};
@@ -69,7 +69,7 @@ pub(super) async fn among_many_of_others_our_own_are_read(subject: &Subject, the
     assert_eq!(ours.entries().await, Ok(Vec::new()));
 }
 
-/// The bridge's own keeper, before a registry.
+/// The program's own keeper, before a registry.
 pub(super) struct Owner {
     commands: mpsc::UnboundedSender<Command>,
     _stop: DropGuard,
@@ -80,26 +80,28 @@ impl Owner {
         let rules = Rules { owner: owner.into(), hostname: "host".into(), ..Rules::default() };
         let (commands, told) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        tokio::spawn(Keeper::new(owner.to_owned(), Arc::clone(registry), rules).run(told, stop.clone()));
+        tokio::spawn(Keeper::new(owner, Arc::clone(registry), rules, Events::to_log()).run(told, stop.clone()));
         Self { commands, _stop: stop.drop_guard() }
     }
 
-    fn tell(&self, want: Want, service: &Service) {
-        let update = Update { source: service.source(), was: Some(Arc::new(service.clone())), want };
-        self.commands.send(Command::Update([update].into())).expect("it runs");
+    fn tell(&self, desired: Desired, service: &Service) {
+        let update = Update { source: service.source(), was: Some(Arc::new(service.clone())), desired };
+        self.commands.send(Command::Updates([update].into())).expect("it runs");
     }
 
     pub(super) fn wants(&self, service: &Arc<Service>) {
-        self.tell(Want::Registered(Arc::clone(service)), service);
+        self.tell(Desired::Present(Arc::clone(service), Mode::Serving), service);
     }
 
     pub(super) fn lets_go(&self, service: &Service) {
-        self.tell(Want::Absent, service);
+        self.tell(Desired::Absent(Evidence::Event), service);
     }
 
     /// All that it may conclude, it concludes: what nothing stands behind goes, also without an owner.
     pub(super) fn compares(&self) {
-        self.commands.send(Command::Compare(Scope { complete: true, cleanup: true })).expect("it runs");
+        self.commands
+            .send(Command::Compare(Compare { unknown: Arc::default(), cleanup: true, occasion: Occasion::Listed }))
+            .expect("it runs");
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use registrator::bridge::{self, Control, Locate, Surroundings};
+use registrator::app::{self, Control, Surroundings};
 use registrator::cli;
 use registrator::config::Config;
 use registrator::docker::Docker;
+use registrator::event::Events;
+use registrator::host::Locate;
 use registrator::machine::HostAddress;
 use registrator::registry::{Opened, Policy};
 use tokio::task::AbortHandle;
@@ -139,7 +141,7 @@ async fn live(world: Shared, client: Client, control: Control) -> Result<(), Str
         })
     });
     let surroundings = Surroundings { docker, registries, locate };
-    bridge::serve(surroundings, config, control).await.map_err(|error| error.to_string())
+    app::serve(surroundings, config, control, Events::to_log()).await.map_err(|error| error.to_string())
 }
 
 /// The settings, by way of a command line.
@@ -161,6 +163,7 @@ fn configuration(world: &Shared, host: usize) -> Result<Config, String> {
     option("-ttl-refresh", settings.ttl.map(|ttl| ttl / 3).unwrap_or_default().to_string());
     option(&format!("-cleanup={}", settings.cleanup), String::new());
     option(&format!("-internal={}", settings.internal), String::new());
+    option("-adopt", String::new());
     arguments.retain(|argument| !argument.is_empty());
     for store in &world.stores {
         let policy = if store.upsert_only { "?policy=upsert-only" } else { "" };

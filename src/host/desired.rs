@@ -7,57 +7,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use litemap::LiteMap;
-use tracing::{info, warn};
 
 use super::tagging::Tagged;
 use crate::config::{Deregister, ServiceConfig};
 use crate::container::{Container, ContainerId, NetworkMode, State, fitted};
+use crate::desired::{Desired, Evidence, Kept, Mode, Update};
+use crate::event::Event;
 use crate::pool::Pool;
+use crate::service::Source;
 use crate::service::describe::{Ignored, Neighbours, describe};
-use crate::service::{Service, Source};
-
-/// What should become of the entry of one service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// It should be there, just so.
-    Registered(Arc<Service>),
-    /// It should be there, just so, and not be used: its container is paused.
-    Paused(Arc<Service>),
-    /// Whatever is there stays, should not be used, and is no longer refreshed.
-    Kept(Arc<Service>, Kept),
-    /// It should not be there.
-    Absent,
-    /// The same, as far as a list of containers can say: no event told of its container's end.
-    Missing,
-    /// Whatever is there stays, and nobody will look after it: its container is gone (`-deregister never`).
-    Forgotten,
-}
-
-/// Why an entry stays whose service can no longer be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
-    /// Its container failed (`-deregister on-success`). For `-cleanup`, nothing stands behind it.
-    Failed,
-    /// Its container ended, and is still there (`-deregister never`).
-    Ended,
-    /// Its container was told to stop (`-drain`). Removed at once where there is no health.
-    Draining,
-}
-
-/// The new standing of what one port of one container offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Update {
-    /// The port.
-    pub source: Source,
-    /// Its service, as it was wanted before, if it was.
-    pub was: Option<Arc<Service>>,
-    /// What should become of its service.
-    pub want: Want,
-}
 
 /// The services that should exist, and the containers that they come from.
 #[derive(Debug)]
-pub struct Desired {
+pub struct DesiredServices {
     config: ServiceConfig,
     deregister: Deregister,
     host_address: String,
@@ -65,6 +27,7 @@ pub struct Desired {
     /// Containers that share the network of another, and so change with it.
     sharing: BTreeSet<ContainerId>,
     common: Common,
+    events: Vec<Event>,
 }
 
 /// What services have in common with others.
@@ -85,8 +48,8 @@ struct Known {
     remarks: Vec<Remark>,
 }
 
-/// What a container offers, port by port; never [`Want::Absent`].
-type Offers = LiteMap<Source, Want>;
+/// What a container offers, port by port; always [`Desired::Present`].
+type Offers = LiteMap<Source, Desired>;
 
 /// Something to say about a container, once.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +58,7 @@ enum Remark {
     Note(String),
 }
 
-impl Desired {
+impl DesiredServices {
     /// Nothing runs yet. `host_address` is where the host is reached when no other rule applies.
     #[must_use]
     pub fn new(config: ServiceConfig, deregister: Deregister, host_address: String) -> Self {
@@ -106,6 +69,7 @@ impl Desired {
             containers: Containers::default(),
             sharing: BTreeSet::new(),
             common: Common::default(),
+            events: Vec::new(),
         }
     }
 
@@ -143,7 +107,7 @@ impl Desired {
 
     /// The container is gone, though no event told of its end.
     pub fn lose(&mut self, id: &ContainerId) -> Vec<Update> {
-        unheard(self.remove(id))
+        by_list(self.remove(id))
     }
 
     /// Takes everything that there is: containers that are neither in `all` nor in `unknown` are gone.
@@ -152,7 +116,7 @@ impl Desired {
         let mut gone: Vec<ContainerId> =
             self.containers.by_id.keys().filter(|id| !standing.contains(id)).cloned().collect();
         gone.sort_unstable();
-        let mut updates = unheard(gone.iter().flat_map(|id| self.forget(id)).collect());
+        let mut updates = by_list(gone.iter().flat_map(|id| self.forget(id)).collect());
         // Stored first and described second: a container may share the network of one behind it.
         for tagged in all {
             self.store(tagged);
@@ -170,6 +134,11 @@ impl Desired {
         self.redescribe_all()
     }
 
+    /// What is to be told of the containers that were described.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
     fn store(&mut self, tagged: Tagged) {
         let id = tagged.container.id.clone();
         if matches!(tagged.container.network_mode, NetworkMode::Container(_)) {
@@ -185,7 +154,7 @@ impl Desired {
         let Some(known) = self.containers.remove(id) else { return Vec::new() };
         let mut updates = differences(&known.offers, &Offers::new());
         if self.deregister == Deregister::Never {
-            updates.iter_mut().for_each(|update| update.want = Want::Forgotten);
+            updates.iter_mut().for_each(|update| update.desired = Desired::Forgotten);
         }
         updates
     }
@@ -215,11 +184,11 @@ impl Desired {
     fn redescribe(&mut self, id: &ContainerId) -> Vec<Update> {
         let Some(known) = self.containers.by_id.get(id) else { return Vec::new() };
         let (mut offers, remarks) = self.describe(known);
-        for (_, want) in offers.iter_mut() {
-            self.common.share(want);
+        for (_, desired) in offers.iter_mut() {
+            self.common.share(desired);
         }
         for remark in remarks.iter().filter(|remark| !known.remarks.contains(remark)) {
-            remark.say(id);
+            self.events.push(remark.event(id));
         }
         let updates = differences(&known.offers, &offers);
         if let Some(known) = self.containers.by_id.get_mut(id) {
@@ -234,49 +203,52 @@ impl Desired {
     /// What a container offers now, and what there is to say about it.
     fn describe(&self, known: &Known) -> (Offers, Vec<Remark>) {
         let Tagged { container, tags } = &known.tagged;
-        let want: fn(Arc<Service>) -> Want = match self.standing(container.state, known.draining) {
-            Standing::Offers => Want::Registered,
-            Standing::Pauses => Want::Paused,
-            Standing::Keeps(why) => return (self.keep(known, why), Vec::new()),
-            Standing::Nothing => return (Offers::new(), Vec::new()),
+        let mode = match self.phase(container.state, known.draining) {
+            Phase::Serves(mode) => mode,
+            Phase::Ended(Some(why)) => return (self.keep(known, why), Vec::new()),
+            Phase::Ended(None) => return (Offers::new(), Vec::new()),
         };
         let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
         let services = description.services.into_iter().map(Arc::new);
-        let offers = services.map(|service| (service.source(), want(service))).collect();
+        let offers = services.map(|service| (service.source(), Desired::Present(service, mode))).collect();
         let ignored = description.ignored.into_iter().map(Remark::Ignored);
         (offers, ignored.chain(description.notes.into_iter().map(Remark::Note)).collect())
     }
 
     /// What stays of a container that no longer serves.
     fn keep(&self, known: &Known, why: Kept) -> Offers {
+        let mode = Mode::Kept(why);
         // What it last offered is more exact than what its settings tell of it now.
-        let last = known.offers.values().filter_map(Want::service);
-        let mut kept: Offers = last.map(|service| (service.source(), Want::Kept(Arc::clone(service), why))).collect();
+        let last = known.offers.values().filter_map(Desired::service);
+        let mut kept: Offers =
+            last.map(|service| (service.source(), Desired::Present(Arc::clone(service), mode))).collect();
         if kept.is_empty() {
             let Tagged { container, tags } = &known.tagged;
             let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
             let services = description.services.into_iter().map(Arc::new);
-            kept = services.map(|service| (service.source(), Want::Kept(service, why))).collect();
+            kept = services.map(|service| (service.source(), Desired::Present(service, mode))).collect();
         }
         kept
     }
 
-    fn standing(&self, state: State, draining: bool) -> Standing {
+    fn phase(&self, state: State, draining: bool) -> Phase {
         match (state, self.deregister) {
-            (State::Running { .. }, _) if draining => Standing::Keeps(Kept::Draining),
-            (State::Running { paused: false, .. }, _) => Standing::Offers,
-            (State::Running { paused: true, .. }, _) => Standing::Pauses,
-            (State::Exited { code }, Deregister::OnSuccess) if failed(code) => Standing::Keeps(Kept::Failed),
-            (State::Exited { .. }, Deregister::Never) => Standing::Keeps(Kept::Ended),
-            (State::Created | State::Exited { .. }, _) => Standing::Nothing,
+            (State::Running { .. }, _) if draining => Phase::Ended(Some(Kept::Draining)),
+            (State::Running { paused: false, .. }, _) => Phase::Serves(Mode::Serving),
+            (State::Running { paused: true, .. }, _) => Phase::Serves(Mode::Paused),
+            (State::Exited { code }, Deregister::OnSuccess) if failed(code) => Phase::Ended(Some(Kept::Failed)),
+            (State::Exited { .. }, Deregister::Never) => Phase::Ended(Some(Kept::Ended)),
+            (State::Created | State::Exited { .. }, _) => Phase::Ended(None),
         }
     }
 }
 
 impl Common {
     /// The same, with what others have as well.
-    fn share(&mut self, want: &mut Want) {
-        if let Some(service) = want.service_mut().and_then(Arc::get_mut) {
+    fn share(&mut self, desired: &mut Desired) {
+        if let Desired::Present(service, _) = desired
+            && let Some(service) = Arc::get_mut(service)
+        {
             self.addresses.share(&mut service.address);
             self.tags.share(&mut service.tags);
             self.attributes.share(&mut service.attributes);
@@ -284,61 +256,44 @@ impl Common {
     }
 }
 
-impl Want {
-    /// The service that it is about.
-    #[must_use]
-    pub fn service(&self) -> Option<&Arc<Service>> {
-        match self {
-            Self::Registered(service) | Self::Paused(service) | Self::Kept(service, _) => Some(service),
-            Self::Absent | Self::Missing | Self::Forgotten => None,
-        }
-    }
-
-    fn service_mut(&mut self) -> Option<&mut Arc<Service>> {
-        match self {
-            Self::Registered(service) | Self::Paused(service) | Self::Kept(service, _) => Some(service),
-            Self::Absent | Self::Missing | Self::Forgotten => None,
-        }
-    }
-}
-
 /// What a container that is there no longer offers, then what those offered that are gone, then what is offered: so
 /// nobody is thought to be in the way of another who is not there, nor to stand behind what a third has left.
 fn ordered(mut updates: Vec<Update>) -> Vec<Update> {
-    updates.sort_by_key(|update| match update.want {
-        Want::Absent => 0,
-        Want::Missing | Want::Forgotten => 1,
-        Want::Registered(_) | Want::Paused(_) | Want::Kept(..) => 2,
+    updates.sort_by_key(|update| match update.desired {
+        Desired::Absent(Evidence::Event) => 0,
+        Desired::Absent(Evidence::List) | Desired::Forgotten => 1,
+        Desired::Present(..) => 2,
     });
     updates
 }
 
 /// The same changes, where no event told of an end.
-fn unheard(mut updates: Vec<Update>) -> Vec<Update> {
-    for update in updates.iter_mut().filter(|update| update.want == Want::Absent) {
-        update.want = Want::Missing;
+fn by_list(mut updates: Vec<Update>) -> Vec<Update> {
+    for update in updates.iter_mut().filter(|update| update.desired == Desired::Absent(Evidence::Event)) {
+        update.desired = Desired::Absent(Evidence::List);
     }
     updates
 }
 
 /// What changed from one description of a container to the next.
 fn differences(old: &Offers, new: &Offers) -> Vec<Update> {
-    let gone = old.keys().filter(|source| !new.contains_key(source)).map(|source| (source, &Want::Absent));
-    let changed = new.iter().filter(|(source, want)| old.get(source) != Some(want));
-    let update = |(source, want): (&Source, &Want)| Update {
+    let absent = Desired::Absent(Evidence::Event);
+    let gone = old.keys().filter(|source| !new.contains_key(source)).map(|source| (source, &absent));
+    let changed = new.iter().filter(|(source, desired)| old.get(source) != Some(desired));
+    let update = |(source, desired): (&Source, &Desired)| Update {
         source: source.clone(),
-        was: old.get(source).and_then(Want::service).cloned(),
-        want: want.clone(),
+        was: old.get(source).and_then(Desired::service).cloned(),
+        desired: desired.clone(),
     };
     gone.chain(changed).map(update).collect()
 }
 
 /// What a container's state means for its services.
-enum Standing {
-    Offers,
-    Pauses,
-    Keeps(Kept),
-    Nothing,
+enum Phase {
+    /// They are there.
+    Serves(Mode),
+    /// They are not served any more; their entries stay for this reason, if there is one.
+    Ended(Option<Kept>),
 }
 
 /// Whether an exit code tells of a failure: neither 0 nor a death by signal (bit 128).
@@ -347,11 +302,11 @@ fn failed(code: i64) -> bool {
 }
 
 impl Remark {
-    fn say(&self, id: &ContainerId) {
-        let container = id.short();
+    fn event(&self, id: &ContainerId) -> Event {
+        let container = id.clone();
         match self {
-            Self::Ignored(reason) => info!(container, "ignored: {container} {reason}"),
-            Self::Note(note) => warn!(container, "{container}: {note}"),
+            Self::Ignored(reason) => Event::Ignored { container, reason: reason.to_string() },
+            Self::Note(note) => Event::Metadata { container, note: note.clone() },
         }
     }
 }

@@ -7,15 +7,16 @@
 //!
 //! Pure but for the clock that it is handed; the bridge does what it says.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use super::tagging::{Seen, Tagged};
 use crate::container::{Container, ContainerId};
+use crate::deadlines::Deadlines;
+use crate::event::Event;
 
 /// So many ends of a container within [`WINDOW`] are too many.
 const FLAPS: usize = 4;
@@ -43,7 +44,8 @@ pub struct Pacing {
     drain: Option<Duration>,
     lives: HashMap<ContainerId, Life>,
     /// When each container's next time comes.
-    alarms: BTreeSet<(Instant, ContainerId)>,
+    alarms: Deadlines<ContainerId>,
+    events: Vec<Event>,
 }
 
 /// A container over all the lives of its process.
@@ -57,7 +59,6 @@ struct Life {
     flaps: Option<Box<Flaps>>,
     held: Option<Box<Held>>,
     draining: Option<Box<Draining>>,
-    alarm: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -115,21 +116,22 @@ impl Pacing {
         true
     }
 
+    /// What is to be told of what is held back.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
     /// When [`Pacing::release`] has something to say.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.alarms.first().map(|(due, _)| *due)
+        self.alarms.next()
     }
 
     /// What is no longer held back.
     pub fn release(&mut self, now: Instant) -> Vec<Step> {
         let mut steps = Vec::new();
-        while let Some((due, id)) = self.alarms.first().cloned()
-            && due <= now
-        {
-            self.alarms.pop_first();
+        while let Some(id) = self.alarms.pop(now) {
             let Some(life) = self.lives.get_mut(&id) else { continue };
-            life.alarm = None;
             if let Some(held) = life.held.take_if(|held| held.until <= now) {
                 let over = !matches!(held.seen, Seen::Changed(_));
                 steps.push(Step::Take(held.seen));
@@ -139,8 +141,7 @@ impl Pacing {
                 }
             } else if life.draining.take_if(|draining| draining.give_up <= now).is_some() {
                 if life.runs() {
-                    let short = id.short();
-                    info!(container = short, "{short}: was told to stop and runs on: it is good again");
+                    self.events.push(Event::RunsOn { container: id.clone() });
                 }
                 steps.push(Step::Undrain(id.clone()));
             }
@@ -175,12 +176,8 @@ impl Pacing {
             && drains.is_none()
             && let Some(pause) = life.hold(now)
         {
-            let short = id.short();
-            warn!(
-                container = short,
-                "{short}: ended {FLAPS} times within {WINDOW:?}: {} is registered when it has run for {pause:?}",
-                life.container.name
-            );
+            let name = life.container.name.clone();
+            self.events.push(Event::Flapping { container: id.clone(), name, ends: FLAPS, window: WINDOW, pause });
             life.held = Some(Box::new(Held { until: now + pause, seen }));
         } else {
             life.held = None;
@@ -239,26 +236,24 @@ impl Pacing {
     }
 
     fn forget(&mut self, id: &ContainerId) {
-        if let Some(Life { alarm: Some(alarm), .. }) = self.lives.remove(id) {
-            self.alarms.remove(&(alarm, id.clone()));
-        }
+        self.lives.remove(id);
+        self.alarms.remove(id);
     }
 
     fn set_alarm(&mut self, id: &ContainerId) {
         let Some(life) = self.lives.get_mut(id) else { return };
         let held = life.held.as_ref().map(|held| held.until);
-        let alarm = held.or(life.draining.as_ref().map(|draining| draining.give_up));
-        if let Some(old) = std::mem::replace(&mut life.alarm, alarm) {
-            self.alarms.remove(&(old, id.clone()));
+        match held.or(life.draining.as_ref().map(|draining| draining.give_up)) {
+            Some(alarm) => self.alarms.set(id.clone(), alarm),
+            None => self.alarms.remove(id),
         }
-        self.alarms.extend(alarm.map(|alarm| (alarm, id.clone())));
     }
 }
 
 impl Life {
     fn new(container: &Arc<Container>, now: Instant) -> Self {
         // As if it had been there before: a first sight is no start.
-        Self { container: Arc::clone(container), since: now, flaps: None, held: None, draining: None, alarm: None }
+        Self { container: Arc::clone(container), since: now, flaps: None, held: None, draining: None }
     }
 
     fn runs(&self) -> bool {

@@ -1,22 +1,30 @@
 //! What a keeper promises, in virtual time, against the registry in memory.
 
-use std::collections::BTreeMap;
+#![allow(clippy::unwrap_used, reason = "a test")]
 
-use tokio::time::{sleep, timeout};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::intents::Intent;
-use super::operations::{Attempt, OPERATION_DEADLINE};
-use super::outcomes::READING_SHARE;
-use super::*;
-use crate::bridge::desired::{Kept, Want};
-use crate::config::{Deregister, OnShutdown};
-use crate::container::{ContainerId, Health, Moment, Protocol};
-use crate::registry::memory::{Faults, Memory, Request};
-use crate::registry::{self, Action, Mark, Marked, Policy, Reason, RegistryError, Write};
-use crate::service::{Origin, Service};
+use registrator::config::{Deregister, OnShutdown};
+use registrator::container::{ContainerId, Health, Moment, Protocol};
+use registrator::desired::{Command, Compare, Desired, Evidence, Kept, Mode, Occasion, Unknown, Update};
+use registrator::event::Events;
+use registrator::reconcile::{Guarded, Keeper, OPERATION_DEADLINE, Rules};
+use registrator::registry::memory::{Faults, Memory, Request};
+use registrator::registry::{Action, Entry, Mark, Marked, Policy, Reason, Registry, Write};
+use registrator::service::{AddressOf, Origin, Service};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 mod guarded;
 mod life;
+
+/// The longest pause between two attempts to reach a registry, with its jitter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// When what failed on the way, or what is in our way, is looked at once more.
+const RECHECK: Duration = Duration::from_secs(30);
 
 /// A keeper at work on a registry in memory.
 struct Bench {
@@ -24,6 +32,7 @@ struct Bench {
     keeper: tokio::task::JoinHandle<()>,
     commands: mpsc::UnboundedSender<Command>,
     stop: CancellationToken,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bench {
@@ -36,24 +45,41 @@ impl Bench {
     }
 
     fn with(memory: Memory, rules: Rules) -> Self {
-        let keeper = Keeper::new("memory://".to_owned(), Arc::new(memory.clone()), rules);
-        Self::of(memory, keeper)
+        Self::guarded(memory, rules, Guarded { percent: 0, ask: Arc::default() })
     }
 
-    fn of(memory: Memory, keeper: Keeper) -> Self {
+    fn guarded(memory: Memory, rules: Rules, guard: Guarded) -> Self {
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let told = Arc::clone(&lines);
+        let events = Events::new(move |event| told.lock().unwrap().push(event.line().text));
+        let keeper = Keeper::guarded("memory://", Arc::new(memory.clone()), rules, events, guard);
         let (commands, receiver) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let keeper = tokio::spawn(keeper.run(receiver, stop.clone()));
-        Self { memory, keeper, commands, stop }
+        Self { memory, keeper, commands, stop, lines }
     }
 
-    fn update(&self, updates: impl IntoIterator<Item = (String, Want)>) {
-        let updates = updates.into_iter().map(|(id, want)| update(&service(&id, 1), want));
-        self.commands.send(Command::Update(updates.collect())).unwrap();
+    /// The lines of the log since the last call of this that contain this.
+    fn lines(&self, part: &str) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        lines.into_iter().filter(|line| line.contains(part)).collect()
+    }
+
+    /// A person asks for everything to be compared.
+    fn ask(&self) {
+        let compare = Compare { unknown: Arc::default(), cleanup: false, occasion: Occasion::Asked };
+        self.commands.send(Command::Compare(compare)).unwrap();
+    }
+
+    fn update(&self, updates: impl IntoIterator<Item = (String, Desired)>) {
+        let updates = updates.into_iter().map(|(id, desired)| update(&service(&id, 1), desired));
+        self.commands.send(Command::Updates(updates.collect())).unwrap();
     }
 
     fn compare(&self, complete: bool, cleanup: bool) {
-        self.commands.send(Command::Compare(Scope { complete, cleanup })).unwrap();
+        let unknown = if complete { Vec::new() } else { vec![Unknown { name: None }] };
+        let compare = Compare { unknown: unknown.into(), cleanup, occasion: Occasion::Listed };
+        self.commands.send(Command::Compare(compare)).unwrap();
     }
 
     /// Lets virtual time pass until everything that is not a matter of minutes is done.
@@ -62,7 +88,7 @@ impl Bench {
     }
 
     /// Tells it to stop, and says how long that took.
-    async fn part(mut self) -> Duration {
+    async fn end(mut self) -> Duration {
         let begin = Instant::now();
         self.stop.cancel();
         (&mut self.keeper).await.unwrap();
@@ -105,7 +131,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,
-            address_of: crate::service::AddressOf::Container,
+            address_of: AddressOf::Container,
             hostname: id.into(),
             exposed_port: 80,
         },
@@ -113,16 +139,16 @@ fn service(id: &str, port: u16) -> Arc<Service> {
 }
 
 /// A change of what becomes of this service.
-fn update(service: &Arc<Service>, want: Want) -> Update {
-    Update { source: service.source(), was: Some(Arc::clone(service)), want }
+fn update(service: &Arc<Service>, desired: Desired) -> Update {
+    Update { source: service.source(), was: Some(Arc::clone(service)), desired }
 }
 
-fn wanted(id: &str, port: u16) -> (String, Want) {
-    (id.to_owned(), Want::Registered(service(id, port)))
+fn wanted(id: &str, port: u16) -> (String, Desired) {
+    (id.to_owned(), Desired::Present(service(id, port), Mode::Serving))
 }
 
-fn absent(id: &str) -> (String, Want) {
-    (id.to_owned(), Want::Absent)
+fn absent(id: &str) -> (String, Desired) {
+    (id.to_owned(), Desired::Absent(Evidence::Event))
 }
 
 fn foreign(id: &str, owner: Option<&str>) -> Entry {
@@ -251,33 +277,48 @@ async fn after_a_failed_write_it_looks_once_more_for_what_arrives_late() {
     assert_eq!(bench.ids(), ["a"]);
     // As a removal would that was given up long ago.
     bench.memory.expire("a");
-    sleep(SECOND_LOOK).await;
+    sleep(RECHECK).await;
     assert_eq!(bench.ids(), ["a"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_refused_service_stops_no_other_and_is_tried_again_when_it_changes_or_at_a_resync() {
+async fn one_refused_service_stops_no_other_and_is_tried_again_when_it_changes_and_now_and_then() {
     let bench = Bench::new();
     bench.memory.fail(Faults { refuses: Some("bad".to_owned()), ..Faults::default() });
     bench.compare(true, false);
     bench.update([wanted("bad", 1), wanted("good", 1)]);
     bench.settle().await;
     assert_eq!(bench.ids(), ["good"]);
-    assert_eq!(bench.writes().len(), 2);
+    assert_eq!(bench.lines("register failed"), ["register failed: bad: refused"]);
 
-    // Not of itself, and not because another hand changed something.
+    // Ever more rarely, and no more often because an external writer changed something.
+    sleep(Duration::from_secs(600)).await;
+    drop(bench.writes());
     bench.memory.put(foreign("theirs", Some("them")));
-    bench.settle().await;
-    assert_eq!(bench.writes(), []);
+    sleep(Duration::from_secs(240)).await;
+    assert_eq!(bench.writes().len(), 4);
 
     bench.update([wanted("bad", 2)]);
-    bench.settle().await;
+    sleep(Duration::from_millis(10)).await;
     assert_eq!(bench.writes(), [Request::Register("bad".to_owned())]);
 
+    // Nobody says that it is taken now.
     bench.memory.fail(Faults::default());
-    bench.compare(true, false);
-    bench.settle().await;
+    sleep(Duration::from_secs(61)).await;
     assert_eq!(bench.ids(), ["bad", "good", "theirs"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_tried_at_once_when_a_person_asks() {
+    let bench = Bench::new();
+    bench.memory.fail(Faults { refuses: Some("bad".to_owned()), ..Faults::default() });
+    bench.compare(true, false);
+    bench.update([wanted("bad", 1)]);
+    sleep(Duration::from_secs(600)).await;
+    bench.memory.fail(Faults::default());
+    bench.ask();
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(bench.ids(), ["bad"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,7 +361,7 @@ async fn what_is_in_the_way_is_looked_at_again_even_if_nobody_tells_that_it_went
     bench.update([wanted("a", 1)]);
     bench.settle().await;
     bench.memory.expire("a");
-    sleep(SECOND_LOOK).await;
+    sleep(RECHECK).await;
     assert_eq!(bench.memory.held()["a"].owner.as_deref(), Some("us"));
 }
 
@@ -335,7 +376,7 @@ async fn what_was_in_the_way_of_a_write_alone_is_tried_again() {
     assert_eq!(bench.ids(), ["b"]);
     assert_eq!(bench.writes().len(), 2);
     bench.memory.fail(Faults::default());
-    sleep(SECOND_LOOK).await;
+    sleep(RECHECK).await;
     assert_eq!(bench.ids(), ["a", "b"]);
     assert_eq!(bench.writes(), [Request::Register("a".to_owned())]);
 }
@@ -381,12 +422,12 @@ async fn a_registry_that_holds_much_and_changes_all_the_time_is_read_less_often(
 #[tokio::test(start_paused = true)]
 async fn an_entry_without_an_owner_is_adopted_and_goes_with_its_container() {
     let bench = Bench::new();
-    bench.memory.put(foreign("a", None));
+    bench.memory.put(foreign("host:a:80", None));
     bench.compare(true, false);
-    bench.update([wanted("a", 1)]);
+    bench.update([wanted("host:a:80", 1)]);
     bench.settle().await;
-    assert_eq!(bench.memory.held()["a"].owner.as_deref(), Some("us"));
-    bench.update([absent("a")]);
+    assert_eq!(bench.memory.held()["host:a:80"].owner.as_deref(), Some("us"));
+    bench.update([absent("host:a:80")]);
     bench.settle().await;
     assert_eq!(bench.ids(), [""; 0]);
 }
@@ -441,11 +482,11 @@ async fn what_is_kept_is_neither_removed_nor_refreshed() {
     let mut lively = (*service("a", 1)).clone();
     lively.ttl = Some(Duration::from_secs(4));
     let lively = Arc::new(lively);
-    bench.update([("a".to_owned(), Want::Registered(Arc::clone(&lively)))]);
+    bench.update([("a".to_owned(), Desired::Present(Arc::clone(&lively), Mode::Serving))]);
     bench.settle().await;
     let refreshes = bench.writes().iter().filter(|request| matches!(request, Request::Refresh(_))).count();
     assert!((5..=8).contains(&refreshes), "{refreshes} refreshes in 15 s at every 2 s");
-    bench.update([("a".to_owned(), Want::Kept(lively, Kept::Failed))]);
+    bench.update([("a".to_owned(), Desired::Present(lively, Mode::Kept(Kept::Failed)))]);
     bench.settle().await;
     assert_eq!(bench.writes(), [Request::Mark("a".to_owned(), Some(Mark::Ended))]);
     assert_eq!(bench.ids(), ["a"]);
@@ -462,7 +503,7 @@ async fn a_refresh_that_finds_nothing_brings_it_back() {
     memory.apply(&[Write { key: "a".into(), action: put, reason: Reason::Missing }]).await;
     drop(memory.take_requests());
     bench.compare(true, false);
-    bench.update([("a".to_owned(), Want::Registered(Arc::new(lively)))]);
+    bench.update([("a".to_owned(), Desired::Present(Arc::new(lively), Mode::Serving))]);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.writes(), [Request::Refresh("a".to_owned())]);
     // It expires, and this registry tells nobody.
@@ -472,28 +513,7 @@ async fn a_refresh_that_finds_nothing_brings_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it() {
-    let mut keeper = Keeper::new("memory://".to_owned(), Arc::new(ByPort), rules());
-    for (id, port) in [("a", 1), ("b", 2)] {
-        keeper.update(&Update { was: None, ..update(&service(id, 1), Want::Registered(service(id, port))) });
-    }
-    // They exchange their places.
-    for (id, was, port) in [("a", 1, 2), ("b", 2, 1)] {
-        keeper.update(&update(&service(id, was), Want::Registered(service(id, port))));
-    }
-    for (key, id) in [("1", "b"), ("2", "a")] {
-        assert!(
-            matches!(keeper.places.intent(key), Some(Intent::Register(service, _)) if &*service.id == id),
-            "{key}: {:?}",
-            keeper.places.intent(key)
-        );
-    }
-    keeper.update(&update(&service("a", 2), Want::Absent));
-    assert!(matches!(keeper.places.intent("2"), Some(Intent::Withdraw(..))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
+async fn of_two_that_claim_one_key_the_one_that_is_there_keeps_it_and_the_other_follows() {
     let claim = |container: &str, created: i64, port: u16| {
         let mut service = (*service("one", port)).clone();
         service.origin.container = ContainerId::from(container);
@@ -502,8 +522,8 @@ async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
     };
     let bench = Bench::new();
     bench.compare(true, false);
-    let tell = |service: &Arc<Service>, want: Want| {
-        bench.commands.send(Command::Update([update(service, want)].into())).unwrap();
+    let tell = |service: &Arc<Service>, desired: Desired| {
+        bench.commands.send(Command::Updates([update(service, desired)].into())).unwrap();
     };
     let expect = async |expected: Option<&Arc<Service>>, what: &str| {
         bench.settle().await;
@@ -511,21 +531,21 @@ async fn of_two_that_claim_one_key_the_older_has_it_and_the_other_follows() {
         assert_eq!(held, expected.map(|service| bench.memory.canonical(service).fingerprint), "{what}");
     };
     let (old, young) = (claim("old", 1, 1), claim("young", 2, 2));
-    tell(&young, Want::Registered(Arc::clone(&young)));
-    expect(Some(&young), "alone").await;
-    tell(&old, Want::Registered(Arc::clone(&old)));
-    expect(Some(&old), "the older has it").await;
-    tell(&old, Want::Kept(Arc::clone(&old), Kept::Failed));
+    tell(&old, Desired::Present(Arc::clone(&old), Mode::Serving));
+    expect(Some(&old), "alone").await;
+    tell(&young, Desired::Present(Arc::clone(&young), Mode::Serving));
+    expect(Some(&old), "who is there keeps it").await;
+    tell(&old, Desired::Present(Arc::clone(&old), Mode::Kept(Kept::Failed)));
     expect(Some(&young), "what failed does not stand in the way of what runs").await;
-    tell(&young, Want::Absent);
+    tell(&young, Desired::Absent(Evidence::Event));
     expect(None, "what failed is no reason to keep what served in its place").await;
-    tell(&young, Want::Registered(Arc::clone(&young)));
+    tell(&young, Desired::Present(Arc::clone(&young), Mode::Serving));
     expect(Some(&young), "it serves again").await;
-    tell(&young, Want::Kept(Arc::clone(&young), Kept::Failed));
+    tell(&young, Desired::Present(Arc::clone(&young), Mode::Kept(Kept::Failed)));
     expect(Some(&young), "it failed, too").await;
-    tell(&old, Want::Absent);
+    tell(&old, Desired::Absent(Evidence::Event));
     expect(Some(&young), "the other is gone").await;
-    tell(&young, Want::Absent);
+    tell(&young, Desired::Absent(Evidence::Event));
     expect(None, "nobody claims it").await;
 }
 
@@ -536,15 +556,15 @@ async fn what_moved_away_is_not_kept_for_one_that_ended() {
         service.origin.container = ContainerId::from(container);
         Arc::new(service)
     };
-    for (want, stays) in [(Want::Absent, false), (Want::Forgotten, true)] {
+    for (want, stays) in [(Desired::Absent(Evidence::Event), false), (Desired::Forgotten, true)] {
         let bench = Bench::new();
         bench.compare(true, false);
-        let tell = |service: &Arc<Service>, want: Want| {
-            bench.commands.send(Command::Update([update(service, want)].into())).unwrap();
+        let tell = |service: &Arc<Service>, desired: Desired| {
+            bench.commands.send(Command::Updates([update(service, desired)].into())).unwrap();
         };
         let (ended, runs) = (claim("ended", 1), claim("runs", 2));
-        tell(&ended, Want::Kept(Arc::clone(&ended), Kept::Ended));
-        tell(&runs, Want::Registered(Arc::clone(&runs)));
+        tell(&ended, Desired::Present(Arc::clone(&ended), Mode::Kept(Kept::Ended)));
+        tell(&runs, Desired::Present(Arc::clone(&runs), Mode::Serving));
         bench.settle().await;
         assert!(bench.memory.held().contains_key("one"));
         tell(&runs, want.clone());
@@ -564,35 +584,9 @@ async fn it_stops_at_once_whatever_hangs() {
     timeout(Duration::from_millis(10), bench.commands.closed()).await.unwrap();
 }
 
-/// A registry whose keys are made of the port, so that services change places.
-struct ByPort;
-
-#[async_trait::async_trait]
-impl Registry for ByPort {
-    fn key(&self, service: &Service) -> Arc<str> {
-        service.port.to_string().into()
-    }
-
-    fn fingerprint(&self, service: &Service) -> u64 {
-        service.port.into()
-    }
-
-    async fn ping(&self) -> Result<(), RegistryError> {
-        Ok(())
-    }
-
-    async fn read(&self, _scope: &registry::Scope) -> Result<Vec<Entry>, RegistryError> {
-        Ok(Vec::new())
-    }
-
-    async fn apply(&self, writes: &[Write]) -> Vec<Attempt> {
-        writes.iter().map(|_| Ok(())).collect()
-    }
-}
-
 /// Something that happens in the life of a keeper.
 #[derive(Clone, Debug)]
-enum Event {
+enum Step {
     Want(u8, u16),
     Drop(u8),
     Resync,
@@ -603,7 +597,7 @@ enum Event {
     Pass(u64),
 }
 
-fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
     use proptest::prelude::*;
     let faults = (any::<bool>(), any::<bool>(), any::<bool>(), prop::option::of(0_u8..4), 0_u64..3000).prop_map(
         |(away, hung, mute, refuses, delay)| Faults {
@@ -616,23 +610,23 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
         },
     );
     let event = prop_oneof![
-        4 => (0_u8..6, 1_u16..4).prop_map(|(id, port)| Event::Want(id, port)),
-        3 => (0_u8..6).prop_map(Event::Drop),
-        1 => Just(Event::Resync),
-        2 => faults.prop_map(Event::Fail),
-        1 => Just(Event::Fail(Faults::default())),
-        1 => Just(Event::Wipe),
-        1 => (0_u8..6).prop_map(Event::Steal),
-        1 => (0_u8..6).prop_map(Event::Expire),
-        4 => (0_u64..40_000).prop_map(Event::Pass),
+        4 => (0_u8..6, 1_u16..4).prop_map(|(id, port)| Step::Want(id, port)),
+        3 => (0_u8..6).prop_map(Step::Drop),
+        1 => Just(Step::Resync),
+        2 => faults.prop_map(Step::Fail),
+        1 => Just(Step::Fail(Faults::default())),
+        1 => Just(Step::Wipe),
+        1 => (0_u8..6).prop_map(Step::Steal),
+        1 => (0_u8..6).prop_map(Step::Expire),
+        4 => (0_u64..40_000).prop_map(Step::Pass),
     ];
     prop::collection::vec(event, 1..40)
 }
 
 /// Whatever happened, once the registry is well again it holds exactly what is wanted, nobody
 /// else's entry was touched, and nothing more is written.
-async fn whatever_happened_it_ends_right(history: Vec<Event>) {
-    let bench = Bench::new();
+async fn whatever_happened_it_ends_right(history: Vec<Step>) {
+    let bench = Bench::with(Memory::new("us"), Rules { adopt: true, ..rules() });
     bench.memory.put(foreign("s0", Some("them")));
     bench.memory.put(foreign("stale", Some("us")));
     bench.memory.put(foreign("s1", None));
@@ -642,30 +636,30 @@ async fn whatever_happened_it_ends_right(history: Vec<Event>) {
     let mut stolen = HashSet::new();
     for event in history {
         match event {
-            Event::Want(id, port) => {
+            Step::Want(id, port) => {
                 let id = format!("s{id}");
                 bench.update([wanted(&id, port)]);
                 desired.insert(id, port);
             }
-            Event::Drop(id) => {
+            Step::Drop(id) => {
                 let id = format!("s{id}");
                 if desired.remove(&id).is_some() {
                     bench.update([absent(&id)]);
                 }
             }
-            Event::Resync => bench.compare(true, false),
-            Event::Fail(faults) => bench.memory.fail(faults),
-            Event::Wipe => {
+            Step::Resync => bench.compare(true, false),
+            Step::Fail(faults) => bench.memory.fail(faults),
+            Step::Wipe => {
                 bench.memory.wipe();
                 theirs = false;
             }
             // Another hand writes what looks like ours; whoever does so again holds it alive.
-            Event::Steal(0) => {}
-            Event::Steal(id) if !stolen.insert(id) => {}
-            Event::Steal(id) => bench.memory.put(foreign(&format!("s{id}"), Some("us"))),
-            Event::Expire(0) => {}
-            Event::Expire(id) => bench.memory.expire(&format!("s{id}")),
-            Event::Pass(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
+            Step::Steal(0) => {}
+            Step::Steal(id) if !stolen.insert(id) => {}
+            Step::Steal(id) => bench.memory.put(foreign(&format!("s{id}"), Some("us"))),
+            Step::Expire(0) => {}
+            Step::Expire(id) => bench.memory.expire(&format!("s{id}")),
+            Step::Pass(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
         }
     }
     bench.memory.fail(Faults::default());
@@ -698,7 +692,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 512, ..Default::default() })]
 
     #[test]
-    fn a_keeper_ends_right_whatever_happened(history in events()) {
+    fn a_keeper_ends_right_whatever_happened(history in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(whatever_happened_it_ends_right(history));
     }

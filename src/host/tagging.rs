@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::mpsc;
-use tracing::warn;
 
 use crate::container::{Container, ContainerId};
 use crate::docker::Change;
+use crate::event::{Event, Events};
 use crate::template::ForcedTags;
 
 /// How many templates may wait for something at a time.
@@ -47,14 +47,22 @@ pub enum Seen {
     Missing(ContainerId),
 }
 
+/// The template, and where its failures are told.
+#[derive(Clone)]
+struct Tagging {
+    tags: Arc<ForcedTags>,
+    events: Events,
+}
+
 /// The changes with their tags, in the same order.
-pub fn tagged(changes: mpsc::Receiver<Change>, tags: Arc<ForcedTags>) -> impl Stream<Item = Seen> {
+pub fn tagged(changes: mpsc::Receiver<Change>, tags: Arc<ForcedTags>, events: Events) -> impl Stream<Item = Seen> {
+    let tags = Tagging { tags, events };
     stream::unfold(changes, async |mut changes| changes.recv().await.map(|change| (change, changes)))
-        .map(move |change| see(change, Arc::clone(&tags)))
+        .map(move |change| see(change, tags.clone()))
         .buffered(PARALLEL)
 }
 
-async fn see(change: Change, tags: Arc<ForcedTags>) -> Seen {
+async fn see(change: Change, tags: Tagging) -> Seen {
     match change {
         Change::Changed(container) => Seen::Changed(tag(container, tags).await),
         Change::Stopping(id) => Seen::Stopping(id),
@@ -62,7 +70,7 @@ async fn see(change: Change, tags: Arc<ForcedTags>) -> Seen {
         Change::Missing(id) => Seen::Missing(id),
         Change::Snapshot(snapshot) => Seen::Snapshot {
             containers: stream::iter(snapshot.containers)
-                .map(|container| tag(container, Arc::clone(&tags)))
+                .map(|container| tag(container, tags.clone()))
                 .buffered(PARALLEL)
                 .collect()
                 .await,
@@ -72,8 +80,8 @@ async fn see(change: Change, tags: Arc<ForcedTags>) -> Seen {
     }
 }
 
-async fn tag(container: Arc<Container>, tags: Arc<ForcedTags>) -> Tagged {
-    if tags.may_block() {
+async fn tag(container: Arc<Container>, tags: Tagging) -> Tagged {
+    if tags.tags.may_block() {
         let subject = Arc::clone(&container);
         let evaluated = tokio::task::spawn_blocking(move || evaluate(&subject, &tags)).await;
         Tagged { container, tags: evaluated.unwrap_or_default() }
@@ -83,12 +91,11 @@ async fn tag(container: Arc<Container>, tags: Arc<ForcedTags>) -> Tagged {
     }
 }
 
-fn evaluate(container: &Container, tags: &ForcedTags) -> Arc<[String]> {
-    match tags.evaluate(container) {
+fn evaluate(container: &Container, tagging: &Tagging) -> Arc<[String]> {
+    match tagging.tags.evaluate(container) {
         Ok(tags) => tags.into(),
         Err(error) => {
-            let short = container.id.short();
-            warn!(container = short, "{short}: registered without the tags of -tags: {error}");
+            tagging.events.emit(Event::TagsFailed { container: container.id.clone(), why: error.to_string() });
             Arc::default()
         }
     }

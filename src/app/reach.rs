@@ -9,9 +9,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
 
 use crate::config::BridgeConfig;
+use crate::event::{Event, Events};
 use crate::registry::{Opened, Registry, RegistryError};
 
 /// Waits until one of them is reached. What it gives goes on trying the others, and says so when it gives up.
@@ -21,23 +21,25 @@ use crate::registry::{Opened, Registry, RegistryError};
 pub(super) async fn one_of(
     registries: &[Opened],
     config: &BridgeConfig,
+    events: &Events,
 ) -> Result<AbortOnDropHandle<()>, Vec<RegistryError>> {
     let mut reaching = JoinSet::new();
     for Opened { name, registry, .. } in registries {
-        let (name, registry, config) = (name.to_string(), Arc::clone(registry), config.clone());
+        let (name, registry) = (Arc::clone(name), Arc::clone(registry));
+        let (config, events) = (config.clone(), events.clone());
         reaching.spawn(async move {
-            let reached = reach(&name, registry.as_ref(), &config).await;
+            let reached = reach(&name, registry.as_ref(), &config, &events).await;
             reached.map_err(|error| (name, error))
         });
     }
-    let mut failed: Vec<(String, RegistryError)> = Vec::new();
+    let mut failed: Vec<(Arc<str>, RegistryError)> = Vec::new();
     while let Some(ended) = reaching.join_next().await {
         match ended {
             Ok(Ok(())) => {
                 for (name, error) in failed {
-                    say_away(&name, &error);
+                    say_away(name, &error, events);
                 }
-                return Ok(AbortOnDropHandle::new(tokio::spawn(say_who_is_away(reaching))));
+                return Ok(AbortOnDropHandle::new(tokio::spawn(say_who_is_away(reaching, events.clone()))));
             }
             Ok(Err(failure)) => failed.push(failure),
             // A task that was cut off has nothing to say.
@@ -48,28 +50,34 @@ pub(super) async fn one_of(
 }
 
 /// Reaches a registry for the first time, as often as `-retry-attempts` allows.
-async fn reach(name: &str, registry: &dyn Registry, config: &BridgeConfig) -> Result<(), RegistryError> {
+async fn reach(
+    name: &Arc<str>,
+    registry: &dyn Registry,
+    config: &BridgeConfig,
+    events: &Events,
+) -> Result<(), RegistryError> {
     let attempts = config.retry_attempts.map_or_else(|| "-1".to_owned(), |attempts| attempts.to_string());
     for attempt in 0_u64.. {
-        info!(registry = name, "Connecting to backend ({attempt}/{attempts})");
+        events.emit(Event::Connecting { registry: Arc::clone(name), attempt, attempts: attempts.clone() });
         let Err(error) = registry.ping().await else { break };
         if config.retry_attempts.is_some_and(|attempts| attempt >= u64::from(attempts)) {
             return Err(error);
         }
-        warn!(registry = name, "{error}; trying again in {:?}", config.retry_interval);
+        let (registry, why, pause) = (Arc::clone(name), error.to_string(), config.retry_interval);
+        events.emit(Event::ConnectFailed { registry, why, pause });
         sleep(config.retry_interval).await;
     }
     Ok(())
 }
 
-async fn say_who_is_away(mut reaching: JoinSet<Result<(), (String, RegistryError)>>) {
+async fn say_who_is_away(mut reaching: JoinSet<Result<(), (Arc<str>, RegistryError)>>, events: Events) {
     while let Some(ended) = reaching.join_next().await {
         if let Ok(Err((name, error))) = ended {
-            say_away(&name, &error);
+            say_away(name, &error, &events);
         }
     }
 }
 
-fn say_away(name: &str, error: &RegistryError) {
-    warn!(registry = name, "{name}: starting without it, and trying on: {error}");
+fn say_away(registry: Arc<str>, error: &RegistryError, events: &Events) {
+    events.emit(Event::StartingWithout { registry, why: error.to_string() });
 }

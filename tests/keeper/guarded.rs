@@ -1,13 +1,17 @@
-//! The deletion guard at work: what waits for a second look, and what does not.
+//! The removal guard at work: what waits until the engine was asked again, and what does not.
 
 use super::*;
+
+/// Removals that come so shortly after each other are counted together.
+const GATHER: Duration = Duration::from_secs(1);
+/// Reading a registry because it changed takes one part in so many of the time at most.
+const READING_SHARE: u32 = 20;
 
 /// A guarded keeper at which ten services are registered, and how it asks the engine.
 async fn guarded(percent: u8) -> (Bench, Arc<Notify>) {
     let ask = Arc::new(Notify::new());
     let memory = Memory::new("us");
-    let keeper = Keeper::new("memory://".to_owned(), Arc::new(memory.clone()), rules());
-    let bench = Bench::of(memory, keeper.guarded(percent, Arc::clone(&ask)));
+    let bench = Bench::guarded(memory, rules(), Guarded { percent, ask: Arc::clone(&ask) });
     bench.update(ten().map(|id| wanted(&id, 1)));
     bench.compare(true, false);
     bench.settle().await;
@@ -16,17 +20,15 @@ async fn guarded(percent: u8) -> (Bench, Arc<Notify>) {
 }
 
 fn empty(percent: u8) -> Bench {
-    let memory = Memory::new("us");
-    let keeper = Keeper::new("memory://".to_owned(), Arc::new(memory.clone()), rules());
-    Bench::of(memory, keeper.guarded(percent, Arc::default()))
+    Bench::guarded(Memory::new("us"), rules(), Guarded { percent, ask: Arc::default() })
 }
 
 fn ten() -> impl Iterator<Item = String> {
     (0..10).map(|n| format!("s{n}"))
 }
 
-fn missing(id: String) -> (String, Want) {
-    (id, Want::Missing)
+fn missing(id: String) -> (String, Desired) {
+    (id, Desired::Absent(Evidence::List))
 }
 
 async fn asked(ask: &Notify) -> bool {
@@ -39,7 +41,7 @@ async fn what_is_to_be_cleaned_up_goes_whenever_the_registry_changes_meanwhile()
         let bench = empty(100);
         bench.memory.put(foreign("host:old:80", None));
         // Then it is read again just when the guard has gathered.
-        let delay = guard::GATHER / READING_SHARE;
+        let delay = GATHER / READING_SHARE;
         bench.memory.fail(Faults { delay, ..Faults::default() });
         bench.compare(true, true);
         sleep(Duration::from_millis(milliseconds)).await;
@@ -126,8 +128,7 @@ async fn what_is_there_again_at_the_second_look_was_never_written_to() {
 async fn what_a_start_finds_without_a_container_waits_as_well() {
     let (bench, _) = guarded(100).await;
     let ask = Arc::new(Notify::new());
-    let keeper = Keeper::new("memory://".to_owned(), Arc::new(bench.memory.clone()), rules());
-    let next = Bench::of(bench.memory.clone(), keeper.guarded(100, Arc::clone(&ask)));
+    let next = Bench::guarded(bench.memory.clone(), rules(), Guarded { percent: 100, ask: Arc::clone(&ask) });
     drop(bench);
     // The engine starts as we do, and has started nothing yet.
     next.compare(true, true);

@@ -7,7 +7,7 @@ use crate::container::{Binding, ContainerPort, Health, Moment, NetworkAddress, P
 
 const RUNNING: State = State::Running { paused: false, health: Health::None };
 
-fn desired(deregister: Deregister) -> Desired {
+fn desired(deregister: Deregister) -> DesiredServices {
     let config = ServiceConfig {
         hostname: "host".to_owned(),
         ip: None,
@@ -18,7 +18,7 @@ fn desired(deregister: Deregister) -> Desired {
         ttl: None,
         max_services: 1000,
     };
-    Desired::new(config, deregister, "192.0.2.7".to_owned())
+    DesiredServices::new(config, deregister, "192.0.2.7".to_owned())
 }
 
 /// A container that publishes port 80 at 8080, unless it is changed.
@@ -54,13 +54,17 @@ fn tagged(container: Container) -> Tagged {
 fn told(updates: &[Update]) -> Vec<String> {
     let mut told: Vec<_> = updates
         .iter()
-        .map(|Update { source, want, .. }| match want {
-            Want::Registered(service) => format!("+{} {}", service.id, service.authority()),
-            Want::Paused(service) => format!("~{}", service.id),
-            Want::Kept(service, why) => format!("={} {why:?}", service.id),
-            Want::Absent => format!("-{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
-            Want::Missing => format!("!{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
-            Want::Forgotten => format!("?{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
+        .map(|Update { source, desired, .. }| match desired {
+            Desired::Present(service, Mode::Serving) => format!("+{} {}", service.id, service.authority()),
+            Desired::Present(service, Mode::Paused) => format!("~{}", service.id),
+            Desired::Present(service, Mode::Kept(why)) => format!("={} {why:?}", service.id),
+            Desired::Absent(Evidence::Event) => {
+                format!("-{}:{}", source.container.as_str().trim_end_matches('0'), source.port)
+            }
+            Desired::Absent(Evidence::List) => {
+                format!("!{}:{}", source.container.as_str().trim_end_matches('0'), source.port)
+            }
+            Desired::Forgotten => format!("?{}:{}", source.container.as_str().trim_end_matches('0'), source.port),
         })
         .collect();
     told.sort();
@@ -202,9 +206,14 @@ fn what_a_container_leaves_is_told_after_what_another_no_longer_offers() {
     };
     desired.replace(vec![tagged(web.clone()), tagged(sharer.clone())], &[]);
     let updates = desired.remove(&web.id);
-    assert!(matches!(&updates[..], [first, .., last] if first.want == Want::Absent && last.want == Want::Forgotten));
+    assert!(
+        matches!(&updates[..], [first, .., last] if first.desired == Desired::Absent(Evidence::Event) && last.desired == Desired::Forgotten)
+    );
     desired.replace(vec![tagged(web), tagged(sharer.clone())], &[]);
     let updates = desired.replace(vec![tagged(sharer), tagged(container("new"))], &[]);
-    let wants: Vec<_> = updates.iter().map(|update| &update.want).collect();
-    assert!(matches!(wants[..], [Want::Absent, Want::Forgotten, Want::Registered(_)]), "{wants:?}");
+    let desired: Vec<_> = updates.iter().map(|update| &update.desired).collect();
+    assert!(
+        matches!(desired[..], [Desired::Absent(_), Desired::Forgotten, Desired::Present(_, Mode::Serving)]),
+        "{desired:?}"
+    );
 }

@@ -1,14 +1,16 @@
-//! The deletion guard: what only a list speaks against does not go all at once without a second look.
+//! The removal guard: if a list of containers suggests removing many entries at once, Docker is asked again before they
+//! are removed.
 //!
-//! That an entry has no container is concluded from what an engine does *not* say: at a start, after a
-//! reconnect, where events were lost. An engine that has just restarted, or another one at the same
-//! address, may say nothing at all. So such removals are gathered for a moment and counted; where they
-//! are too great a share of all that we hold, the engine is asked again, some time later, and only what
-//! is still without a container then is removed. A container whose end was told by an event is no such case.
+//! That an entry has no container is concluded from what an engine does *not* say: at a start, after a reconnect, where
+//! events were lost. An engine that has just restarted, or another one at the same address, may say nothing at all. So
+//! such removals are gathered for a moment and counted. Where they are too great a share of all that we hold, the engine
+//! is asked again some time later, and only what is still without a container then is removed. A container whose end an
+//! event told of is no such case.
 //!
-//! Pure but for the clock that it is handed; [`super::Keeper`] does what it says.
+//! Pure but for the clock that it is handed.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,13 +19,13 @@ use tokio::time::Instant;
 const FEW: usize = 3;
 
 /// Removals that come so shortly after each other are counted together.
-pub(super) const GATHER: Duration = Duration::from_secs(1);
+const GATHER: Duration = Duration::from_secs(1);
 
 /// For no longer than this, though.
 const GATHER_AT_MOST: Duration = Duration::from_secs(5);
 
 /// When the engine is asked again.
-pub(super) const SECOND_LOOK: Duration = Duration::from_secs(10);
+pub(super) const ASK_AFTER: Duration = Duration::from_secs(10);
 
 /// The guard of one registry.
 #[derive(Debug, Default)]
@@ -31,9 +33,9 @@ pub(super) struct Guard {
     /// How many of a hundred entries are too many; 0 for never.
     share: usize,
     /// Keys that would be removed.
-    doubts: BTreeSet<String>,
+    doubts: BTreeSet<Arc<str>>,
     /// Those of them that may be.
-    confirmed: HashSet<String>,
+    confirmed: HashSet<Arc<str>>,
     stage: Stage,
 }
 
@@ -43,7 +45,7 @@ enum Stage {
     Idle,
     /// More may come.
     Gathering { until: Instant, at_most: Instant },
-    /// Too many: the engine has time to come to itself.
+    /// Too many: the engine has time to start.
     Waiting { until: Instant },
     /// The engine is asked.
     Asked,
@@ -53,7 +55,7 @@ enum Stage {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// These may go: plan them again.
-    Go(Vec<String>),
+    Go(Vec<Arc<str>>),
     /// So many are too many.
     Wait(usize),
     /// Ask the engine for everything again.
@@ -66,14 +68,14 @@ impl Guard {
     }
 
     /// Whether this key may be removed now. If not, [`Guard::verdict`] will tell.
-    pub(super) fn permits(&mut self, key: &str, now: Instant) -> bool {
+    pub(super) fn permits(&mut self, key: &Arc<str>, now: Instant) -> bool {
         if self.share == 0 {
-            self.confirmed.insert(key.to_owned());
+            self.confirmed.insert(Arc::clone(key));
         }
         if self.confirmed.contains(key) {
             return true;
         }
-        if self.doubts.insert(key.to_owned()) {
+        if self.doubts.insert(Arc::clone(key)) {
             self.stage = match self.stage {
                 Stage::Idle => Stage::Gathering { until: now + GATHER, at_most: now + GATHER_AT_MOST },
                 Stage::Gathering { at_most, .. } => Stage::Gathering { until: (now + GATHER).min(at_most), at_most },
@@ -83,13 +85,18 @@ impl Guard {
         false
     }
 
-    /// Something stands behind this key, or it is gone.
+    /// Whether it holds this key.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.share > 0 && !self.confirmed.contains(key)
+    }
+
+    /// A container is behind this key, or its entry is gone.
     pub(super) fn clear(&mut self, key: &str) {
         self.doubts.remove(key);
         self.confirmed.remove(key);
     }
 
-    /// Everything is about to be planned anew, and these keys are held.
+    /// Everything is about to be planned anew, and the registry holds these keys.
     pub(super) fn begin(&mut self, held: impl Fn(&str) -> bool) {
         self.doubts.clear();
         self.confirmed.retain(|key| held(key));
@@ -103,7 +110,7 @@ impl Guard {
         }
     }
 
-    /// Whether something is held up, or may go and has not gone yet.
+    /// Whether something is held, or may go and has not gone yet.
     pub(super) fn is_busy(&self) -> bool {
         !matches!(self.stage, Stage::Idle) || !self.confirmed.is_empty()
     }
@@ -132,7 +139,7 @@ impl Guard {
             self.stage = Stage::Asked;
             return Some(Verdict::Ask);
         }
-        self.stage = Stage::Waiting { until: now + SECOND_LOOK };
+        self.stage = Stage::Waiting { until: now + ASK_AFTER };
         Some(Verdict::Wait(doubts))
     }
 }
@@ -141,12 +148,16 @@ impl Guard {
 mod tests {
     use super::*;
 
-    /// A guard in whose eyes these keys are in doubt, at a time when it gives its verdict.
+    fn key(number: usize) -> Arc<str> {
+        number.to_string().into()
+    }
+
+    /// A guard that doubts these keys, at a time when it gives its verdict.
     fn doubting(percent: u8, keys: usize) -> (Guard, Instant) {
         let now = Instant::now();
         let mut guard = Guard::new(percent);
-        for key in 0..keys {
-            assert!(!guard.permits(&key.to_string(), now));
+        for number in 0..keys {
+            assert!(!guard.permits(&key(number), now));
         }
         (guard, now + GATHER)
     }
@@ -170,23 +181,23 @@ mod tests {
             let (mut guard, now) = doubting(percent, doubts);
             let verdict = guard.verdict(held, now).expect("a verdict");
             assert_eq!(verdict == Verdict::Wait(doubts), waits, "{percent} % {doubts} of {held}");
-            assert_eq!(guard.permits("0", now), !waits);
+            assert_eq!(guard.permits(&key(0), now), !waits);
         }
     }
 
     #[tokio::test]
     async fn without_a_share_everything_goes_at_once() {
         let mut guard = Guard::new(0);
-        assert!(guard.permits("a", Instant::now()));
+        assert!(guard.permits(&key(0), Instant::now()));
         assert_eq!(guard.due(), None);
     }
 
     #[tokio::test]
     async fn doubts_that_follow_each_other_are_counted_together_but_not_for_ever() {
         let (mut guard, mut now) = doubting(100, 1);
-        for key in 1..7 {
+        for number in 1..7 {
             assert_eq!(guard.verdict(9, now - GATHER / 5), None);
-            guard.permits(&key.to_string(), now - GATHER / 5);
+            guard.permits(&key(number), now - GATHER / 5);
             now += GATHER * 4 / 5;
         }
         assert!(matches!(guard.verdict(9, now), Some(Verdict::Go(keys)) if keys.len() == 7));
@@ -197,13 +208,13 @@ mod tests {
         let (mut guard, now) = doubting(100, 5);
         assert_eq!(guard.verdict(5, now), Some(Verdict::Wait(5)));
         guard.answered();
-        assert!(!guard.permits("0", now), "the engine had no time to come to itself");
+        assert!(!guard.permits(&key(0), now), "the engine had no time to start");
         guard.clear("4");
-        let later = now + SECOND_LOOK;
+        let later = now + ASK_AFTER;
         assert_eq!(guard.verdict(4, later), Some(Verdict::Ask));
         assert_eq!((guard.verdict(4, later), guard.due()), (None, None));
         guard.answered();
-        assert!(guard.permits("0", later));
-        assert!(!guard.permits("4", later), "it came up again meanwhile");
+        assert!(guard.permits(&key(0), later));
+        assert!(!guard.permits(&key(4), later), "it came up again meanwhile");
     }
 }

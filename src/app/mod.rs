@@ -1,0 +1,175 @@
+//! One run: wires engines to registries, and runs until told to stop.
+//!
+//! A [`Host`] for the engine says what should exist, a [`Keeper`] for each registry makes it so. They share nothing but
+//! messages, and all tell of what happens in [`Events`].
+
+mod reach;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::config::Config;
+use crate::docker::{self, Docker};
+use crate::event::{Event, Events};
+use crate::host::desired::DesiredServices;
+use crate::host::pacing::Pacing;
+use crate::host::{self, Address, Host, Locate};
+use crate::machine::{self, HostAddress};
+use crate::reconcile::{Guarded, Keeper, Rules};
+use crate::registry::{self, Opened, RegistryError};
+use crate::template::{ForcedTags, TemplateError};
+
+/// How long keepers may take to end once they are told to stop.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
+
+/// How long registries may take to release what they hold, after that.
+const CLOSE_DEADLINE: Duration = Duration::from_millis(300);
+
+/// How a run is told what to do.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// Cancelled: stop, within two seconds.
+    pub stop: CancellationToken,
+    /// Notified: compare everything again, now, and try again what was given up.
+    pub resync: Arc<Notify>,
+}
+
+/// Why a run cannot begin; each prints as one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `-tags` is not a template.
+    #[error("-tags: {0}")]
+    Tags(#[from] TemplateError),
+    /// A registry's URI or settings are wrong.
+    #[error(transparent)]
+    Registry(#[from] registry::OpenError),
+    /// The engine cannot be reached.
+    #[error(transparent)]
+    Docker(#[from] docker::ConnectError),
+    /// No registry can be reached, after all attempts. Holds what each said.
+    #[error("{}", registry::said_at_the_start(.0))]
+    Unreachable(Vec<RegistryError>),
+}
+
+/// Keeps the registries equal to what runs, until it is told to stop.
+///
+/// # Errors
+/// When it cannot start: the engine or a registry cannot be reached, or a setting is wrong. Once
+/// it runs, it never fails.
+pub async fn run(config: Config, control: Control, events: Events) -> Result<(), Error> {
+    let surroundings = tokio::select! {
+        biased;
+        () = control.stop.cancelled() => return Ok(()),
+        opened = open(&config, &events) => opened?,
+    };
+    serve(surroundings, config, control, events).await
+}
+
+/// All that a run has to do with, opened and not yet reached.
+pub struct Surroundings {
+    /// The engine, which has answered.
+    pub docker: Docker,
+    /// A registry for each of [`Config::registries`].
+    pub registries: Vec<Opened>,
+    /// Finds out the host's address.
+    pub locate: Locate,
+}
+
+/// Opens what the settings name.
+async fn open(config: &Config, events: &Events) -> Result<Surroundings, Error> {
+    // What is wrong with the command line is said before anybody is asked anything.
+    ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?;
+    let mut registries = Vec::new();
+    for settings in &config.registries {
+        let opened = registry::open(settings, events)?;
+        let (registry, scheme) = (Arc::clone(&opened.name), opened.adapter.to_owned());
+        events.emit(Event::UsingAdapter { registry, scheme });
+        registries.push(opened);
+    }
+    let docker = docker::reach(&config.docker, config.bridge.retry(), events).await?;
+    let hostname = config.service.hostname.clone();
+    let locate: Locate = Arc::new(move || {
+        let hostname = hostname.clone();
+        Box::pin(async move { machine::address(&hostname).await })
+    });
+    Ok(Surroundings { docker, registries, locate })
+}
+
+/// [`run`] between these surroundings.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn serve(surroundings: Surroundings, config: Config, control: Control, events: Events) -> Result<(), Error> {
+    let Surroundings { docker, registries, locate } = surroundings;
+    let Control { stop, resync } = control;
+    let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
+    let (address, _reaching) = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        started = start(&config, &registries, &locate, &events) => started?,
+    };
+    let relist = Arc::new(Notify::new());
+    let tasks = TaskTracker::new();
+    let closing: Vec<_> = registries.iter().map(|opened| Arc::clone(&opened.registry)).collect();
+    let mut keepers = Vec::new();
+    for Opened { name, owner, policy, registry, .. } in registries {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let rules = Rules {
+            owner,
+            hostname: config.service.hostname.clone(),
+            policy,
+            deregister: config.bridge.deregister,
+            on_shutdown: config.bridge.on_shutdown,
+            adopt: config.bridge.adopt,
+        };
+        let guard = Guarded { percent: config.bridge.removal_guard, ask: Arc::clone(&relist) };
+        let keeper = Keeper::guarded(name, registry, rules, events.clone(), guard);
+        tasks.spawn(keeper.run(receiver, stop.clone()));
+        keepers.push(sender);
+    }
+    tasks.close();
+
+    let host = Host {
+        docker,
+        tagging,
+        pacing: Pacing::new(config.bridge.drain),
+        desired: DesiredServices::new(config.service.clone(), config.bridge.deregister, address.address),
+        address: Address::new(locate),
+        cleanup: config.bridge.cleanup,
+    };
+    let surroundings = host::Surroundings { stop, asked: resync, relist, keepers, events: events.clone() };
+    host.run(&config.docker, surroundings).await;
+    if timeout(SHUTDOWN_DEADLINE, tasks.wait()).await.is_err() {
+        events.emit(Event::StillBusy);
+    }
+    // What cannot be released in time expires by itself.
+    let _ = timeout(CLOSE_DEADLINE, join_all(closing.iter().map(|registry| registry.close()))).await;
+    Ok(())
+}
+
+/// Waits for everything that must be there before anything is done. The second goes on trying the
+/// registries that have not answered yet.
+async fn start(
+    config: &Config,
+    registries: &[Opened],
+    locate: &Locate,
+    events: &Events,
+) -> Result<(HostAddress, AbortOnDropHandle<()>), Error> {
+    let reaching = reach::one_of(registries, &config.bridge, events).await.map_err(Error::Unreachable)?;
+    let host = locate().await;
+    if config.service.ip.is_none() {
+        events.emit(Event::HostAddress { address: host.address.clone(), how: host.how.to_string() });
+    }
+    // With -internal, containers' own addresses are what is wanted.
+    let found = Some(&*host.address).filter(|_| config.service.ip.is_none() && !config.service.internal);
+    if let Some(text) = machine::advice(&config.service.hostname, found) {
+        events.emit(Event::Advice { about: "container", text });
+    }
+    Ok((host, reaching))
+}

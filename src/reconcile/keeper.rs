@@ -1,0 +1,195 @@
+//! The task that keeps one registry: it performs what the reconciler says, one operation at a time, and tells it what came
+//! of that. While an operation is under way, it goes on listening.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::desired::Command;
+use crate::event::{Event, Events};
+use crate::registry::{Change, Registry, RegistryError};
+
+use super::reconciler::{Effect, Input, Outcome, Reconciler};
+use super::rules::Rules;
+
+/// How long one operation may take before it counts as failed, whatever the registry does.
+pub const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the end may take; the whole program has two seconds.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1300);
+
+/// Keeps one registry equal to what is desired.
+pub struct Keeper {
+    name: Arc<str>,
+    registry: Arc<dyn Registry>,
+    reconciler: Reconciler,
+    events: Events,
+    /// Notified: have the engine listed again.
+    ask: Arc<Notify>,
+    operation: Option<Operation>,
+    alarm: Option<Instant>,
+}
+
+/// What is under way at the registry; ends with what came of it.
+type Operation = Pin<Box<dyn Future<Output = Input> + Send>>;
+
+impl Keeper {
+    /// A keeper of a registry that has not been read yet. `name` is what it is called in the log.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, registry: Arc<dyn Registry>, rules: Rules, events: Events) -> Self {
+        Self::guarded(name, registry, rules, events, Guarded { percent: 0, ask: Arc::default() })
+    }
+
+    /// The same with a removal guard.
+    #[must_use]
+    pub fn guarded(
+        name: impl Into<Arc<str>>,
+        registry: Arc<dyn Registry>,
+        rules: Rules,
+        events: Events,
+        guard: Guarded,
+    ) -> Self {
+        let name = name.into();
+        let Guarded { percent, ask } = guard;
+        let reconciler = Reconciler::new(Arc::clone(&name), Arc::clone(&registry), rules, percent, Instant::now());
+        Self { name, registry, reconciler, events, ask, operation: None, alarm: None }
+    }
+
+    /// Runs until it is told to stop, or nobody can tell it anything any more; then does what `-on-shutdown` says.
+    /// Writes nothing before the first [`Command::Compare`].
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, stop: CancellationToken) {
+        let (changed, mut changes) = mpsc::channel(1);
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch(Arc::clone(&self.registry), changed)));
+        loop {
+            // The next operation is begun with all that was said.
+            while let Ok(command) = commands.try_recv() {
+                self.tell(Input::Command(command));
+            }
+            self.tell(Input::Tick);
+            let alarm = self.alarm.filter(|_| self.operation.is_none());
+            // In this order, so that chance has no part in it.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                outcome = finished(&mut self.operation) => self.end(outcome),
+                command = commands.recv() => match command {
+                    Some(command) => self.tell(Input::Command(command)),
+                    None => break,
+                },
+                Some(change) = changes.recv() => self.tell(Input::Changed(change)),
+                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
+            }
+        }
+        drop(watch);
+        self.shut_down().await;
+    }
+
+    /// Leaves the registry as it is to be left, if there is time.
+    async fn shut_down(mut self) {
+        let deadline = Instant::now() + SHUTDOWN_DEADLINE;
+        self.tell(Input::Shutdown);
+        while !self.reconciler.is_finished() {
+            self.tell(Input::Tick);
+            // No write is overtaken: what arrives last would stay.
+            let next = async {
+                match &mut self.operation {
+                    Some(operation) => Some(operation.await),
+                    None => {
+                        sleep_until(self.alarm.unwrap_or(deadline)).await;
+                        None
+                    }
+                }
+            };
+            match timeout_at(deadline, next).await {
+                Ok(Some(outcome)) => self.end(outcome),
+                Ok(None) => {}
+                Err(_) => {
+                    let entries = self.reconciler.unfinished();
+                    self.events.emit(Event::LeftUnfinished { registry: self.name, entries });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, outcome: Input) {
+        self.operation = None;
+        self.tell(outcome);
+    }
+
+    /// Tells the reconciler, and does what it says.
+    fn tell(&mut self, input: Input) {
+        for effect in self.reconciler.on(input, Instant::now()) {
+            match effect {
+                Effect::Emit(event) => self.events.emit(event),
+                Effect::AskEngine => self.ask.notify_one(),
+                Effect::WakeAt(time) => self.alarm = time,
+                Effect::Read(scope) => {
+                    let registry = Arc::clone(&self.registry);
+                    self.operation = Some(Box::pin(async move {
+                        let began = Instant::now();
+                        let read = timeout(OPERATION_DEADLINE, registry.read(&scope)).await;
+                        Input::Read(read.unwrap_or_else(|_| Err(too_late())), began.elapsed())
+                    }));
+                }
+                Effect::Apply(writes) => {
+                    let registry = Arc::clone(&self.registry);
+                    self.operation = Some(Box::pin(async move {
+                        let began = Instant::now();
+                        let results = batch(writes.len(), registry.apply(&writes)).await;
+                        let took = began.elapsed();
+                        let outcomes = writes.into_iter().zip(results);
+                        Input::Done(outcomes.map(|(write, result)| Outcome { write, result, took }).collect())
+                    }));
+                }
+                Effect::Refresh(due) => {
+                    let registry = Arc::clone(&self.registry);
+                    self.operation = Some(Box::pin(async move {
+                        let services: Vec<_> = due.iter().map(|(_, service)| Arc::clone(service)).collect();
+                        let results = batch(services.len(), registry.refresh(&services)).await;
+                        Input::Refreshed(due.into_iter().map(|(key, _)| key).zip(results).collect())
+                    }));
+                }
+            }
+        }
+    }
+}
+
+/// A removal guard, and whom it asks.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// Where nothing but a list of containers suggests it, so large a share of the entries (percent, 0 for any) is removed
+    /// only after another list.
+    pub percent: u8,
+    /// Notified: list the containers again, and answer with a [`Command::Compare`].
+    pub ask: Arc<Notify>,
+}
+
+/// Tells of each change in a registry; of several that nobody has heard of yet, once of each kind.
+async fn watch(registry: Arc<dyn Registry>, changed: mpsc::Sender<Change>) {
+    while changed.send(registry.changed().await).await.is_ok() {}
+}
+
+async fn finished(operation: &mut Option<Operation>) -> Input {
+    match operation {
+        Some(operation) => operation.await,
+        None => pending().await,
+    }
+}
+
+/// The results of a batch of this size, or as many failures when it takes too long.
+async fn batch(
+    size: usize,
+    attempts: impl Future<Output = Vec<Result<(), RegistryError>>>,
+) -> Vec<Result<(), RegistryError>> {
+    timeout(OPERATION_DEADLINE, attempts).await.unwrap_or_else(|_| vec![Err(too_late()); size])
+}
+
+fn too_late() -> RegistryError {
+    RegistryError::Unreachable(format!("the registry gave no answer in {} s", OPERATION_DEADLINE.as_secs()))
+}

@@ -1,0 +1,1261 @@
+//! The reconciler of one registry: pure, and handed the time.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::config::{Deregister, OnShutdown};
+use crate::deadlines::Deadlines;
+use crate::desired::{Command, Compare, Desired, Evidence, Kept, Mode, Occasion, Unknown, Update};
+use crate::event::{Event, Tally};
+use crate::registry::{
+    Action, Cause, Change, Entry, Mark, Marked, Policy, Reason, Registry, RegistryError, Scope, Write,
+};
+use crate::service::Service;
+
+use super::contests::{Contests, difference};
+use super::failures::FailureLines;
+use super::guard::{self, Guard};
+use super::plan::{Left, Plan};
+use super::readings::{RECHECK, Readings};
+use super::record::{Claim, Contest, Record, Refused, SyncState};
+use super::records::Records;
+use super::refusals::Refusals;
+use super::rules::{Conclusions, Rules, Situation, Target, Verdict};
+
+/// How many writes go to the registry in one operation.
+const BATCH: usize = 512;
+/// How far ahead a refresh may be taken along with one that is due.
+const REFRESH_SLACK: Duration = Duration::from_millis(250);
+/// The first and the longest pause between two attempts to reach a registry; jitter makes each up to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after a failure, when we are told to stop.
+const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
+/// How exactly it is known when a service turned critical, and when the registry looks for those that it removes.
+const REAP_SLACK: Duration = Duration::from_secs(20);
+/// The least time that Consul lets a service be critical before it removes it.
+const LEAST_REAP: Duration = Duration::from_secs(60);
+
+/// What a reconciler is told.
+#[derive(Debug)]
+pub enum Input {
+    /// What the hosts say.
+    Command(Command),
+    /// Something may have changed in the registry.
+    Changed(Change),
+    /// What a reading found, and how long it took.
+    Read(Result<Vec<Entry>, RegistryError>, Duration),
+    /// What came of writes.
+    Done(Vec<Outcome>),
+    /// What came of refreshes.
+    Refreshed(Vec<(Arc<str>, Result<(), RegistryError>)>),
+    /// The registry is free, and nothing else is to be said now.
+    Tick,
+    /// The program was told to stop.
+    Shutdown,
+}
+
+/// What came of one write.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The write.
+    pub write: Write,
+    /// What the registry said.
+    pub result: Result<(), RegistryError>,
+    /// How long the batch took that it was part of.
+    pub took: Duration,
+}
+
+/// What is to be done. One of [`Effect::Read`], [`Effect::Apply`] and [`Effect::Refresh`] is under way at most.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read the registry; answer with [`Input::Read`].
+    Read(Scope),
+    /// Make these writes; answer with [`Input::Done`].
+    Apply(Vec<Write>),
+    /// Refresh these services; answer with [`Input::Refreshed`].
+    Refresh(Vec<(Arc<str>, Arc<Service>)>),
+    /// Have the engine listed again; the answer is a [`Command::Compare`].
+    AskEngine,
+    /// Say [`Input::Tick`] again at this time; `None`: only when something happens.
+    WakeAt(Option<Instant>),
+    /// Tell of this.
+    Emit(Event),
+}
+
+/// What is known of one key of a registry. It never says more than is true: while the registry is away, this is as of the
+/// last reading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// Whether it is as it should be.
+    pub state: SyncState,
+    /// For how long its entry has been as it is.
+    pub since: Duration,
+    /// Why the last write was refused, if it was.
+    pub error: Option<Arc<str>>,
+    /// When a write was tried last, if that failed.
+    pub tried: Option<Instant>,
+    /// When something is tried next at the latest, where that is a matter of time.
+    pub next: Option<Instant>,
+}
+
+/// Keeps one registry equal to what is desired.
+pub struct Reconciler {
+    name: Arc<str>,
+    /// Only asked for the form of a service there, which takes no time.
+    registry: Arc<dyn Registry>,
+    rules: Rules,
+    began: Instant,
+
+    records: Records,
+    /// Keys whose next write is to be decided.
+    due: BTreeSet<Arc<str>>,
+    /// What may be concluded while those are decided.
+    conclusions: Conclusions,
+    /// The containers of which nothing is known.
+    unknown: Arc<[Unknown]>,
+    /// Whether the last comparison may clean up.
+    cleanup: bool,
+    guard: Guard,
+    refusals: Refusals,
+    contests: Contests,
+    failures: FailureLines,
+    readings: Readings,
+    refreshes: Deadlines<Arc<str>>,
+
+    /// Whether every container was looked at once. Who came before is ordered by age.
+    compared: bool,
+    /// Whether the registry was ever read. Nothing is written before.
+    known: bool,
+    /// How many readings there were.
+    reading: u32,
+    /// How many claims came after the first comparison.
+    order: u32,
+    outage: Option<Outage>,
+    busy: Option<Busy>,
+    /// What is told of when all that is due is done.
+    report: Option<Report>,
+    tally: Tally,
+    /// How many services find an entry like theirs that another instance holds, with its owner; and of how many was told.
+    held_by_another: (usize, Option<Arc<str>>),
+    held_by_another_told: usize,
+    shutdown: bool,
+    effects: Vec<Effect>,
+}
+
+/// The registry cannot be reached.
+struct Outage {
+    since: Instant,
+    backoff: Backoff,
+    until: Instant,
+}
+
+/// What is under way.
+enum Busy {
+    /// A reading; whether a cleanup may follow.
+    Reading {
+        cleanup: bool,
+    },
+    Writing,
+    Refreshing,
+}
+
+/// What is told of when all that is due is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Report {
+    Compared,
+    Back { away: Duration },
+}
+
+impl Reconciler {
+    /// A reconciler of a registry that has not been read yet, with a removal guard of so many percent.
+    pub fn new(name: Arc<str>, registry: Arc<dyn Registry>, rules: Rules, guard: u8, now: Instant) -> Self {
+        Self {
+            name,
+            registry,
+            rules,
+            began: now,
+            records: Records::default(),
+            due: BTreeSet::new(),
+            conclusions: Conclusions::default(),
+            unknown: Arc::default(),
+            cleanup: false,
+            guard: Guard::new(guard),
+            refusals: Refusals::default(),
+            contests: Contests::default(),
+            failures: FailureLines::default(),
+            readings: Readings::new(now),
+            refreshes: Deadlines::default(),
+            compared: false,
+            known: false,
+            reading: 0,
+            order: 0,
+            outage: None,
+            busy: None,
+            report: None,
+            tally: Tally::default(),
+            held_by_another: (0, None),
+            held_by_another_told: 0,
+            shutdown: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes an input, and says what is to be done about it. Operations are only begun on [`Input::Tick`].
+    pub fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        match input {
+            Input::Command(Command::Updates(updates)) => updates.iter().for_each(|update| self.update(update, now)),
+            Input::Command(Command::Compare(compare)) => self.compare(compare, now),
+            Input::Changed(change) => self.changed(change, now),
+            Input::Read(result, took) => self.read(result, took, now),
+            Input::Done(outcomes) => self.done(outcomes, now),
+            Input::Refreshed(outcomes) => self.refreshed(outcomes, now),
+            Input::Tick => self.tick(now),
+            Input::Shutdown => self.shut_down(now),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// What would be written now, and what is left alone.
+    #[must_use]
+    pub fn plan(&self, now: Instant) -> Plan {
+        let conclusions = self.all_conclusions();
+        let mut plan = Plan::default();
+        for (key, record) in self.records.iter() {
+            let verdict = self.verdict(record, &conclusions);
+            let held = || match verdict {
+                Verdict::Remove(_, Evidence::List) if self.guard.holds(key) => Some(Left::Held),
+                _ => None,
+            };
+            let left = match &verdict {
+                Verdict::Leave(left) => Some(left.clone()),
+                verdict => self.waits(record, verdict, now).or_else(held),
+            };
+            match left {
+                Some(left) => *plan.left.entry(left).or_default() += 1,
+                None => plan.writes.extend(self.spelled(key, record, verdict)),
+            }
+        }
+        plan.writes.sort_by(|one, other| one.key.cmp(&other.key));
+        plan
+    }
+
+    /// What is known of one key; `None` if nothing is.
+    #[must_use]
+    pub fn status(&self, key: &str, now: Instant) -> Option<Status> {
+        let record = self.records.get(key)?;
+        let verdict = self.verdict(record, &self.all_conclusions());
+        let waits = self.waits(record, &verdict, now);
+        let held = matches!(verdict, Verdict::Remove(_, Evidence::List)) && self.guard.holds(key);
+        let state = match (&verdict, &waits) {
+            _ if record.in_flight => SyncState::InFlight,
+            (Verdict::Leave(Left::InTheWay(_) | Left::Unowned), _) => SyncState::Contested,
+            (Verdict::Leave(_), _) => SyncState::InSync,
+            (_, Some(Left::Refused)) => SyncState::Refused,
+            (_, Some(Left::Contested | Left::Reappeared)) => SyncState::Contested,
+            (_, Some(Left::Reaped)) => SyncState::Reaped,
+            _ if record.is_in_doubt() => SyncState::InDoubt,
+            _ if held => SyncState::Held,
+            _ => SyncState::Pending,
+        };
+        let since = self.began + Duration::from_secs(record.since.into());
+        let refused = record.refused();
+        Some(Status {
+            state,
+            since: now.saturating_duration_since(since),
+            error: refused.map(|refused| Arc::clone(&refused.text)),
+            tried: record.trouble().and_then(|trouble| trouble.tried),
+            next: match state {
+                SyncState::Refused => refused.and_then(|refused| self.refusals.next_attempt(refused.cause)),
+                SyncState::Contested => record.contest().map(|contest| contest.until),
+                SyncState::Held => self.guard.due(),
+                _ => self.outage.as_ref().map(|outage| outage.until),
+            },
+        })
+    }
+
+    // === what the hosts say ===
+
+    fn update(&mut self, update: &Update, now: Instant) {
+        let present = match &update.desired {
+            // Where there is no health, what drains goes at once.
+            Desired::Present(_, Mode::Kept(Kept::Draining)) if !self.marks() => None,
+            Desired::Present(service, mode) => Some((service, *mode)),
+            Desired::Absent(_) | Desired::Forgotten => None,
+        };
+        let key = present.map(|(service, _)| self.registry.key(service));
+        let old_key = update.was.as_ref().map(|was| self.registry.key(was));
+        let disclaimed = old_key
+            .as_ref()
+            .and_then(|old| self.records.change_known(old, |record| record.disclaim(&update.source)))
+            .flatten();
+        let moved = old_key != key;
+        if let (Some(key), Some((service, mode))) = (&key, present) {
+            let before = disclaimed.as_ref().filter(|_| !moved).map(|disclaimed| &disclaimed.claim);
+            let stays = before.filter(|before| before.mode.is_serving() || !mode.is_serving());
+            let order = stays.map_or_else(|| self.next_order(), |before| before.order);
+            let new = stays.is_none();
+            let service = Arc::clone(service);
+            self.records.change(key, |record| {
+                record.if_trouble(|trouble| {
+                    if let Some(reaped) = &trouble.reaped {
+                        trouble.reaped = (!is_another_chance(reaped, &service)).then(|| Arc::clone(&service));
+                    }
+                });
+                record.claim(Claim { service: Arc::clone(&service), mode, order });
+            });
+            if new {
+                self.tell_of_rivals(key, &service);
+            }
+        }
+        if let Some(old) = old_key.filter(|_| moved)
+            && let Some(disclaimed) = disclaimed
+        {
+            let evidence = if let Desired::Absent(evidence) = update.desired { evidence } else { Evidence::Event };
+            if update.desired == Desired::Forgotten {
+                self.records.change(&old, Record::forget_withdrawn);
+                if self.marks() && self.known {
+                    self.readings.again();
+                }
+            } else {
+                self.records.change(&old, |record| record.withdraw(disclaimed, evidence));
+            }
+            self.records.change_known(&old, |record| record.if_trouble(|trouble| trouble.reaped = None));
+            self.touched(old, now);
+        }
+        if let Some(key) = key {
+            self.touched(key, now);
+        }
+    }
+
+    /// Before the first comparison, who came before is a matter of age; then, of who is there.
+    fn next_order(&mut self) -> u32 {
+        self.order += u32::from(self.compared);
+        self.order
+    }
+
+    /// What should become of a key may have changed.
+    fn touched(&mut self, key: Arc<str>, now: Instant) {
+        self.guard.clear(&key);
+        if let Some(record) = self.records.get(&key)
+            && let Some(refused) = record.refused()
+            && refused.fingerprint != self.fingerprint(record)
+        {
+            self.no_longer_refused(&key, now);
+        }
+        self.due.insert(key);
+    }
+
+    /// Says who has the ID, and who therefore has not.
+    fn tell_of_rivals(&mut self, key: &str, new: &Service) {
+        let Some(record) = self.records.get(key) else { return };
+        let Some((winner, losers)) = record.claims().split_first() else { return };
+        let wins = winner.service.is_from(&new.source());
+        let losers = losers.iter().filter(|loser| loser.mode.is_serving());
+        let events: Vec<_> = losers
+            .filter(|loser| wins || loser.service.is_from(&new.source()))
+            .map(|loser| Event::IdTaken {
+                registry: Arc::clone(&self.name),
+                loser: Arc::clone(&loser.service),
+                winner: Arc::clone(&winner.service),
+            })
+            .collect();
+        self.effects.extend(events.into_iter().map(Effect::Emit));
+    }
+
+    fn compare(&mut self, compare: Compare, now: Instant) {
+        let Compare { unknown, cleanup, occasion } = compare;
+        self.unknown = unknown;
+        self.compared = true;
+        self.guard.answered();
+        self.readings.compare(cleanup);
+        if occasion != Occasion::Completed {
+            self.report.get_or_insert(Report::Compared);
+        }
+        let retried = match occasion {
+            Occasion::Asked => {
+                self.records.change_all(|_, record| {
+                    record.if_trouble(|trouble| {
+                        trouble.reaped = None;
+                        trouble.contest = None;
+                    });
+                });
+                self.refusals.release_at_once(None, now)
+            }
+            Occasion::Listed | Occasion::Completed => self.refusals.release(None, now),
+        };
+        self.retry(retried);
+    }
+
+    // === what the registry says ===
+
+    fn changed(&mut self, change: Change, now: Instant) {
+        match change {
+            Change::Content if self.known => self.readings.changed(now),
+            Change::Content => {}
+            Change::Credentials => {
+                let retried = self.refusals.release_at_once(Some(Cause::Rights), now);
+                self.retry(retried);
+                if let Some(outage) = &mut self.outage {
+                    outage.until = now;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, result: Result<Vec<Entry>, RegistryError>, took: Duration, now: Instant) {
+        let cleanup = matches!(self.busy.take(), Some(Busy::Reading { cleanup: true }));
+        let entries = match result {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.readings.failed(cleanup);
+                self.lost(&error, now);
+                return;
+            }
+        };
+        self.readings.done(took, entries.len(), now);
+        if self.outage.is_some() {
+            let retried = self.refusals.release(None, now);
+            self.retry(retried);
+        }
+        self.known = true;
+        self.tally = Tally::default();
+        self.held_by_another = (0, None);
+        self.hold(entries, now);
+        // What is said while the registry is read counts, too. What the guard holds was concluded in a comparison that
+        // could conclude it.
+        let Self { guard, records, .. } = self;
+        guard.begin(|key| records.get(key).is_some_and(|record| record.actual.is_some()));
+        self.cleanup = cleanup || (self.cleanup && self.guard.is_busy());
+        self.conclusions = self.all_conclusions();
+        self.decide_all(now);
+    }
+
+    /// What may be concluded now that everything is known that can be.
+    fn all_conclusions(&self) -> Conclusions {
+        let all_but = self.compared.then(|| Arc::clone(&self.unknown));
+        Conclusions { all_but, cleanup: self.cleanup }
+    }
+
+    /// Takes what was just read in place of what was known.
+    fn hold(&mut self, entries: Vec<Entry>, now: Instant) {
+        self.reading = self.reading.wrapping_add(1);
+        let mut rewritten = Vec::new();
+        for mut entry in entries {
+            // In the words that are there already: twenty thousand entries are kept.
+            entry.key = self.records.shared_key(&entry.key);
+            if entry.service_id == entry.key {
+                entry.service_id = Arc::clone(&entry.key);
+            }
+            if entry.owner.as_ref() == Some(&self.rules.owner) {
+                entry.owner = Some(Arc::clone(&self.rules.owner));
+            }
+            let (key, reading) = (Arc::clone(&entry.key), self.reading);
+            let foreign = self.rules.foreign(&entry).is_some();
+            let is_rewritten = self.records.change(&key, |record| {
+                record.reading = reading;
+                record.ours &= !foreign && record.actual.is_some();
+                let before = record.actual.as_ref().filter(|_| record.ours && !record.is_in_doubt());
+                let is_rewritten = before.is_some_and(|before| before.fingerprint != entry.fingerprint);
+                let critical_since = entry.critical.then_some(now);
+                if critical_since.is_some() {
+                    record.trouble_mut(|trouble| trouble.critical_since.get_or_insert(now).to_owned());
+                } else {
+                    record.if_trouble(|trouble| trouble.critical_since = None);
+                }
+                record.if_trouble(|trouble| trouble.reaped = None);
+                record.actual = Some(entry);
+                is_rewritten
+            });
+            if is_rewritten {
+                rewritten.push(key);
+            }
+        }
+        let mut gone = Vec::new();
+        let reading = self.reading;
+        self.records.change_all(|key, record| {
+            record.if_trouble(|trouble| trouble.settle(now));
+            if record.reading != reading && record.actual.take().is_some() {
+                record.ours = false;
+                gone.push(Arc::clone(key));
+            }
+        });
+        gone.sort_unstable();
+        rewritten.into_iter().for_each(|key| self.rewritten(&key, now));
+        self.missed(gone, now);
+    }
+
+    /// An external writer changed this entry of ours.
+    fn rewritten(&mut self, key: &Arc<str>, now: Instant) {
+        let Some(record) = self.records.get(key) else { return };
+        let Target::Put(service, _) = record.target() else { return };
+        if record.actual.as_ref().map(|entry| entry.fingerprint) == self.fingerprint(record) {
+            return;
+        }
+        let contest = Contest::after(record.contest(), now);
+        if self.contests.contested(key, &contest) {
+            let content = record.actual.as_ref().and_then(|entry| entry.content.as_deref());
+            let event = Event::Contested {
+                registry: Arc::clone(&self.name),
+                owner: Arc::clone(&self.rules.owner),
+                id: Arc::clone(&service.id),
+                difference: content.and_then(|content| difference(service, content)),
+            };
+            self.effects.push(Effect::Emit(event));
+        }
+        self.records.change(key, |record| record.trouble_mut(|trouble| trouble.contest = Some(contest)));
+    }
+
+    /// Entries that were there are not there any more. Where only services went that had been critical for as long as
+    /// their check allows, the registry removed them by its own rule.
+    fn missed(&mut self, gone: Vec<Arc<str>>, now: Instant) {
+        let overdue = |record: &Record| {
+            let Target::Put(service, _) = record.target() else { return false };
+            let after = service.check.as_ref().and_then(|check| check.deregister_after);
+            let since = record.trouble().and_then(|trouble| trouble.critical_since);
+            let (Some(after), Some(since)) = (after, since) else { return false };
+            now + REAP_SLACK >= since + after.max(LEAST_REAP)
+        };
+        let reaped = gone.iter().all(|key| self.records.get(key).is_none_or(overdue));
+        for key in gone {
+            let Some(record) = self.records.get(&key).filter(|record| reaped && overdue(record)) else {
+                self.records.change_known(&key, |record| record.if_trouble(|trouble| trouble.critical_since = None));
+                continue;
+            };
+            let Target::Put(service, _) = record.target() else { continue };
+            let service = Arc::clone(service);
+            self.effects
+                .push(Effect::Emit(Event::Reaped { registry: Arc::clone(&self.name), service: Arc::clone(&service) }));
+            self.records.change(&key, |record| {
+                record.trouble_mut(|trouble| {
+                    trouble.critical_since = None;
+                    trouble.reaped = Some(service);
+                });
+            });
+        }
+    }
+
+    /// Finds the keys for which something is to be done; most are right.
+    fn decide_all(&mut self, now: Instant) {
+        let (mut due, mut right) = (Vec::new(), Vec::new());
+        for (key, record) in self.records.iter() {
+            match (self.verdict(record, &self.conclusions), record.target()) {
+                (Verdict::Leave(Left::Right), Target::Put(service, _)) if record.is_quiet() => {
+                    right.push((Arc::clone(key), self.registry.refresh_interval(service).is_some()));
+                }
+                (Verdict::Leave(_), Target::Nothing) => {}
+                _ => due.push(Arc::clone(key)),
+            }
+        }
+        self.due.extend(due);
+        self.tally.right += right.len();
+        for (key, refreshed) in right {
+            self.due.remove(&key);
+            self.found_right(&key, refreshed, now);
+        }
+    }
+
+    /// An entry is as it should be, without our doing.
+    fn found_right(&mut self, key: &Arc<str>, refreshed: bool, now: Instant) {
+        let since = self.clock(now);
+        self.records.change_known(key, |record| {
+            if !record.ours {
+                record.since = since;
+            }
+            record.ours = true;
+            if let Some(entry) = &mut record.actual {
+                entry.content = None;
+            }
+        });
+        if refreshed {
+            // Nobody knows how long it has to live.
+            self.refreshes.set_if_absent(Arc::clone(key), self.began);
+        }
+    }
+
+    fn done(&mut self, outcomes: Vec<Outcome>, now: Instant) {
+        self.busy = None;
+        let mut lost = None;
+        for Outcome { write, result, took: _ } in outcomes {
+            self.records.change_known(&write.key, |record| record.in_flight = false);
+            match result {
+                Ok(()) => self.succeeded(write, now),
+                Err(error) => self.failed(&write, error, &mut lost, now),
+            }
+        }
+        match lost {
+            Some(error) => {
+                self.readings.recheck_at(now + RECHECK);
+                self.lost(&error, now);
+            }
+            None => self.reached(now),
+        }
+    }
+
+    fn succeeded(&mut self, write: Write, now: Instant) {
+        let Write { key, action, reason } = write;
+        let registry = Arc::clone(&self.name);
+        if let Some(refused) = self.records.get(&key).and_then(Record::refused) {
+            let cause = refused.cause;
+            self.no_longer_refused(&key, now);
+            let retried = self.refusals.eased(cause, now);
+            self.retry(retried);
+        }
+        let since = self.clock(now);
+        let event = match action {
+            Action::Put(service) => {
+                match reason {
+                    Reason::Missing => self.tally.added += 1,
+                    _ => self.tally.changed += 1,
+                }
+                let entry = Entry {
+                    key: Arc::clone(&key),
+                    service_id: if *key == *service.id { Arc::clone(&key) } else { Arc::clone(&service.id) },
+                    owner: Some(Arc::clone(&self.rules.owner)),
+                    fingerprint: self.registry.fingerprint(&service),
+                    marked: Marked::No,
+                    critical: false,
+                    content: None,
+                };
+                self.records.change(&key, |record| {
+                    record.actual = Some(entry);
+                    record.ours = true;
+                    record.if_trouble(|trouble| {
+                        trouble.filled();
+                        trouble.critical_since = None;
+                    });
+                });
+                if let Some(interval) = self.registry.refresh_interval(&service) {
+                    self.refreshes.set(Arc::clone(&key), now + interval);
+                }
+                Event::Added { registry, service, reason: words(reason) }
+            }
+            Action::Remove(entry) => {
+                self.tally.removed += 1;
+                let event = match (reason, self.records.get(&key).and_then(Record::service)) {
+                    (Reason::Dangling, _) | (_, None) => {
+                        Event::Dangling { registry, id: Arc::clone(&entry.service_id) }
+                    }
+                    (_, Some(service)) => {
+                        Event::Removed { registry, service: Arc::clone(service), reason: words(reason) }
+                    }
+                };
+                self.records.change_known(&key, |record| {
+                    record.actual = None;
+                    record.ours = false;
+                    if reason == Reason::Dangling {
+                        record.trouble_mut(|trouble| trouble.emptied(now));
+                    }
+                });
+                self.guard.clear(&key);
+                event
+            }
+            Action::Mark(entry, mark) => {
+                self.marked(&key, Marked::Ours);
+                let service = self.records.get(&key).and_then(Record::service).cloned();
+                let id = service.as_ref().map_or(entry.service_id, |service| Arc::clone(&service.id));
+                Event::MarkedCritical { registry, id, service, reason: mark.reason() }
+            }
+            Action::Unmark(entry) => {
+                self.marked(&key, Marked::No);
+                let service = self.records.get(&key).and_then(Record::service).cloned();
+                let id = service.as_ref().map_or(entry.service_id, |service| Arc::clone(&service.id));
+                Event::Unmarked { registry, id, service }
+            }
+        };
+        self.effects.push(Effect::Emit(event));
+        self.records.change_known(&key, |record| {
+            record.since = since;
+            record.if_trouble(|trouble| {
+                trouble.complaint = None;
+                trouble.tried = None;
+            });
+        });
+        // What is desired may have changed meanwhile, and a mark may be due.
+        self.due.insert(key);
+    }
+
+    fn marked(&mut self, key: &str, marked: Marked) {
+        self.records.change_known(key, |record| {
+            if let Some(entry) = &mut record.actual {
+                entry.marked = marked;
+            }
+        });
+    }
+
+    fn failed(&mut self, write: &Write, error: RegistryError, lost: &mut Option<RegistryError>, now: Instant) {
+        let Write { key, action, .. } = write;
+        let (what, id) = match action {
+            Action::Put(service) => ("register", &service.id),
+            Action::Remove(entry) => ("deregister", &entry.service_id),
+            Action::Mark(entry, _) | Action::Unmark(entry) => ("marking", &entry.service_id),
+        };
+        self.complain(key, what, id, &error, now);
+        let fingerprint = match action {
+            Action::Put(service) => Some(self.registry.fingerprint(service)),
+            _ => None,
+        };
+        self.records.change(key, |record| record.trouble_mut(|trouble| trouble.tried = Some(now)));
+        match error {
+            RegistryError::Refused { cause, text } => self.refuse(key, cause, text.into(), fingerprint, now),
+            // It may be gone before it is seen: not every store would tell.
+            RegistryError::Taken(_) => self.readings.at(now + RECHECK),
+            RegistryError::Unreachable(_) => {
+                if fingerprint.is_some() {
+                    self.records.change(key, |record| record.trouble_mut(|trouble| trouble.in_doubt(now)));
+                }
+                *lost = Some(error);
+            }
+        }
+    }
+
+    /// The registry does not take this write now.
+    fn refuse(&mut self, key: &Arc<str>, cause: Cause, text: Arc<str>, fingerprint: Option<u64>, now: Instant) {
+        // Unless it changed meanwhile: then what is desired now is tried at once.
+        let changed = self.due.contains(key)
+            && self.records.get(key).is_some_and(|record| self.fingerprint(record) != fingerprint);
+        if !changed {
+            self.refusals.refused(key, cause, &text, now);
+        }
+        self.records.change(key, |record| {
+            record.trouble_mut(|trouble| {
+                let before = trouble.refused.take();
+                let (since, attempts) = before.map_or((now, 0), |before| (before.since, before.attempts));
+                let attempts = attempts + 1;
+                trouble.refused = Some(Refused { cause, text, fingerprint, since, attempts, waits: !changed });
+            });
+        });
+    }
+
+    fn no_longer_refused(&mut self, key: &str, now: Instant) {
+        self.records.change_known(key, |record| record.if_trouble(|trouble| trouble.refused = None));
+        if let Some(since) = self.refusals.over(key, now) {
+            self.effects.push(Effect::Emit(Event::RefusalOver { registry: Arc::clone(&self.name), since }));
+        }
+    }
+
+    /// What was refused for these keys is tried again.
+    fn retry(&mut self, keys: Vec<Arc<str>>) {
+        for key in keys {
+            self.records.change_known(&key, |record| {
+                record.if_trouble(|trouble| {
+                    if let Some(refused) = &mut trouble.refused {
+                        refused.waits = false;
+                    }
+                });
+            });
+            self.due.insert(key);
+        }
+    }
+
+    fn refreshed(&mut self, outcomes: Vec<(Arc<str>, Result<(), RegistryError>)>, now: Instant) {
+        self.busy = None;
+        let mut lost = None;
+        for (key, result) in outcomes {
+            let Some(Target::Put(service, _)) = self.records.get(&key).map(Record::target) else { continue };
+            let service = Arc::clone(service);
+            let next = now + self.registry.refresh_interval(&service).unwrap_or(RECHECK);
+            match result {
+                Ok(()) => {
+                    self.refreshes.set(key, next);
+                    let registry = Arc::clone(&self.name);
+                    self.effects.push(Effect::Emit(Event::Refreshed { registry, service }));
+                }
+                Err(error) => {
+                    self.complain(&key, "refresh", &service.id, &error, now);
+                    if let RegistryError::Unreachable(_) = error {
+                        self.refreshes.set(key, now);
+                        lost = Some(error);
+                    } else {
+                        self.readings.again();
+                        self.refreshes.set(key, next);
+                    }
+                }
+            }
+        }
+        if let Some(error) = lost {
+            self.lost(&error, now);
+        }
+    }
+
+    /// The registry did not do what it was asked: it is read again, after a pause that grows.
+    fn lost(&mut self, error: &RegistryError, now: Instant) {
+        self.readings.again();
+        if self.outage.is_none() {
+            self.effects
+                .push(Effect::Emit(Event::RegistryLost { registry: Arc::clone(&self.name), why: error.to_string() }));
+        }
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            since: now,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            until: now,
+        });
+        outage.until = now + if self.shutdown { SHUTDOWN_PAUSE } else { outage.backoff.pause() };
+    }
+
+    /// The registry does what it is asked.
+    fn reached(&mut self, now: Instant) {
+        if let Some(outage) = self.outage.take() {
+            self.report = Some(Report::Back { away: now - outage.since });
+        }
+    }
+
+    /// Says once why a write of this key failed.
+    fn complain(
+        &mut self,
+        key: &Arc<str>,
+        what: &'static str,
+        id: &Arc<str>,
+        why: &dyn std::fmt::Display,
+        now: Instant,
+    ) {
+        let why = why.to_string();
+        let mut digest = DefaultHasher::new();
+        (what, &why).hash(&mut digest);
+        let digest = Some(digest.finish());
+        let said = self.records.change(key, |record| {
+            record.trouble_mut(|trouble| std::mem::replace(&mut trouble.complaint, digest) == digest)
+        });
+        if said || !self.failures.permit(|| format!("{what} failed: {id}: {why}"), now) {
+            return;
+        }
+        self.effects.push(Effect::Emit(Event::WriteFailed {
+            registry: Arc::clone(&self.name),
+            what,
+            id: Arc::clone(id),
+            service: self.records.get(key).and_then(Record::service).cloned(),
+            why,
+        }));
+    }
+
+    // === what is done next ===
+
+    fn tick(&mut self, now: Instant) {
+        if self.busy.is_some() {
+            return;
+        }
+        self.wake(now);
+        if let Some(until) = self.outage.as_ref().map(|outage| outage.until).filter(|until| *until > now) {
+            self.effects.push(Effect::WakeAt(Some(until)));
+            return;
+        }
+        if let Some((busy, operation)) = self.operation(now) {
+            self.busy = Some(busy);
+            self.effects.push(operation);
+        } else {
+            let guard = self.guard.due().filter(|_| self.known);
+            let others =
+                [self.readings.next(), self.refreshes.next(), self.refusals.next(), self.contests.next(), guard];
+            let wake = others.into_iter().flatten().min().filter(|_| !self.shutdown);
+            self.effects.push(Effect::WakeAt(wake));
+        }
+    }
+
+    /// What has become due by itself.
+    fn wake(&mut self, now: Instant) {
+        let retried = self.refusals.due(now);
+        self.retry(retried);
+        if let Some(reminder) = self.refusals.reminder(now) {
+            self.effects.push(Effect::Emit(Event::StillRefused {
+                registry: Arc::clone(&self.name),
+                count: reminder.count,
+                since: reminder.since,
+                example: reminder.example.to_string(),
+            }));
+        }
+        while let Some(key) = self.contests.due(now) {
+            let contest = self.records.get(&key).and_then(Record::contest).copied();
+            if contest.is_none_or(|contest| self.contests.is_over(&key, &contest, now)) {
+                self.records.change_known(&key, |record| record.if_trouble(|trouble| trouble.contest = None));
+            }
+            self.due.insert(key);
+        }
+        if let Some(since) = self.contests.ended(now) {
+            self.effects.push(Effect::Emit(Event::ContestOver { registry: Arc::clone(&self.name), since }));
+        }
+    }
+
+    /// The next operation: a reading, writes, or refreshes, in this order.
+    fn operation(&mut self, now: Instant) -> Option<(Busy, Effect)> {
+        if self.shutdown {
+            return self.last_operation(now);
+        }
+        if let Some(cleanup) = self.readings.begin(now) {
+            // Only a cleanup is about entries that are neither ours nor where we write.
+            let everything = cleanup || self.cleanup || !self.known;
+            let scope = Scope { keys: (!everything).then(|| self.wanted_keys()), contents: self.contests.any() };
+            return Some((Busy::Reading { cleanup }, Effect::Read(scope)));
+        }
+        if !self.known {
+            return None;
+        }
+        let mut writes = self.batch(now);
+        if writes.is_empty() {
+            self.judge(now);
+            writes = self.batch(now);
+        }
+        if !writes.is_empty() {
+            return Some((Busy::Writing, Effect::Apply(writes)));
+        }
+        self.reached(now);
+        self.all_done();
+        let refreshes = self.refreshes_due(now);
+        (!refreshes.is_empty()).then_some((Busy::Refreshing, Effect::Refresh(refreshes)))
+    }
+
+    /// The keys that somebody here wants, or wanted, something of.
+    fn wanted_keys(&self) -> Vec<Arc<str>> {
+        let mut keys = Vec::with_capacity(self.records.len());
+        let wanted = self.records.iter().filter(|(_, record)| record.service().is_some());
+        keys.extend(wanted.map(|(key, _)| Arc::clone(key)));
+        keys
+    }
+
+    /// The next writes.
+    fn batch(&mut self, now: Instant) -> Vec<Write> {
+        let mut writes = Vec::new();
+        while writes.len() < BATCH
+            && let Some(key) = self.due.pop_first()
+        {
+            let Some(record) = self.records.get(&key) else { continue };
+            let verdict = self.verdict(record, &self.conclusions);
+            if let Verdict::Leave(left) = verdict {
+                self.leave(&key, left, now);
+                continue;
+            }
+            if let Some(left) = self.waits(record, &verdict, now) {
+                if left == Left::Reappeared {
+                    self.tell_that_it_reappeared(&key, now);
+                }
+                continue;
+            }
+            if let Verdict::Remove(_, Evidence::List) = verdict
+                && !self.guard.permits(&key, now)
+            {
+                continue;
+            }
+            writes.extend(self.spelled(&key, record, verdict));
+            self.records.change_known(&key, |record| record.in_flight = true);
+        }
+        writes
+    }
+
+    /// Everything that was due is done.
+    fn all_done(&mut self) {
+        self.conclusions = Conclusions::default();
+        let registry = Arc::clone(&self.name);
+        let (count, owner) = &self.held_by_another;
+        if let Some(owner) = owner.clone().filter(|_| *count > self.held_by_another_told) {
+            let event = Event::HeldByAnother { registry: Arc::clone(&registry), count: *count, owner };
+            self.effects.push(Effect::Emit(event));
+        }
+        self.held_by_another_told = self.held_by_another.0;
+        if let Some((count, example)) = self.failures.take_left_out() {
+            let event = Event::WritesFailed { registry: Arc::clone(&registry), count, example };
+            self.effects.push(Effect::Emit(event));
+        }
+        let event = match self.report.take() {
+            Some(Report::Compared) => Event::Resynced { registry, tally: self.tally },
+            Some(Report::Back { away }) => Event::RegistryBack { registry, away, caught_up: self.tally },
+            None => return,
+        };
+        self.effects.push(Effect::Emit(event));
+    }
+
+    /// What the removal guard says of the removals that it holds.
+    fn judge(&mut self, now: Instant) {
+        if self.guard.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let ours = |record: &Record| {
+            record.actual.as_ref().is_some_and(|entry| self.rules.owns(entry, record.target(), record.ours))
+        };
+        let held = self.records.iter().filter(|(_, record)| ours(record)).count();
+        match self.guard.verdict(held, now) {
+            Some(guard::Verdict::Go(keys)) => {
+                self.conclusions = self.all_conclusions();
+                self.due.extend(keys);
+            }
+            Some(guard::Verdict::Wait(doubts)) => {
+                let (registry, pause) = (Arc::clone(&self.name), guard::ASK_AFTER);
+                self.effects.push(Effect::Emit(Event::GuardHolds { registry, doubts, held, pause }));
+            }
+            Some(guard::Verdict::Ask) => self.effects.push(Effect::AskEngine),
+            None => {}
+        }
+    }
+
+    /// Nothing is to be written for this key.
+    fn leave(&mut self, key: &Arc<str>, left: Left, now: Instant) {
+        let Some(record) = self.records.get(key) else { return };
+        match record.target() {
+            Target::Remove(..) => {
+                self.no_longer_refused(key, now);
+                self.records.change_known(key, |record| {
+                    record.forget_withdrawn();
+                    record.if_trouble(|trouble| trouble.complaint = None);
+                });
+            }
+            Target::Put(service, _) => match left {
+                Left::Right => {
+                    let refreshed = self.registry.refresh_interval(service).is_some();
+                    self.no_longer_refused(key, now);
+                    self.found_right(key, refreshed, now);
+                }
+                Left::InTheWay(owner) => {
+                    let equal = record.actual.as_ref().map(|entry| entry.fingerprint) == self.fingerprint(record);
+                    let id = Arc::clone(&service.id);
+                    // It may be gone already, or go: not every store would tell.
+                    self.readings.at(now + RECHECK);
+                    // As after a crash of ours, where our own entries have yet to expire.
+                    if equal {
+                        self.held_by_another.0 += 1;
+                        self.held_by_another.1 = Some(owner);
+                    } else {
+                        let us = &self.rules.owner;
+                        let why = format!(
+                            "it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID"
+                        );
+                        self.complain(key, "register", &id, &why, now);
+                    }
+                }
+                Left::Unowned => {
+                    let id = Arc::clone(&service.id);
+                    self.readings.at(now + RECHECK);
+                    let why = "an entry without an owner is already there, and is not this host's: give the container \
+                               another SERVICE_ID, or take it over with -adopt";
+                    self.complain(key, "register", &id, &why, now);
+                }
+                _ => {}
+            },
+            Target::Keep(..) | Target::Nothing => {}
+        }
+    }
+
+    fn tell_that_it_reappeared(&mut self, key: &Arc<str>, now: Instant) {
+        let Some(id) =
+            self.records.get(key).and_then(|record| record.actual.as_ref()).map(|e| Arc::clone(&e.service_id))
+        else {
+            return;
+        };
+        let digest = Some(u64::MAX);
+        let said = self.records.change(key, |record| {
+            record.trouble_mut(|trouble| std::mem::replace(&mut trouble.complaint, digest) == digest)
+        });
+        if !said && self.failures.permit(|| format!("dangling: {id} is there again"), now) {
+            let (registry, owner) = (Arc::clone(&self.name), Arc::clone(&self.rules.owner));
+            self.effects.push(Effect::Emit(Event::Reappeared { registry, id, owner }));
+        }
+    }
+
+    /// What is due to be refreshed.
+    fn refreshes_due(&mut self, now: Instant) -> Vec<(Arc<str>, Arc<Service>)> {
+        let mut services = Vec::new();
+        if self.refreshes.next().is_none_or(|due| due > now) {
+            return services;
+        }
+        while services.len() < BATCH
+            && let Some(key) = self.refreshes.pop(now + REFRESH_SLACK)
+        {
+            let Some(record) = self.records.get(&key) else { continue };
+            if let (Target::Put(service, _), Some(entry)) = (record.target(), &record.actual)
+                && self.rules.foreign(entry).is_none()
+                && Some(entry.fingerprint) == self.fingerprint(record)
+            {
+                services.push((key, Arc::clone(service)));
+            }
+        }
+        services
+    }
+
+    // === the decision for one key ===
+
+    fn verdict(&self, record: &Record, conclusions: &Conclusions) -> Verdict {
+        let target = record.target();
+        let situation = Situation {
+            target,
+            fingerprint: record.actual.as_ref().and_then(|_| self.fingerprint(record)),
+            mark: self.mark(target),
+            actual: record.actual.as_ref(),
+            ours: record.ours,
+        };
+        self.rules.verdict(&situation, conclusions)
+    }
+
+    /// A digest of the service that is to be there, if one is.
+    fn fingerprint(&self, record: &Record) -> Option<u64> {
+        match record.target() {
+            Target::Put(service, _) => Some(self.registry.fingerprint(service)),
+            _ => None,
+        }
+    }
+
+    /// The mark that an entry is to have.
+    fn mark(&self, target: Target<'_>) -> Option<Mark> {
+        let mark = match target {
+            Target::Put(_, mark) => mark,
+            Target::Keep(_, Kept::Draining) => Some(Mark::Draining),
+            Target::Keep(..) => Some(Mark::Ended),
+            Target::Remove(..) | Target::Nothing => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
+        };
+        mark.filter(|_| self.marks())
+    }
+
+    /// Why a write is not made now, if it is not; the removal guard is asked for itself.
+    fn waits(&self, record: &Record, verdict: &Verdict, now: Instant) -> Option<Left> {
+        if record.refused().is_some_and(|refused| refused.waits) {
+            return Some(Left::Refused);
+        }
+        match verdict {
+            Verdict::Put(_) if record.is_reaped() => Some(Left::Reaped),
+            Verdict::Put(Reason::Differs) if record.contest().is_some_and(|contest| now < contest.until) => {
+                Some(Left::Contested)
+            }
+            Verdict::Remove(Reason::Dangling, _) if record.is_brought_back_by_another() => Some(Left::Reappeared),
+            _ => None,
+        }
+    }
+
+    /// The write that a verdict asks for.
+    fn spelled(&self, key: &Arc<str>, record: &Record, verdict: Verdict) -> Option<Write> {
+        let entry = || record.actual.clone();
+        let (action, reason) = match verdict {
+            Verdict::Leave(_) => return None,
+            Verdict::Put(reason) => match record.target() {
+                Target::Put(service, _) => (Action::Put(Arc::clone(service)), reason),
+                _ => return None,
+            },
+            Verdict::Remove(reason, _) => (Action::Remove(entry()?), reason),
+            Verdict::Mark(mark) => (Action::Mark(entry()?, mark), marked_for(mark)),
+            Verdict::Unmark => (Action::Unmark(entry()?), Reason::Recovered),
+        };
+        Some(Write { key: Arc::clone(key), action, reason })
+    }
+
+    fn marks(&self) -> bool {
+        self.registry.capabilities().marks
+    }
+
+    /// A time in seconds since the start, as records keep it.
+    fn clock(&self, now: Instant) -> u32 {
+        u32::try_from((now - self.began).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    // === the end ===
+
+    /// From now on, the registry is left as `-on-shutdown` says.
+    fn shut_down(&mut self, now: Instant) {
+        self.shutdown = true;
+        self.due.clear();
+        if let Some(outage) = &mut self.outage {
+            outage.until = now;
+        }
+        // What was refused is tried once more.
+        let retried = self.refusals.release_at_once(None, now);
+        self.retry(retried);
+        self.due.clear();
+        if let Some(why) = self.left_as_it_is() {
+            self.effects.push(Effect::Emit(Event::LeftAsItIs { registry: Arc::clone(&self.name), why }));
+        }
+    }
+
+    /// Why nothing is done at the end, though something is asked for.
+    fn left_as_it_is(&self) -> Option<&'static str> {
+        match self.rules.on_shutdown {
+            OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => Some("nothing may be removed from it"),
+            OnShutdown::Critical if !self.marks() => Some("it has no health"),
+            OnShutdown::Keep | OnShutdown::Deregister | OnShutdown::Critical => None,
+        }
+    }
+
+    /// Whether the registry is left as it is to be left, or nothing is to be done about that.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let nothing = self.rules.on_shutdown == OnShutdown::Keep || self.left_as_it_is().is_some();
+        nothing || self.busy.is_none() && self.known && self.remaining() == 0
+    }
+
+    /// How many entries are not yet as they are to be left; `None` where the registry was never read.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<usize> {
+        self.known.then(|| self.remaining())
+    }
+
+    fn remaining(&self) -> usize {
+        self.records.iter().filter(|(_, record)| self.remains(record)).count()
+    }
+
+    /// Whether an entry is ours and not yet as it is to be left; what the registry refuses stays.
+    fn remains(&self, record: &Record) -> bool {
+        let Some(entry) = &record.actual else { return false };
+        self.rules.owns(entry, record.target(), record.ours)
+            && !(self.rules.on_shutdown == OnShutdown::Critical && entry.marked != Marked::No)
+            && record.refused().is_none_or(|refused| !refused.waits)
+    }
+
+    /// The next of the last operations.
+    fn last_operation(&mut self, now: Instant) -> Option<(Busy, Effect)> {
+        if self.is_finished() {
+            return None;
+        }
+        if !self.known {
+            self.readings.begin(now);
+            let scope = Scope { keys: None, contents: false };
+            return Some((Busy::Reading { cleanup: false }, Effect::Read(scope)));
+        }
+        let mut left: Vec<_> =
+            self.records.iter().filter(|(_, record)| self.remains(record)).map(|(key, _)| Arc::clone(key)).collect();
+        // In the order of the keys, so that the same end makes the same writes.
+        left.sort_unstable();
+        left.truncate(BATCH);
+        let writes = left.into_iter().filter_map(|key| {
+            let entry = self.records.get(&key)?.actual.clone()?;
+            let action = match self.rules.on_shutdown {
+                OnShutdown::Critical => Action::Mark(entry, Mark::Left),
+                OnShutdown::Keep | OnShutdown::Deregister => Action::Remove(entry),
+            };
+            Some(Write { key, action, reason: Reason::Shutdown })
+        });
+        Some((Busy::Writing, Effect::Apply(writes.collect())))
+    }
+}
+
+/// Whether a service that the registry removed by its own rule may be registered again.
+fn is_another_chance(reaped: &Service, now: &Service) -> bool {
+    use crate::container::Health::Healthy;
+    let started = reaped.origin.started != now.origin.started;
+    let healthy = now.health == Healthy && reaped.health != Healthy;
+    started || healthy || Service { health: reaped.health, ..now.clone() } != *reaped
+}
+
+fn marked_for(mark: Mark) -> Reason {
+    match mark {
+        Mark::Draining => Reason::Draining,
+        Mark::Paused => Reason::Paused,
+        Mark::Ended => Reason::Ended,
+        Mark::Left => Reason::Shutdown,
+    }
+}
+
+/// A reason in words.
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "it was not there",
+        Reason::Differs => "it was not as it should be",
+        Reason::Paused => "its container is paused",
+        Reason::Ended => "its container ended",
+        Reason::Draining => "its container was told to stop",
+        Reason::Shutdown => "registrator was told to stop",
+        Reason::Recovered => "what it was marked for is over",
+        Reason::Withdrawn => "it is no longer offered",
+        Reason::Dangling => "no container is behind it",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! All that is known of one key of one registry.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use crate::container::Moment;
+use crate::desired::{Evidence, Mode};
+use crate::registry::{Cause, Entry, Mark};
+use crate::service::{Service, Source};
+
+use super::rules::Target;
+
+/// How long a write that failed on the way may still arrive.
+const LATE: Duration = Duration::from_secs(600);
+/// How long an entry that was removed is known as one that another instance brings back.
+const EMPTIED: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether one key of a registry is as it should be, and if not, what keeps it from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// It is as it should be.
+    InSync,
+    /// A write is due.
+    Pending,
+    /// A write is under way.
+    InFlight,
+    /// The registry refused the write; it is tried again later.
+    Refused,
+    /// Another instance writes the entry as well, or its owner is in the way.
+    Contested,
+    /// The removal guard holds the entry.
+    Held,
+    /// A write failed on the way, and may still arrive.
+    InDoubt,
+    /// The registry removed the entry by its own rule.
+    Reaped,
+}
+
+/// What is known of one key.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// The services that are to be there, or to be kept; the first in rank has the key.
+    claims: SmallVec<[Claim; 1]>,
+    /// The service that was there last, where its entry is to go.
+    withdrawn: Option<Withdrawn>,
+    /// What the registry holds, as far as is known: as it was read, then kept up by our writes.
+    pub(super) actual: Option<Entry>,
+    /// Whether this run wrote that, or found it to be right.
+    pub(super) ours: bool,
+    /// Whether a write is under way.
+    pub(super) in_flight: bool,
+    /// In which reading the key was seen last.
+    pub(super) reading: u32,
+    /// When it came to be as it is, in seconds since the start.
+    pub(super) since: u32,
+    /// What is unusual about it.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// A service that is to be at a key.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) service: Arc<Service>,
+    pub(super) mode: Mode,
+    /// Which claims came before: 0 for all that were there at the start.
+    pub(super) order: u32,
+}
+
+#[derive(Debug)]
+struct Withdrawn {
+    service: Arc<Service>,
+    evidence: Evidence,
+}
+
+/// What is unusual about a key. Most have none of it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Trouble {
+    /// The registry refused the last write.
+    pub(super) refused: Option<Refused>,
+    /// Somebody rewrites the entry under our owner's name.
+    pub(super) contest: Option<Contest>,
+    /// How many writes failed on the way, and when the last did. Each arrives once at most, so each explains one return.
+    in_doubt: Option<(u32, Instant)>,
+    /// When the entry was removed because no container was behind it.
+    emptied: Option<Instant>,
+    /// Since when the registry says that the service is critical.
+    pub(super) critical_since: Option<Instant>,
+    /// The registry removed the entry by its own rule, when this was the service.
+    pub(super) reaped: Option<Arc<Service>>,
+    /// A digest of what was last complained of, which is said once.
+    pub(super) complaint: Option<u64>,
+    /// When a write was last tried, if it failed.
+    pub(super) tried: Option<Instant>,
+}
+
+/// A write that the registry refused.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Refused {
+    pub(super) cause: Cause,
+    pub(super) text: Arc<str>,
+    /// Of what was to be written; `None` for a removal.
+    pub(super) fingerprint: Option<u64>,
+    pub(super) since: Instant,
+    pub(super) attempts: u32,
+    /// Whether its next attempt is still to come.
+    pub(super) waits: bool,
+}
+
+/// A fight over an entry, which we do not fight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Contest {
+    /// How often the entry was rewritten, each time soon after the last.
+    pub(super) rewrites: u32,
+    pub(super) last: Instant,
+    /// It is not written before.
+    pub(super) until: Instant,
+}
+
+impl Record {
+    /// What should become of the key.
+    pub(super) fn target(&self) -> Target<'_> {
+        let claims = |service: &Service| self.claims.iter().any(|claim| claim.service.is_from(&service.source()));
+        match (self.claims.first(), &self.withdrawn) {
+            // What is there is not what was kept, but what served in its place afterwards, and no longer does.
+            (Some(Claim { mode: Mode::Kept(_), .. }), Some(Withdrawn { service, evidence })) if !claims(service) => {
+                Target::Remove(service, *evidence)
+            }
+            (Some(Claim { service, mode: Mode::Kept(why), .. }), _) => Target::Keep(service, *why),
+            (Some(Claim { service, mode: Mode::Paused, .. }), _) => Target::Put(service, Some(Mark::Paused)),
+            (Some(Claim { service, mode: Mode::Serving, .. }), _) => Target::Put(service, None),
+            (None, Some(Withdrawn { service, evidence })) => Target::Remove(service, *evidence),
+            (None, None) => Target::Nothing,
+        }
+    }
+
+    /// The service that the key is about, if any is known.
+    pub(super) fn service(&self) -> Option<&Arc<Service>> {
+        match self.target() {
+            Target::Put(service, _) | Target::Keep(service, _) | Target::Remove(service, _) => Some(service),
+            Target::Nothing => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { claims, withdrawn, actual, trouble, in_flight, .. } = self;
+        claims.is_empty() && withdrawn.is_none() && actual.is_none() && trouble.is_none() && !in_flight
+    }
+
+    // === claims ===
+
+    /// Puts a claim among the others.
+    pub(super) fn claim(&mut self, claim: Claim) {
+        if claim.mode.is_serving() {
+            self.withdrawn = None;
+        }
+        self.claims.push(claim);
+        self.claims.sort_by(Claim::rank);
+    }
+
+    /// Takes the claim of a port of a container away, and gives it.
+    pub(super) fn disclaim(&mut self, source: &Source) -> Option<Disclaimed> {
+        let at = self.claims.iter().position(|claim| claim.service.is_from(source))?;
+        let claim = self.claims.remove(at);
+        Some(Disclaimed { had_the_key: at == 0, claim })
+    }
+
+    /// The service of this claim is gone: where its entry may be the one that is there, that goes.
+    pub(super) fn withdraw(&mut self, disclaimed: Disclaimed, evidence: Evidence) {
+        let Disclaimed { claim, had_the_key } = disclaimed;
+        let only_kept = self.claims.first().is_none_or(|first| !first.mode.is_serving());
+        if self.claims.is_empty() || had_the_key && claim.mode.is_serving() && only_kept {
+            self.withdrawn = Some(Withdrawn { service: claim.service, evidence });
+        }
+    }
+
+    /// Nobody looks any more after what is there.
+    pub(super) fn forget_withdrawn(&mut self) {
+        self.withdrawn = None;
+    }
+
+    /// The claims, first in rank first.
+    pub(super) fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+
+    // === trouble ===
+
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_deref()
+    }
+
+    /// Changes what is unusual about it.
+    pub(super) fn trouble_mut<T>(&mut self, change: impl FnOnce(&mut Trouble) -> T) -> T {
+        let trouble = self.trouble.get_or_insert_default();
+        let outcome = change(trouble);
+        if **trouble == Trouble::default() {
+            self.trouble = None;
+        }
+        outcome
+    }
+
+    /// Changes what is unusual about it, if anything is.
+    pub(super) fn if_trouble(&mut self, change: impl FnOnce(&mut Trouble)) {
+        if self.trouble.is_some() {
+            self.trouble_mut(change);
+        }
+    }
+
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        self.trouble()?.refused.as_ref()
+    }
+
+    pub(super) fn contest(&self) -> Option<&Contest> {
+        self.trouble()?.contest.as_ref()
+    }
+
+    /// Whether there is nothing to be set right about a key whose entry is as it should be.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.trouble().is_none_or(|trouble| trouble.refused.is_none() && trouble.complaint.is_none())
+    }
+
+    pub(super) fn is_reaped(&self) -> bool {
+        self.trouble().is_some_and(|trouble| trouble.reaped.is_some())
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.trouble().is_some_and(|trouble| trouble.in_doubt.is_some())
+    }
+
+    /// Whether what is there now, with no container behind it, cannot be a write of ours.
+    pub(super) fn is_brought_back_by_another(&self) -> bool {
+        self.trouble().is_some_and(|trouble| trouble.emptied.is_some() && trouble.in_doubt.is_none())
+    }
+}
+
+/// A claim that was taken away.
+#[derive(Debug)]
+pub(super) struct Disclaimed {
+    pub(super) claim: Claim,
+    /// Whether it was the first in rank.
+    had_the_key: bool,
+}
+
+impl Trouble {
+    /// A write failed on the way.
+    pub(super) fn in_doubt(&mut self, now: Instant) {
+        let (count, last) = self.in_doubt.get_or_insert((0, now));
+        *count += 1;
+        *last = now;
+    }
+
+    /// The entry was removed, for no container was behind it.
+    pub(super) fn emptied(&mut self, now: Instant) {
+        match &mut self.in_doubt {
+            Some((count, _)) if *count > 1 => *count -= 1,
+            Some(_) => self.in_doubt = None,
+            None => self.emptied = Some(now),
+        }
+    }
+
+    /// We wrote a service there.
+    pub(super) fn filled(&mut self) {
+        self.emptied = None;
+    }
+
+    /// Forgets what no longer matters.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.in_doubt.take_if(|(_, last)| now >= *last + LATE);
+        self.emptied.take_if(|emptied| now >= *emptied + EMPTIED);
+    }
+}
+
+impl Claim {
+    /// What runs comes before what ended; a default ID before one that is claimed; who has been there before who came
+    /// later; then the older container, and the lower port.
+    fn rank(&self, other: &Self) -> Ordering {
+        fn place(claim: &Claim) -> (bool, bool, u32, Moment, Source) {
+            let Claim { service, mode, order } = claim;
+            let origin = &service.origin;
+            (!mode.is_serving(), origin.claimed, *order, origin.created, service.source())
+        }
+        place(self).cmp(&place(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_write_in_doubt_explains_one_return_and_no_more() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        for _ in 0..2 {
+            record.trouble_mut(|trouble| trouble.emptied(now));
+            assert!(!record.is_brought_back_by_another());
+        }
+        record.trouble_mut(|trouble| trouble.emptied(now));
+        assert!(record.is_brought_back_by_another());
+        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        assert!(!record.is_brought_back_by_another(), "one that was begun after it was emptied may still arrive");
+        record.trouble_mut(|trouble| trouble.emptied(now));
+        assert!(record.is_brought_back_by_another());
+        record.trouble_mut(Trouble::filled);
+        assert!(record.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_in_doubt_long_ago_explains_nothing() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        record.trouble_mut(|trouble| trouble.settle(now + LATE - Duration::from_secs(1)));
+        assert!(record.is_in_doubt());
+        record.trouble_mut(|trouble| trouble.settle(now + LATE));
+        assert!(record.is_empty());
+    }
+}

@@ -1,0 +1,287 @@
+//! When to try again what a registry refused. No refusal is final.
+//!
+//! Refusals of one cause are tried together, a sample of them at a time, after a pause that grows: twenty thousand refused
+//! services flood nobody. If one of the sample is taken, the cause has gone, and all others are tried at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::registry::Cause;
+
+/// The first pause before another attempt.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause, where the registry's rights or its state are the cause: within 30 s of a change, all is repaired.
+const LONGEST_PAUSE: Duration = Duration::from_secs(25);
+/// The longest pause, where the service itself is the cause: it is tried at once when it changes.
+const LONGEST_PAUSE_FOR_A_SERVICE: Duration = Duration::from_secs(60);
+/// So many are tried at a time, or one in eight.
+const SAMPLE: usize = 128;
+/// All of a cause are tried at once no more often than this.
+const RELEASE_PACE: Duration = Duration::from_secs(20);
+/// When a person is told first that a registry still refuses something, and then how often.
+const FIRST_REMINDER: Duration = Duration::from_secs(120);
+const REMINDER: Duration = Duration::from_secs(300);
+
+/// What one registry refuses now.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    groups: [Group; 3],
+    reminder: Option<Instant>,
+    reminded: bool,
+}
+
+/// The refusals of one cause.
+#[derive(Debug, Default)]
+struct Group {
+    /// Every refused key, and whether it waits in the queue.
+    keys: HashMap<Arc<str>, bool>,
+    /// Who is tried next. A key that does not wait any more is passed over.
+    queue: VecDeque<Arc<str>>,
+    pause: Duration,
+    due: Option<Instant>,
+    since: Option<Instant>,
+    released: Option<Instant>,
+    example: Arc<str>,
+}
+
+/// What there is to say of refusals that go on.
+#[derive(Debug, PartialEq)]
+pub(super) struct Reminder {
+    pub(super) count: usize,
+    pub(super) since: Duration,
+    pub(super) example: Arc<str>,
+}
+
+impl Refusals {
+    /// The registry refused to write this key.
+    pub(super) fn refused(&mut self, key: &Arc<str>, cause: Cause, text: &Arc<str>, now: Instant) {
+        for other in self.groups.iter_mut().enumerate().filter(|(at, _)| *at != place(cause)).map(|(_, group)| group) {
+            other.remove(key);
+        }
+        let group = &mut self.groups[place(cause)];
+        if group.keys.insert(Arc::clone(key), true) != Some(true) {
+            group.queue.push_back(Arc::clone(key));
+        }
+        group.example = Arc::clone(text);
+        group.since.get_or_insert(now);
+        if group.due.is_none() {
+            group.pause = FIRST_PAUSE;
+            group.due = Some(now + FIRST_PAUSE);
+        }
+        self.reminder.get_or_insert(now + FIRST_REMINDER);
+    }
+
+    /// This key is no longer refused, or nothing is to be written there. Gives for how long something was refused, if
+    /// that was the last, and was told of.
+    pub(super) fn over(&mut self, key: &str, now: Instant) -> Option<Duration> {
+        let mut since = None;
+        for group in &mut self.groups {
+            since = since.or(group.remove(key));
+        }
+        if self.groups.iter().any(|group| !group.keys.is_empty()) {
+            return None;
+        }
+        self.reminder = None;
+        let since = since.map(|since| now - since);
+        since.filter(|_| std::mem::take(&mut self.reminded))
+    }
+
+    /// A write of this cause succeeded that had been refused: all others that may be tried now.
+    pub(super) fn eased(&mut self, cause: Cause, now: Instant) -> Vec<Arc<str>> {
+        self.groups[place(cause)].release(now)
+    }
+
+    /// Something changed that may help with this cause, or with any: all that may be tried now.
+    pub(super) fn release(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
+        let concerned = |at: &usize| cause.is_none_or(|cause| *at == place(cause));
+        (0..self.groups.len()).filter(concerned).flat_map(|at| self.groups[at].release(now)).collect()
+    }
+
+    /// The same, however lately they were tried: a person, or a changed credential, asks for it.
+    pub(super) fn release_at_once(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
+        self.groups.iter_mut().for_each(|group| group.released = None);
+        self.release(cause, now)
+    }
+
+    /// Those whose pause is over.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut due = Vec::new();
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            if group.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            let sample = SAMPLE.max(group.keys.len() / 8);
+            while due.len() < sample
+                && let Some(key) = group.next()
+            {
+                due.push(key);
+            }
+            let longest = if at == place(Cause::Service) { LONGEST_PAUSE_FOR_A_SERVICE } else { LONGEST_PAUSE };
+            group.pause = (group.pause * 2).min(longest);
+            group.due = (!group.keys.is_empty()).then_some(now + group.pause);
+        }
+        due
+    }
+
+    /// When the next refusals of this cause are tried.
+    pub(super) fn next_attempt(&self, cause: Cause) -> Option<Instant> {
+        self.groups[place(cause)].due
+    }
+
+    /// What a person is to be told now.
+    pub(super) fn reminder(&mut self, now: Instant) -> Option<Reminder> {
+        self.reminder.take_if(|due| *due <= now)?;
+        self.reminder = Some(now + REMINDER);
+        self.reminded = true;
+        let count = self.groups.iter().map(|group| group.keys.len()).sum();
+        let oldest = self
+            .groups
+            .iter()
+            .filter_map(|group| Some((group.since?, &group.example)))
+            .min_by_key(|(since, _)| *since)?;
+        Some(Reminder { count, since: now - oldest.0, example: Arc::clone(oldest.1) })
+    }
+
+    /// When there is something to do or to say.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.groups.iter().filter_map(|group| group.due).chain(self.reminder).min()
+    }
+}
+
+impl Group {
+    /// The next key that waits.
+    fn next(&mut self) -> Option<Arc<str>> {
+        while let Some(key) = self.queue.pop_front() {
+            if let Some(waits) = self.keys.get_mut(&key)
+                && std::mem::take(waits)
+            {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// All that wait, unless that was asked for just now.
+    fn release(&mut self, now: Instant) -> Vec<Arc<str>> {
+        if self.keys.is_empty() || self.released.is_some_and(|released| now < released + RELEASE_PACE) {
+            return Vec::new();
+        }
+        self.released = Some(now);
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
+    /// Takes a key out; gives since when something was refused, if there was that key and there is none any more.
+    fn remove(&mut self, key: &str) -> Option<Instant> {
+        self.keys.remove(key)?;
+        if !self.keys.is_empty() {
+            return None;
+        }
+        let since = self.since;
+        *self = Self::default();
+        since
+    }
+}
+
+fn place(cause: Cause) -> usize {
+    match cause {
+        Cause::Rights => 0,
+        Cause::Service => 1,
+        Cause::Server => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Arc<str> {
+        format!("{number:05}").into()
+    }
+
+    fn text() -> Arc<str> {
+        "ACL not found".into()
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_tried_again_ever_more_rarely_and_never_more_than_25_s_apart() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        refusals.refused(&key(1), Cause::Rights, &text(), start);
+        let (mut now, mut pauses) = (start, Vec::new());
+        for _ in 0..8 {
+            let due = refusals.groups[0].due.unwrap();
+            assert_eq!(refusals.due(due - Duration::from_millis(1)), [] as [Arc<str>; 0]);
+            assert_eq!(refusals.due(due), [key(1)]);
+            pauses.push((due - now).as_secs());
+            now = due;
+            refusals.refused(&key(1), Cause::Rights, &text(), now);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 25, 25, 25]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_a_sample_is_tried_and_all_when_one_is_taken() {
+        let now = Instant::now();
+        let mut refusals = Refusals::default();
+        for number in 0..800 {
+            refusals.refused(&key(number), Cause::Server, &text(), now);
+        }
+        let tried = refusals.due(now + secs(1));
+        assert_eq!(tried.len(), SAMPLE);
+        assert_eq!(refusals.over(&tried[0], now), None);
+        assert_eq!(refusals.eased(Cause::Server, now + secs(1)).len(), 800 - SAMPLE);
+        // Those that are refused again wait; one that is taken among them does not begin a storm.
+        for number in 400..500 {
+            refusals.refused(&key(number), Cause::Server, &text(), now + secs(2));
+        }
+        assert_eq!(refusals.over(&key(450), now), None);
+        assert_eq!(refusals.eased(Cause::Server, now + secs(2)), [] as [Arc<str>; 0]);
+        assert_eq!(refusals.release_at_once(Some(Cause::Rights), now + secs(2)), [] as [Arc<str>; 0]);
+        assert_eq!(refusals.release_at_once(Some(Cause::Server), now + secs(2)).len(), 99);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_has_a_turn() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        for number in 0..1000 {
+            refusals.refused(&key(number), Cause::Rights, &text(), start);
+        }
+        let (mut now, mut tried) = (start, std::collections::BTreeSet::new());
+        for _ in 0..8 {
+            now = refusals.next().unwrap();
+            for key in refusals.due(now) {
+                refusals.refused(&key, Cause::Rights, &text(), now);
+                tried.insert(key);
+            }
+        }
+        assert_eq!(tried.len(), 1000);
+        assert!(now < start + secs(110));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_is_told_from_time_to_time_and_when_it_is_over() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        refusals.refused(&key(1), Cause::Rights, &text(), start);
+        refusals.refused(&key(2), Cause::Rights, &text(), start + secs(60));
+        assert_eq!(refusals.reminder(start + secs(119)), None);
+        let said = Reminder { count: 2, since: secs(120), example: text() };
+        assert_eq!(refusals.reminder(start + secs(120)), Some(said));
+        assert_eq!(refusals.reminder(start + secs(419)), None);
+        assert!(refusals.reminder(start + secs(420)).is_some());
+        assert_eq!(refusals.over(&key(1), start + secs(500)), None);
+        assert_eq!(refusals.over(&key(2), start + secs(500)), Some(secs(500)));
+        assert_eq!(refusals.next(), None);
+        // What was over before anybody was told needs no line.
+        refusals.refused(&key(1), Cause::Service, &text(), start + secs(600));
+        assert_eq!(refusals.over(&key(1), start + secs(601)), None);
+    }
+}
