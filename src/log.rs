@@ -4,6 +4,7 @@
 //! the message alone. As JSON, an object with the event's fields. Messages quote what containers
 //! say of themselves, so whatever could break a line or a terminal is escaped here, for all.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 
@@ -97,14 +98,55 @@ fn write_escaped(
     })
 }
 
-/// Control characters, Unicode's line breaks, and what turns the direction of writing.
+/// Control characters, Unicode's line breaks, and what is not seen or changes how its neighbours are.
 fn breaks_out(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     character.is_control()
-        || matches!(character,
-            '\u{2028}' | '\u{2029}'
-            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            | '\u{feff}')
+        || matches!(character, '\u{2028}' | '\u{2029}')
+        || INVISIBLE.binary_search_by(|&(first, last)| order(first, last, character)).is_ok()
 }
+
+fn order(first: char, last: char, character: char) -> Ordering {
+    if last < character {
+        Ordering::Less
+    } else if first > character {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
+    }
+}
+
+/// What is not seen: Unicode's category Cf (format), among it what turns the direction of writing and the tags that can
+/// hide a text, and what its property `Default_Ignorable_Code_Point` has besides: fillers, joiners, selectors of variants.
+const INVISIBLE: &[(char, char)] = &[
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
 
 /// What an event says: its message, and its other fields where they are written.
 struct Content {
@@ -213,11 +255,38 @@ mod tests {
         let line = text(|| info!("added: {name}"));
         assert!(line.ends_with("added: a\\nb\\r\\u{1b}[31mc\\u{7f}\\u{9b}\\u{202e}d\\u{2028}é\n"), "{line}");
 
+        let hidden = "web\u{200b}\u{ad}\u{e0041}\u{2060}\u{3164}\u{fe0f}1";
+        let line = text(|| info!("added: {hidden}"));
+        assert!(line.ends_with("added: web\\u{200b}\\u{ad}\\u{e0041}\\u{2060}\\u{3164}\\u{fe0f}1\n"), "{line}");
+
+        let line = written(LogFormat::Json, LogLevel::Info, || info!(hidden, "added: {hidden}"));
+        assert!(line.is_ascii(), "{line}");
+        let object: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["fields"]["hidden"], hidden);
+
         let line = written(LogFormat::Json, LogLevel::Info, || info!(name, "added: {name}"));
         assert!(!line.trim_end_matches('\n').chars().any(breaks_out), "{line}");
         let object: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["message"], format!("added: {name}"));
         assert_eq!(object["fields"]["name"], name);
+    }
+
+    #[test]
+    fn all_that_is_invisible_is_in_the_table_and_nothing_else() {
+        let invisible = regex::Regex::new(r"^[\p{Cf}\p{Default_Ignorable_Code_Point}]$").unwrap();
+        let mut expected: Vec<(char, char)> = Vec::new();
+        for character in
+            (char::MIN..=char::MAX).filter(|character| invisible.is_match(character.encode_utf8(&mut [0; 4])))
+        {
+            match expected.last_mut() {
+                Some((_, last)) if u32::from(*last) + 1 == u32::from(character) => *last = character,
+                _ => expected.push((character, character)),
+            }
+        }
+        assert_eq!(INVISIBLE, expected);
+        for plain in ['a', ' ', '~', 'é', '日', '😀', '\u{300}'] {
+            assert!(!breaks_out(plain), "{plain:?}");
+        }
     }
 
     #[test]

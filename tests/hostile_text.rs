@@ -17,6 +17,9 @@ use testkit::wait::becomes;
 /// characters that turn the direction of writing, one that has no width.
 const EVIL: &str = "\0\u{7}\u{8}\t\n\r\u{b}\u{1b}[2J\u{1b}]0;title\u{7}\u{7f}\u{85}\u{9b}31m\u{2028}\u{2029}\u{202e}\u{2066}\u{feff}\n2026/01/01 00:00:00 added: 123456789012 forged";
 
+/// What is not seen: a zero-width space, a soft hyphen, a tag, a joiner, a filler, a selector of variants.
+const INVISIBLE: &str = "\u{200b}\u{ad}\u{e0041}\u{2060}\u{3164}\u{fe0f}";
+
 /// Everything that an engine says of a container, as bad as it can be.
 fn evil() -> Vec<FakeContainer> {
     let everywhere = FakeContainer::new(&format!("evil{EVIL}"))
@@ -46,12 +49,18 @@ fn evil() -> Vec<FakeContainer> {
         .expose(&format!("81/tcp{EVIL}"));
     let sharing = FakeContainer::new("sharing").network_mode(&format!("container:x{EVIL}")).expose("80/tcp");
     let networked = FakeContainer::new("networked").network(&format!("net{EVIL}"), &format!("10.0.0.1{EVIL}"));
-    vec![everywhere, names, checks, addresses, sharing, networked.expose("80/tcp")]
+    // An ID and a name that can be registered, and that look like those of another.
+    let hidden = FakeContainer::new("hidden")
+        .env(&format!("SERVICE_ID=sa{INVISIBLE}ne-id"))
+        .env(&format!("SERVICE_NAME=sa{INVISIBLE}ne-name"))
+        .publish("80/tcp", 8005);
+    vec![everywhere, names, checks, addresses, sharing, networked.expose("80/tcp"), hidden]
 }
 
 fn breaks_out(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || INVISIBLE.contains(character)
 }
 
 fn assert_tame(program: &Program, format: &str) {
@@ -85,6 +94,7 @@ async fn whatever_containers_engine_and_registry_say_every_line_is_one_line_of_t
         let held = async || consul.services().await.keys().any(|id| id.contains("sane"));
         becomes(true, SOON, held).await;
         program.wait_for("names").await;
+        program.wait_for("ne-id").await;
 
         // The registry's words, the engine's words, and garbage instead of events.
         recorder.set(Mode::Answer(400, format!("refused{EVIL}")));

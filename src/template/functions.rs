@@ -29,10 +29,11 @@ pub(super) const ALL: &[(&str, Func)] = &[
     ("index", index),
 ];
 
-/// `strSlice s start [end]`: the bytes from `start` up to `end`, or to the end of the text. A text that
-/// is too short for this is given whole; an end before the start is no end.
+/// `strSlice s [start [end]]`: the bytes from `start` up to `end`, or to the end of the text; all of it without
+/// numbers. A text that is too short for this is given whole; an end before the start is no end.
 fn str_slice(args: &[Value]) -> Result<Value, FuncError> {
     let (text, start, end) = match args {
+        [text] => return string(text).map(Value::from),
         [text, start] => (string(text)?, start, None),
         [text, start, end] => (string(text)?, start, Some(end)),
         _ => return Err(wrong("strSlice takes a text, a start and perhaps an end")),

@@ -266,6 +266,8 @@ fn gos_actions_work() {
 fn str_slice_cuts_a_text() {
     for (template, expected) in [
         ("{{strSlice .ID 0 12}}", "e20f9c1a7656"),
+        ("{{strSlice \"hello\"}}", "hello"),
+        ("{{.Name | strSlice}}", "/nginx.0"),
         ("{{strSlice \"hello\" 1}}", "ello"),
         ("{{strSlice \"hello\" 1 3}}", "el"),
         ("{{strSlice \"hello\" 0 5}}", "hello"),
@@ -280,7 +282,9 @@ fn str_slice_cuts_a_text() {
     ] {
         assert_eq!(text(template), expected, "{template}");
     }
-    for template in ["{{strSlice \"a\" -1}}", "{{strSlice 1 2}}", "{{strSlice \"a\"}}", "{{strSlice \"a\" \"b\"}}"] {
+    for template in
+        ["{{strSlice \"a\" -1}}", "{{strSlice 1 2}}", "{{strSlice}}", "{{strSlice 1}}", "{{strSlice \"a\" \"b\"}}"]
+    {
         failure(template);
     }
 }

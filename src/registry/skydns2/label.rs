@@ -3,12 +3,16 @@
 //! Letters, digits and hyphens, as RFC 1123 has them, and underscores, which image names are full of and every
 //! resolver takes; an underscore in front is left to SRV's own names, and hidden by etcd's v2 API.
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use crate::registry::text::stable_digest;
 
 /// The most bytes of a label.
 const LONGEST: usize = 63;
-/// What a digest takes, with its hyphen.
-const DIGEST: usize = 9;
+/// The digits of the digest of a name.
+const NAME_DIGEST: usize = 8;
+/// The digits of the digest of an ID: 128 bits of SHA-256, for which nobody finds two IDs.
+const ID_DIGEST: usize = 32;
 
 /// Whether a text is a label as it is looked up.
 pub(super) fn is_label(text: &str) -> bool {
@@ -19,22 +23,40 @@ pub(super) fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// The label of a service's name. Case makes no difference to whoever asks, so it makes none here.
+/// The label of a service's name. Case makes no difference to whoever asks, so it makes none here. It is looked up by
+/// people, so its digest is short: whoever wants another's name can take it as it is.
 pub(super) fn of_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
-    if is_label(&lower) { lower } else { made(name) }
+    if is_label(&lower) {
+        return lower;
+    }
+    let digest = stable_digest(name);
+    let digest = (digest >> 32) ^ (digest & 0xffff_ffff);
+    made(name, &format!("{digest:0NAME_DIGEST$x}"))
 }
 
-/// The label of a service's ID: different IDs have different ones.
+/// The label of a service's ID. Different IDs have different ones, whatever a container claims: an ID that looks like
+/// a label which we make is not taken as it is.
 pub(super) fn of_id(id: &str) -> String {
-    if is_label(id) { id.to_owned() } else { made(id) }
+    if is_label(id) && !looks_made(id) {
+        return id.to_owned();
+    }
+    let digest = digest(&SHA256, id.as_bytes());
+    let digest: String = digest.as_ref().iter().take(ID_DIGEST / 2).map(|byte| format!("{byte:02x}")).collect();
+    made(id, &digest)
 }
 
-/// A label out of any text: what of it fits, and a digest of it all. It is stored, so it is the same in every release.
-fn made(text: &str) -> String {
+/// Whether a text ends as a label that [`of_id`] makes.
+fn looks_made(text: &str) -> bool {
+    let last = text.rsplit('-').next().unwrap_or_default();
+    last.len() == ID_DIGEST && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A label out of any text: what of it fits, and its digest. It is stored, so it is the same in every release.
+fn made(text: &str, digest: &str) -> String {
     let mut label = String::new();
     for c in text.chars() {
-        if label.len() == LONGEST - DIGEST {
+        if label.len() + 1 + digest.len() == LONGEST {
             break;
         }
         match c.to_ascii_lowercase() {
@@ -44,14 +66,12 @@ fn made(text: &str) -> String {
         }
     }
     let label = label.trim_end_matches('-');
-    let digest = stable_digest(text);
-    let digest = (digest >> 32) ^ (digest & 0xffff_ffff);
-    if label.is_empty() { format!("{digest:08x}") } else { format!("{label}-{digest:08x}") }
+    if label.is_empty() { digest.to_owned() } else { format!("{label}-{digest}") }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use proptest::prelude::*;
 
@@ -75,10 +95,11 @@ mod tests {
         ] {
             let made = of_id(id);
             let digest = made.strip_prefix(label).unwrap_or_else(|| panic!("{made}"));
-            assert!(digest.len() == 8 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
+            assert!(digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
         }
         // They are stored: another release must find them again.
-        assert_eq!(of_id("hostname:redis.0:6379"), "hostname-redis-0-6379-9f6e7c36");
+        assert_eq!(of_id("hostname:redis.0:6379"), "hostname-redis-0-6379-666885fb107245e3e1b4df27ebbab8e2");
+        assert_eq!(of_name("my.app"), "my-app-104b9c4c");
     }
 
     #[test]
@@ -88,7 +109,34 @@ mod tests {
         assert_ne!(of_name("a.b"), of_name("a-b"));
     }
 
+    #[test]
+    fn an_id_that_looks_like_a_label_of_ours_is_not_that_label() {
+        let ours = of_id("hostname:redis.0:6379");
+        let claimed = of_id(&ours);
+        assert!(claimed != ours && is_label(&claimed), "{claimed}");
+        assert_ne!(of_id(&claimed), claimed);
+        let digits = "0123456789abcdef".repeat(2);
+        assert_ne!(of_id(&digits), digits);
+        // What only resembles it stays as it is.
+        for exact in ["web-0123456789abcdef", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", &format!("web_{digits}")] {
+            assert_eq!(of_id(exact), exact);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_label_of_ours_is_anothers(texts in proptest::collection::vec("(?s)[a-c.:-]{0,4}|.{0,6}|x{60,70}", 1..20)) {
+            // Whoever claims an ID may have seen our labels, and the labels of those.
+            let mut ids: BTreeSet<String> = texts.into_iter().collect();
+            for _ in 0..3 {
+                let labels: Vec<_> = ids.iter().map(|id| of_id(id)).collect();
+                ids.extend(labels);
+            }
+            let labels: BTreeSet<_> = ids.iter().map(|id| of_id(id)).collect();
+            prop_assert_eq!(labels.len(), ids.len());
+            prop_assert!(labels.iter().all(|label| is_label(label)));
+        }
+
         #[test]
         fn every_text_becomes_a_label_of_its_own(
             texts in proptest::collection::hash_set("(?s)[a-zA-Z0-9:._/-]{0,70}|.{0,10}|x{255}", 1..40),
