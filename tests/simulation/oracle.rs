@@ -35,20 +35,29 @@ pub(crate) struct Offer {
     /// It is there and not to be used: its container is paused, or ended.
     pub(crate) marked: bool,
     pub(crate) container: String,
-    rank: (bool, u64, String, Port),
+    /// Its ID is one that a container says itself (`SERVICE_ID`).
+    claimed: bool,
 }
 
-/// What stands, or stays, at each key.
-pub(crate) type Wanted = BTreeMap<String, Offer>;
+impl Offer {
+    /// The lower comes first: what runs, then whose default ID it is.
+    fn class(&self) -> (bool, bool) {
+        (self.kept, self.claimed && !self.kept)
+    }
+}
 
-/// What all these containers offer, by key: of two that claim one, what runs, then the older, then the lower port.
+/// What may be at each key. Of several that claim one, any of the first class may have it: who came first has it, and
+/// that is a matter of what the program saw.
+pub(crate) type Wanted = BTreeMap<String, Vec<Offer>>;
+
+/// What all these containers offer, by key.
 pub(crate) fn wanted(containers: &Containers, rules: &Rules, host_address: &str, shape: Shape) -> Wanted {
     let mut wanted = Wanted::new();
     for (key, offer) in claims(containers, rules, host_address, shape) {
-        match wanted.get(&key) {
-            Some(other) if other.rank < offer.rank => {}
-            _ => drop(wanted.insert(key, offer)),
-        }
+        let offers = wanted.entry(key).or_default();
+        offers.push(offer);
+        let first = offers.iter().map(Offer::class).min();
+        offers.retain(|offer| Some(offer.class()) == first);
     }
     wanted
 }
@@ -114,7 +123,7 @@ fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: 
             kept,
             marked: kept || matches!(container.state, State::Running { paused: true, .. }),
             container: container.id.clone(),
-            rank: (kept, container.age, container.id.clone(), *port),
+            claimed: made.service_id.is_some(),
         });
     }
     offers

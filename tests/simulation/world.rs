@@ -137,6 +137,16 @@ fn index(shape: Shape) -> usize {
     }
 }
 
+/// Every offer, with its key.
+fn each(wanted: Wanted) -> impl Iterator<Item = (String, Offer)> {
+    wanted.into_iter().flat_map(|(key, offers)| offers.into_iter().map(move |offer| (key.clone(), offer)))
+}
+
+/// Whether one of these runs.
+fn serves(offers: Option<&Vec<Offer>>) -> bool {
+    offers.is_some_and(|offers| offers.iter().any(|offer| !offer.kept))
+}
+
 impl Host {
     pub(crate) fn new(settings: Settings, rules: Rules, address: String) -> Self {
         Self {
@@ -174,7 +184,7 @@ impl Host {
     /// Keeps in mind what is offered now, for the time when it no longer is.
     pub(crate) fn remember(&mut self) {
         let (all, rules, address) = (&self.engine.containers, &self.rules, &self.address);
-        let mut offers: Vec<_> = SHAPES.iter().flat_map(|shape| self.truth(*shape)).collect();
+        let mut offers: Vec<_> = SHAPES.iter().flat_map(|shape| each(self.truth(*shape))).collect();
         offers.retain(|(_, offer)| !offer.kept);
         let served: Vec<_> = offers.iter().map(|(key, _)| key.clone()).collect();
         // Where nothing is ever removed, whoever claimed a key stands behind what is there.
@@ -228,14 +238,17 @@ impl Host {
         let containers = self.known_containers();
         let wants = SHAPES.map(|shape| wanted(&containers, &self.rules, &self.located, shape));
         let now = Instant::now();
-        for (key, offer) in wants.iter().flatten() {
-            self.offered.entry(key.clone()).or_default().insert(offer.container.clone());
-            if !offer.kept {
-                self.seen.insert(key.clone());
+        for (key, offers) in wants.iter().flatten() {
+            for offer in offers {
+                self.offered.entry(key.clone()).or_default().insert(offer.container.clone());
+                if !offer.kept {
+                    self.seen.insert(key.clone());
+                }
             }
         }
         let offers = |container: &String, key: &String| {
-            wants.iter().any(|wants| wants.get(key).is_some_and(|offer| offer.container == *container))
+            let by = |offers: &Vec<Offer>| offers.iter().any(|offer| offer.container == *container);
+            wants.iter().any(|wants| wants.get(key).is_some_and(by))
         };
         for (key, by) in &self.offered {
             if by.iter().any(|container| containers.contains_key(container) && !offers(container, key)) {
@@ -257,7 +270,7 @@ impl Host {
 
     /// Whether it should want a service to stand there, and should have for a while.
     fn wants_steadily(&self, shape: Shape, key: &str) -> bool {
-        self.lately(shape).all(|wants| wants.get(key).is_some_and(|offer| !offer.kept))
+        self.lately(shape).all(|wants| serves(wants.get(key)))
     }
 
     /// Whether a container offered this that failed, and was renamed since.
@@ -285,7 +298,7 @@ impl Host {
 
     /// Whether a container claims this that ended, and whose entry stays whatever it is.
     fn keeps(&self, shape: Shape, key: &str) -> bool {
-        self.settings.deregister == "never" && self.truth(shape).get(key).is_some_and(|offer| offer.kept)
+        self.settings.deregister == "never" && self.truth(shape).get(key).is_some_and(|offers| offers.iter().any(|offer| offer.kept))
     }
 
     /// Whether a container stood there that runs, as far as it was told.
@@ -428,14 +441,16 @@ impl World {
         }
         let shape = self.stores[store].shape;
         let is_it = |offer: &Offer| !offer.kept && offer.content == *content;
-        let offered = |wants: &Wanted| wants.get(key).is_some_and(is_it);
+        let offered = |wants: &Wanted| wants.get(key).is_some_and(|offers| offers.iter().any(is_it));
         // The start of whoever comes first may be held back, and the place is another's until then.
         let instead = || {
             let containers = host.known_containers();
             let mut claims = oracle::claims(&containers, &host.rules, &host.located, shape);
             claims.any(|(claimed, offer)| claimed == key && is_it(&offer))
         };
-        let held_back = |wants: &Wanted| wants.get(key).is_some_and(|offer| host.flaps(&offer.container));
+        let held_back = |wants: &Wanted| {
+            wants.get(key).is_some_and(|offers| offers.iter().all(|offer| host.flaps(&offer.container)))
+        };
         if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() {
             Ok(())
         } else {
@@ -463,7 +478,7 @@ impl World {
         let replaced =
             |offer: &Offer| host.offered.get(key).is_some_and(|by| by.iter().any(|by| *by != offer.container));
         let dispensable = |offer: &Offer| offer.kept && (cleaned || replaced(offer)) || host.flaps(&offer.container);
-        let free = |wants: &Wanted| wants.get(key).is_none_or(dispensable);
+        let free = |wants: &Wanted| wants.get(key).is_none_or(|offers| offers.iter().all(dispensable));
         if !host.lately(at.shape).any(free) {
             return Err("removes the entry of a service that runs, or is to be kept");
         }
@@ -471,17 +486,16 @@ impl World {
             return Err("removes the entry of a container that ended");
         }
         // Nothing that it was told can have led to this.
-        match host.truth(at.shape).get(key) {
-            Some(offer)
-                if !offer.kept
-                    && seen.content == offer.content
-                    && !host.known.contains_key(&offer.container)
-                    && host.engine.runs_since(&offer.container).is_some_and(|since| since < host.alive_since) =>
-            {
-                Err("removes the entry of a container that it never asked after")
-            }
-            _ => Ok(()),
+        let never_asked_after = |offer: &Offer| {
+            !offer.kept
+                && seen.content == offer.content
+                && !host.known.contains_key(&offer.container)
+                && host.engine.runs_since(&offer.container).is_some_and(|since| since < host.alive_since)
+        };
+        if host.truth(at.shape).get(key).is_some_and(|offers| offers.iter().any(never_asked_after)) {
+            return Err("removes the entry of a container that it never asked after");
         }
+        Ok(())
     }
 
     fn fault_of_marking(&self, client: Client, store: usize, key: &str, mark: Option<Mark>) -> Judgement {
@@ -493,18 +507,20 @@ impl World {
             (Marked::Ours, Some(_)) | (Marked::No, None) => return Err("marks what it knows to be marked just so"),
             _ => {}
         }
-        let mut lately = host.lately(at.shape).map(|wants| wants.get(key));
+        let offers = |wants: &Wanted| wants.get(key).cloned().unwrap_or_default();
+        let any = |is: &dyn Fn(&Offer) -> bool| host.lately(at.shape).any(|wants| offers(wants).iter().any(is));
         let justified = match mark {
             Some(Mark::Left) => host.stopping && host.settings.on_shutdown == "critical",
             _ if host.stopping => false,
-            Some(Mark::Paused) => lately.any(|offer| offer.is_some_and(|offer| offer.marked && !offer.kept)),
+            Some(Mark::Paused) => any(&|offer| offer.marked && !offer.kept),
             // By its place, an entry is known as kept only to the life that saw it served.
-            Some(Mark::Ended) => lately.any(|offer| match offer {
-                Some(offer) => offer.kept || host.flaps(&offer.container),
-                None => at.shape == Shape::ByPlace || host.settings.deregister == "never" || host.kept_before(key),
-            }),
+            Some(Mark::Ended) => {
+                let nobody = at.shape == Shape::ByPlace || host.settings.deregister == "never" || host.kept_before(key);
+                any(&|offer| offer.kept || host.flaps(&offer.container))
+                    || nobody && host.lately(at.shape).any(|wants| !wants.contains_key(key))
+            }
             Some(_) => false,
-            None => lately.any(|offer| offer.is_some_and(|offer| !offer.marked)),
+            None => any(&|offer| !offer.marked),
         };
         if justified { Ok(()) } else { Err("marks an entry without a reason") }
     }
@@ -550,7 +566,7 @@ impl World {
         let at = &self.stores[store];
         let mut claims: BTreeMap<String, Vec<(&str, Offer)>> = BTreeMap::new();
         for host in &self.hosts {
-            for (key, offer) in host.truth(at.shape).into_iter().filter(|(_, offer)| !offer.kept) {
+            for (key, offer) in each(host.truth(at.shape)).filter(|(_, offer)| !offer.kept) {
                 claims.entry(key).or_default().push((host.owner(), offer));
             }
         }
