@@ -298,7 +298,8 @@ impl Host {
 
     /// Whether a container claims this that ended, and whose entry stays whatever it is.
     fn keeps(&self, shape: Shape, key: &str) -> bool {
-        self.settings.deregister == "never" && self.truth(shape).get(key).is_some_and(|offers| offers.iter().any(|offer| offer.kept))
+        self.settings.deregister == "never"
+            && self.truth(shape).get(key).is_some_and(|offers| offers.iter().any(|offer| offer.kept))
     }
 
     /// Whether a container stood there that runs, as far as it was told.
