@@ -6,7 +6,7 @@ mod support;
 
 use support::{SOON, registrator_with};
 use testkit::consul::{self, Consul};
-use testkit::etcd::EtcdServer;
+use testkit::etcd::{self, EtcdServer};
 use testkit::program::Program;
 use testkit::proxy::{HttpRecorder, Mode};
 use testkit::wait::becomes;
@@ -146,5 +146,122 @@ async fn a_server_that_is_no_consul_is_said_to_be_none_and_its_pages_are_not_rep
     ] {
         pages.set(Mode::Answer(status, page.clone()));
         refuses(&uri, &[], &said).await;
+    }
+}
+
+#[tokio::test]
+async fn etcd_names_the_user_that_it_refuses_and_where_one_is_given() {
+    for (v2, scheme, refused) in [
+        (false, "etcd", "wrong password, or no such user"),
+        (false, "etcd3", "wrong password, or no such user"),
+        (true, "etcd", "wrong password, no such user, or no right to do that (Insufficient credentials)"),
+        (true, "etcd2", "wrong password, no such user, or no right to do that (Insufficient credentials)"),
+    ] {
+        let server = EtcdServer::with(etcd::Options { v2, ..etcd::Options::default() }).await;
+        server.enable_users();
+        let (address, cure) = (server.address(), "correct the URI, or ETCD_USER");
+        let words = format!("etcd at {address} refuses the user \"root\": {refused}; {cure}");
+        refuses(&format!("{scheme}://root:hunter2@{address}"), &[], &words).await;
+        refuses(&format!("{scheme}://{address}"), &[("ETCD_USER", "root:hunter2")], &words).await;
+        let words = format!("etcd at {address} wants a user; give one as user:password@ in the URI, or in ETCD_USER");
+        refuses(&format!("{scheme}://{address}"), &[], &words).await;
+    }
+}
+
+#[tokio::test]
+async fn tls_with_etcd_that_goes_wrong_names_the_setting_that_is_wrong() {
+    let plain = EtcdServer::with(etcd::Options { v2: true, ..etcd::Options::default() }).await;
+    let secure = EtcdServer::with(etcd::Options { v2: true, tls: true, ..etcd::Options::default() }).await;
+    let consul = Consul::start().await;
+    let (http, https) = (plain.address(), secure.address());
+    let ca = secure.certificates().ca.to_str().unwrap();
+    for scheme in ["etcd", "etcd2", "etcd3"] {
+        for (uri, words) in [
+            (
+                format!("{scheme}-tls://{http}"),
+                format!(
+                    "etcd at {http}: it speaks no TLS there; connect without (etcd://, no https:// in ETCD_ENDPOINTS, and \
+                     no ca=, cert= or key=), or to the port that serves TLS"
+                ),
+            ),
+            (
+                format!("{scheme}://{https}"),
+                format!(
+                    "etcd at {https}: it speaks only TLS there; connect with TLS (etcd-tls://, or https:// in \
+                     ETCD_ENDPOINTS), or to the port that serves none"
+                ),
+            ),
+            (
+                format!("{scheme}-tls://{https}"),
+                format!(
+                    "etcd at {https}: its certificate is signed by no authority that is trusted here; name the PEM file of \
+                     its authority in ca= of the URI, or ETCD_CA_CERT_FILE"
+                ),
+            ),
+            (
+                format!("{scheme}-tls://{https}?ca={ca}"),
+                format!(
+                    "etcd at {https}: it wants a certificate of ours that it trusts; name one in cert= of the URI, or \
+                     ETCD_CERT_FILE, and its key in key= of the URI, or ETCD_KEY_FILE"
+                ),
+            ),
+        ] {
+            refuses(&uri, &[], &words).await;
+        }
+    }
+    let words = last_words(&format!("etcd3://{}", consul.address()), &[]).await;
+    let (begin, end) = ("what answers there is no etcd (", "); check the host and the port of the URI");
+    assert!(words.starts_with(&format!("etcd at {}: {begin}", consul.address())) && words.ends_with(end), "{words}");
+}
+
+#[cfg(feature = "zookeeper")]
+#[tokio::test]
+async fn zookeeper_that_begins_no_session_says_why() {
+    use testkit::zookeeper::{self, ZooKeeper};
+
+    let plain = ZooKeeper::start().await;
+    let secure = ZooKeeper::with(zookeeper::Options { tls: true, sasl: true }).await;
+    let consul = Consul::start().await;
+    let (http, https) = (plain.address(), secure.tls_address());
+    let ca = secure.certificates().ca.to_str().unwrap();
+    let silent = "it accepts connections and begins no session; check that it is ZooKeeper, and that it serves";
+    for (uri, words) in [
+        (
+            format!("zookeeper-tls://{http}?ca={ca}"),
+            format!(
+                "ZooKeeper at {http}: it speaks no TLS there; connect without (zookeeper://), or to the port that serves TLS"
+            ),
+        ),
+        (
+            format!("zookeeper://{https}"),
+            format!(
+                "ZooKeeper at {https}: it speaks only TLS there; connect with TLS (zookeeper-tls://), or to the port that \
+                 serves none"
+            ),
+        ),
+        (
+            format!("zookeeper-tls://{https}?ca={ca}"),
+            format!(
+                "ZooKeeper at {https}: it wants a certificate of ours that it trusts; name one in cert= of the URI, or \
+                 ZOOKEEPER_CLIENT_CERT, and its key in key= of the URI, or ZOOKEEPER_CLIENT_KEY"
+            ),
+        ),
+        (
+            format!("zookeeper://me:hunter2@{}?auth=sasl", secure.address()),
+            format!(
+                "ZooKeeper at {} refuses the user \"me\": authentication failed: wrong password, or no such user; correct \
+                 the URI, or ZOOKEEPER_AUTH",
+                secure.address()
+            ),
+        ),
+        (format!("zookeeper://{}", consul.address()), format!("ZooKeeper at {}: {silent}", consul.address())),
+        (
+            "zookeeper://127.0.0.1:1".to_owned(),
+            "ZooKeeper at 127.0.0.1:1: Connection refused (os error 111); check the URI and that it runs, or wait for it \
+             with -retry-attempts"
+                .to_owned(),
+        ),
+    ] {
+        refuses(&uri, &[], &words).await;
     }
 }

@@ -33,7 +33,7 @@ use tokio::time::{Instant, timeout};
 use connect::{Failure, InTime, Socket};
 
 pub use fault::Fault;
-pub use tls::{ClientError, Pem, Tls, speaks_tls, tls_config};
+pub use tls::{ClientError, Pem, Tls, speaks_tls, tls_config, try_tls};
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registrator/", env!("CARGO_PKG_VERSION")));
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");

@@ -11,6 +11,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -120,22 +121,34 @@ fn unusable(what: Pem, path: &Path, error: &pem::Error) -> ClientError {
     ClientError::Pem { what, path: path.to_owned(), reason }
 }
 
-/// How long finding out whether a server speaks TLS may take.
+/// How long looking at how a server speaks TLS may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Whether the server there speaks TLS, for who spoke to it without and got no answer. It is asked by a connection of
-/// its own, over which nothing is sent; its certificate does not matter.
+/// How long a server may take to refuse a handshake that is done on our side: who we are is seen last.
+const AFTERTHOUGHT: Duration = Duration::from_millis(300);
+
+/// Whether the server there speaks TLS, for who spoke to it without and got no answer. Its certificate does not matter.
 pub async fn speaks_tls(host: &str, port: u16) -> bool {
-    let Ok(config) = tls_config(&Tls { skip_verify: true, ..Tls::default() }) else { return false };
-    let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
+    let any = Tls { skip_verify: true, ..Tls::default() };
+    matches!(try_tls(host, port, &any).await, Some(Ok(()) | Err(Fault::Identity)))
+}
+
+/// What is wrong with TLS there, by a connection of its own over which nothing is sent; `None` where none can be made.
+pub async fn try_tls(host: &str, port: u16, tls: &Tls) -> Option<Result<(), Fault>> {
+    let config = tls_config(tls).ok()?;
+    let name = ServerName::try_from(host.to_owned()).ok()?;
     let handshake = async {
         let stream = TcpStream::connect((host, port)).await.ok()?;
-        match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
-            Ok(_) => Some(true),
-            Err(error) => Some(Fault::of(&error) == Fault::Identity),
+        let mut stream = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+            Ok(stream) => stream,
+            Err(error) => return Some(Err(Fault::of(&error))),
+        };
+        match timeout(AFTERTHOUGHT, stream.read(&mut [0])).await {
+            Ok(Err(error)) => Some(Err(Fault::of(&error))),
+            Ok(Ok(_)) | Err(_) => Some(Ok(())),
         }
     };
-    timeout(PROBE, handshake).await.ok().flatten().unwrap_or(false)
+    timeout(PROBE, handshake).await.ok().flatten()
 }
 
 /// Trusts whom the system trusts. Its authorities are read when the first server shows a certificate: most

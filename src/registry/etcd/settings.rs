@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use crate::config::{Environment, RegistryConfig};
-use crate::http::{Tls, tls_config};
+use crate::http::{Fault, Tls, speaks_tls, tls_config, try_tls};
 use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
@@ -97,6 +97,43 @@ impl Settings {
     /// The servers, for a message.
     pub(super) fn place(&self) -> String {
         place(&self.servers)
+    }
+
+    /// Why a connection failed, and what to do; `reason` is what it says itself.
+    pub(super) fn lost(&self, fault: &Fault, reason: &str) -> String {
+        if self.tls.is_some() { TLS_NAMES.explained(fault, reason) } else { reason.to_owned() }
+    }
+
+    /// The same for a server that has never answered, which is looked at more closely.
+    pub(super) async fn never_reached(&self, server: &Server, fault: &Fault, reason: &str) -> String {
+        let explained = self.lost(fault, reason);
+        if explained != reason {
+            return explained;
+        }
+        match &self.tls {
+            Some(tls) => match try_tls(&server.host, server.port, tls).await {
+                Some(Err(fault)) => self.lost(&fault, reason),
+                Some(Ok(())) | None => explained,
+            },
+            None if speaks_tls(&server.host, server.port).await => TLS_NAMES.wanted(),
+            None if *fault == Fault::Broken => {
+                format!("what answers there is no etcd ({reason}); check the host and the port of the URI")
+            }
+            None => explained,
+        }
+    }
+
+    /// Why the servers do not let us in, and what to do; `said` is what is wrong with the user, if we are one.
+    pub(super) fn not_let_in(&self, said: &str) -> String {
+        let place = self.place();
+        match &self.user {
+            Some((user, _)) => {
+                format!("etcd at {place} refuses the user {user:?}: {said}; correct the URI, or ETCD_USER")
+            }
+            None => {
+                format!("etcd at {place} wants a user; give one as user:password@ in the URI, or in ETCD_USER")
+            }
+        }
     }
 }
 

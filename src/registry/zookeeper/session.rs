@@ -20,11 +20,13 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use zookeeper_client::{Client, Error, SaslOptions, SessionInfo, SessionState};
 
+use crate::http::{speaks_tls, try_tls};
 use crate::registry::RegistryError;
 use crate::registry::reporter::Reporter;
+use crate::registry::servers::Server;
 
 use super::failure;
-use super::settings::{Scheme, Settings};
+use super::settings::{Scheme, Settings, TLS_NAMES};
 use super::watch;
 
 /// How long a connection may be silent; the client pings three times within it.
@@ -175,7 +177,7 @@ async fn connect(settings: &Settings, last: Option<&SessionInfo>) -> Result<Conn
         connector = connector.with_session(last.clone());
     }
     let (client, tasks) = match &settings.tls {
-        Some(tls) => holding_tasks(connector.with_tls(tls.clone()).secure_connect(&settings.place())).await,
+        Some((tls, _)) => holding_tasks(connector.with_tls(tls.clone()).secure_connect(&settings.place())).await,
         None => holding_tasks(connector.connect(&settings.place())).await,
     };
     Ok((client?, tasks))
@@ -208,27 +210,36 @@ async fn explained(settings: &Settings, error: &Error) -> RegistryError {
     let place = settings.place();
     match error {
         Error::AuthFailed => {
-            return RegistryError::rights(format!("{place} refuses us: authentication failed"));
+            let user = settings.credentials.as_ref().map_or("", |credentials| credentials.user.as_str());
+            let why = "authentication failed: wrong password, or no such user; correct the URI, or ZOOKEEPER_AUTH";
+            return RegistryError::rights(format!("ZooKeeper at {place} refuses the user {user:?}: {why}"));
         }
         Error::NoHosts | Error::Timeout | Error::ConnectionLoss => {}
-        _ => return RegistryError::Unreachable(format!("{place}: {}", failure::words(error))),
+        _ => return RegistryError::Unreachable(format!("ZooKeeper at {place}: {}", failure::words(error))),
     }
     let mut reasons = Vec::new();
     for server in &settings.servers {
         match timeout(PROBE, TcpStream::connect((server.host.as_str(), server.port))).await {
             Ok(Ok(_)) => {
-                let tls = if settings.tls.is_some() {
-                    "does it speak TLS, with a certificate that ca= has signed for this name"
-                } else {
-                    "does it want TLS (zookeeper-tls://)"
-                };
-                return RegistryError::Unreachable(format!(
-                    "{server} accepts connections and begins no session: is it ZooKeeper, does it serve, {tls}?"
-                ));
+                let why = no_session(settings, server).await;
+                return RegistryError::Unreachable(format!("ZooKeeper at {server}: {why}"));
             }
             Ok(Err(error)) => reasons.push(format!("{server}: {error}")),
             Err(_) => reasons.push(format!("{server}: no answer")),
         }
     }
-    RegistryError::Unreachable(reasons.join("; "))
+    RegistryError::Unreachable(format!("ZooKeeper at {}", reasons.join(", ")))
+}
+
+/// Why a server that accepts connections begins no session, and what to do.
+async fn no_session(settings: &Settings, server: &Server) -> String {
+    let silent = "it accepts connections and begins no session; check that it is ZooKeeper, and that it serves";
+    match &settings.tls {
+        None if speaks_tls(&server.host, server.port).await => TLS_NAMES.wanted(),
+        None => silent.to_owned(),
+        Some((_, tls)) => match try_tls(&server.host, server.port, tls).await {
+            Some(Err(fault)) => TLS_NAMES.explained(&fault, silent),
+            Some(Ok(())) | None => silent.to_owned(),
+        },
+    }
 }

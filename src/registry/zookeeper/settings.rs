@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use zookeeper_client::{Acl, Acls, Permission, TlsOptions};
 
 use crate::config::{Environment, RegistryConfig};
+use crate::http::{Tls, tls_config};
 use crate::registry::OpenError;
+use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::servers::{Server, place, servers};
 use crate::registry::uri::{Uri, redacted};
@@ -38,9 +40,18 @@ pub(super) struct Settings {
     pub(super) credentials: Option<Credentials>,
     /// Who may do what with the nodes that we make.
     pub(super) acl: NodeAcl,
-    /// How to speak TLS, if at all.
-    pub(super) tls: Option<TlsOptions>,
+    /// How to speak TLS, if at all: as the client takes it, and as ours do.
+    pub(super) tls: Option<(TlsOptions, Tls)>,
 }
+
+/// What the settings for TLS are called.
+pub(super) const TLS_NAMES: TlsNames = TlsNames {
+    with: "zookeeper-tls://",
+    without: "zookeeper://",
+    authorities: "ca= of the URI, or ZOOKEEPER_CACERT",
+    certificate: "cert= of the URI, or ZOOKEEPER_CLIENT_CERT",
+    key: "key= of the URI, or ZOOKEEPER_CLIENT_KEY",
+};
 
 /// A user and how to prove to be one.
 pub(super) struct Credentials {
@@ -186,23 +197,32 @@ impl Files {
         Ok(Self { ca, identity })
     }
 
-    fn tls(&self) -> Result<TlsOptions, OpenError> {
+    fn tls(&self) -> Result<(TlsOptions, Tls), OpenError> {
         let Some(ca) = &self.ca else {
             return Err(OpenError::Settings(
                 "zookeeper-tls: name the PEM file of the authority to trust, as ?ca=/path in the URI or in ZOOKEEPER_CACERT"
                     .to_owned(),
             ));
         };
+        let identity = self.identity.as_ref();
+        let ours = Tls {
+            ca: Some(ca.into()),
+            identity: identity.map(|(certificate, key)| (certificate.into(), key.into())),
+            skip_verify: false,
+        };
+        tls_config(&ours)
+            .map_err(|error| OpenError::Settings(format!("zookeeper-tls: {}", TLS_NAMES.of_files(&error))))?;
+        // What cannot be read is said by now.
         let unusable =
             |path: &str, reason: &dyn fmt::Display| OpenError::Settings(format!("zookeeper-tls: {path}: {reason}"));
         let read = |path: &str| fs::read_to_string(path).map_err(|error| unusable(path, &error));
-        let tls = TlsOptions::new().with_pem_ca(&read(ca)?).map_err(|error| unusable(ca, &error))?;
-        match &self.identity {
-            None => Ok(tls),
-            Some((certificate, key)) => tls
+        let mut tls = TlsOptions::new().with_pem_ca(&read(ca)?).map_err(|error| unusable(ca, &error))?;
+        if let Some((certificate, key)) = identity {
+            tls = tls
                 .with_pem_identity(&read(certificate)?, &read(key)?)
-                .map_err(|error| unusable(&format!("{certificate} and {key}"), &error)),
+                .map_err(|error| unusable(&format!("{certificate} and {key}"), &error))?;
         }
+        Ok((tls, ours))
     }
 }
 
@@ -279,11 +299,16 @@ mod tests {
     fn tls_needs_an_authority_and_readable_files() {
         let reason = |uri: &str, variables: &[_]| settings(uri, variables).err().unwrap();
         assert!(reason("zookeeper-tls://h", &[]).starts_with("zookeeper-tls: name the PEM file"));
-        assert!(reason("zookeeper-tls://h?ca=/nowhere", &[]).starts_with("zookeeper-tls: /nowhere: No such file"));
+        assert_eq!(
+            reason("zookeeper-tls://h?ca=/nowhere", &[]),
+            "zookeeper-tls: the authorities to trust cannot be read from /nowhere: No such file or directory (os error 2); \
+             correct ca= of the URI, or ZOOKEEPER_CACERT"
+        );
         assert!(reason("zookeeper-tls://h", &[("ZOOKEEPER_CACERT", "/nowhere")]).contains("/nowhere"));
         assert_eq!(
             reason("zookeeper-tls://h?ca=/dev/null", &[]),
-            "zookeeper-tls: /dev/null: bad arguments: no valid tls trust anchor in pem"
+            "zookeeper-tls: the authorities to trust cannot be read from /dev/null: it holds no certificate; correct ca= of \
+             the URI, or ZOOKEEPER_CACERT"
         );
         assert!(reason("zookeeper-tls://h?cert=/x", &[]).contains("set together or not at all"));
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::http::Method;
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::http::{self, Client, Tls, client};
-use crate::registry::RegistryError;
 use crate::registry::etcd::Settings;
+use crate::registry::{Cause, RegistryError};
 
 use super::answer::{Answer, Failure};
 
@@ -38,6 +39,8 @@ pub(super) struct Connection {
     current: watch::Sender<usize>,
     /// Made when it is first used, since that takes a while.
     client: OnceLock<Client>,
+    /// Whether any server has ever answered.
+    answered: AtomicBool,
 }
 
 /// One request, for a key.
@@ -56,7 +59,7 @@ impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let first = fastrand::usize(..settings.servers.len());
-        Self { settings, current: watch::Sender::new(first), client: OnceLock::new() }
+        Self { settings, current: watch::Sender::new(first), client: OnceLock::new(), answered: AtomicBool::new(false) }
     }
 
     /// For the engine.
@@ -64,6 +67,10 @@ impl Connection {
         let place = self.settings.place();
         match failure {
             Failure::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
+            Failure::Refused(Cause::Rights, said) => {
+                let said = format!("wrong password, no such user, or no right to do that ({said})");
+                RegistryError::rights(self.settings.not_let_in(&said))
+            }
             Failure::Refused(cause, text) => RegistryError::Refused { cause, text },
             Failure::Missing => RegistryError::service("it is not there"),
             Failure::Conflict => {
@@ -141,7 +148,17 @@ impl Connection {
         let away = |error: &dyn Display| Failure::Away(error.to_string());
         let asked = asked.body(encoded(request.form).into()).map_err(|error| away(&error))?;
         let exchange = async {
-            let reply = client.send(asked).await.map_err(|error| away(&error))?;
+            let reply = match client.send(asked).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    let (fault, reason) = (error.fault(), error.to_string());
+                    return Err(Failure::Away(match self.answered.load(Ordering::Relaxed) {
+                        true => self.settings.lost(&fault, &reason),
+                        false => self.settings.never_reached(server, &fault, &reason).await,
+                    }));
+                }
+            };
+            self.answered.store(true, Ordering::Relaxed);
             let index = reply.headers().get("X-Etcd-Index").and_then(|index| index.to_str().ok()?.parse().ok());
             let status = reply.status().as_u16();
             let body = http::body(reply, ANSWER_LIMIT).await.map_err(|error| away(&error))?;

@@ -3,6 +3,7 @@
 //! The client could balance over all of them by itself, but goes on asking those that are dead: so each client is for one
 //! server, and which one is decided here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 pub(super) struct Connection {
     settings: Settings,
     current: Mutex<Current>,
+    /// Whether any server has ever answered.
+    answered: AtomicBool,
 }
 
 #[derive(Default)]
@@ -44,12 +47,16 @@ impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let index = fastrand::usize(..settings.servers.len());
-        Self { settings, current: Mutex::new(Current { index, ..Current::default() }) }
+        Self {
+            settings,
+            current: Mutex::new(Current { index, ..Current::default() }),
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// For the engine.
     pub(super) fn error(&self, failure: Failure) -> RegistryError {
-        failure.error(&self.settings.place())
+        failure.error(&self.settings)
     }
 
     /// Asks one server, and when that fails another, until the deadline.
@@ -68,14 +75,27 @@ impl Connection {
                 break;
             }
             let mut used = None;
+            let index = self.current().index;
             let asked = timeout(left, async {
                 let (client, generation) = self.client().await?;
                 used = Some(generation);
                 ask(client).await.map_err(Failure::from)
             });
             match asked.await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failure @ (Failure::Refused(..) | Failure::NoLease))) => return Err(failure),
+                Ok(Ok(answer)) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Ok(Err(failure @ (Failure::Refused(..) | Failure::NotLetIn | Failure::NoLease))) => {
+                    return Err(failure);
+                }
+                Ok(Err(Failure::Lost(fault, reason))) => {
+                    let server = &self.settings.servers[index % self.settings.servers.len()];
+                    failed = Failure::Away(match self.answered.load(Ordering::Relaxed) {
+                        true => self.settings.lost(&fault, &reason),
+                        false => self.settings.never_reached(server, &fault, &reason).await,
+                    });
+                }
                 Ok(Err(failure)) => failed = failure,
                 Err(_) => failed = Failure::Away("no answer in time".to_owned()),
             }

@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use etcd_client::Error;
 
+use crate::http::Fault;
+use crate::registry::etcd::Settings;
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
 
@@ -26,8 +28,12 @@ mod code {
 pub(super) enum Failure {
     /// Try another server, later.
     Away(String),
+    /// The same, since the connection failed: what is wrong with it, and in its own words.
+    Lost(Fault, String),
     /// This will not be done as things are: what has to change, and why.
     Refused(Cause, String),
+    /// The server does not know us.
+    NotLetIn,
     /// The lease is gone.
     NoLease,
     /// The server does not know users.
@@ -35,10 +41,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// For the engine; `place` is where the servers are.
-    pub(super) fn error(self, place: &str) -> RegistryError {
+    /// For the engine.
+    pub(super) fn error(self, settings: &Settings) -> RegistryError {
+        let place = settings.place();
         match self {
-            Self::Away(reason) => RegistryError::Unreachable(format!("etcd at {place}: {reason}")),
+            Self::NotLetIn => RegistryError::rights(settings.not_let_in("wrong password, or no such user")),
+            Self::Away(reason) | Self::Lost(_, reason) => {
+                RegistryError::Unreachable(format!("etcd at {place}: {reason}"))
+            }
             Self::Refused(cause, text) => RegistryError::Refused { cause, text },
             Self::NoLease => RegistryError::service("its lease has expired"),
             Self::NoUsers => RegistryError::Unreachable(format!("etcd at {place} has just changed its users")),
@@ -51,7 +61,7 @@ impl From<Error> for Failure {
         let status = match error {
             Error::GRpcStatus(status) => status,
             Error::LeaseKeepAliveError(_) => return Self::NoLease,
-            Error::TransportError(error) => return Self::Away(innermost(&error)),
+            Error::TransportError(error) => return Self::Lost(Fault::of(&error), innermost(&error)),
             other => return Self::Away(one_line(&other.to_string(), LIMIT)),
         };
         let said = one_line(status.message().trim_start_matches("etcdserver: "), LIMIT);
@@ -64,11 +74,8 @@ impl From<Error> for Failure {
                     .to_owned(),
             ),
             code::FAILED_PRECONDITION if said.contains("authentication is not enabled") => Self::NoUsers,
-            code::INVALID_ARGUMENT if said.contains("authentication failed") => {
-                Self::Refused(Cause::Rights, "etcd refuses the user or the password".to_owned())
-            }
-            code::INVALID_ARGUMENT if said.contains("user name is empty") => {
-                Self::Refused(Cause::Rights, "etcd wants a user: etcd://user:password@host".to_owned())
+            code::INVALID_ARGUMENT if said.contains("authentication failed") || said.contains("user name is empty") => {
+                Self::NotLetIn
             }
             code::INVALID_ARGUMENT | code::FAILED_PRECONDITION | code::NOT_FOUND => {
                 Self::Refused(Cause::Service, format!("etcd does not take it: {said}"))
@@ -78,7 +85,7 @@ impl From<Error> for Failure {
             }
             code::UNAUTHENTICATED => Self::Away("the token has expired".to_owned()),
             _ => match status.source() {
-                Some(source) => Self::Away(innermost(source)),
+                Some(source) => Self::Lost(Fault::of(source), innermost(source)),
                 None => Self::Away(said),
             },
         }
