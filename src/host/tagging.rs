@@ -1,20 +1,24 @@
 //! Puts the tags of `-tags` on what the watch says, before anything is described.
 //!
-//! A stage of its own because a template may fetch a URL (`httpGet`): such templates run on
-//! blocking threads, several at a time, while the order of changes is kept.
+//! A stage of its own because a template may fetch a URL (`httpGet`), and wait for it. Only the container that it is for
+//! waits with it: what is seen of one container stays in order, and nobody else is held up.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use crate::container::{Container, ContainerId};
-use crate::docker::Change;
+use crate::docker::{Change, Snapshot};
 use crate::event::{Event, Events};
-use crate::template::ForcedTags;
+use crate::template::{Evaluated, ForcedTags};
 
-/// How many templates may wait for something at a time.
-const PARALLEL: usize = 16;
+/// How long a snapshot waits for the templates of its containers; those that take longer follow one by one.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A container with the tags that `-tags` gives its services.
 #[derive(Clone, Debug)]
@@ -28,11 +32,11 @@ pub struct Tagged {
 /// A [`Change`] with its tags.
 #[derive(Clone, Debug)]
 pub enum Seen {
-    /// All that there is, and what is listed but could not be inspected.
+    /// All that there is, and what is listed but not known yet.
     Snapshot {
         /// Every container.
         containers: Vec<Tagged>,
-        /// Listed, but not known: it stays as it was.
+        /// Listed, but not known (its template may still be waiting): it stays as it was.
         unknown: Vec<ContainerId>,
         /// Known, but not to be taken in yet: it stays as it was as well.
         held: Vec<ContainerId>,
@@ -47,56 +51,221 @@ pub enum Seen {
     Missing(ContainerId),
 }
 
-/// The template, and where its failures are told.
-#[derive(Clone)]
-struct Tagging {
+/// The changes with their tags; those of one container in the same order.
+pub fn tagged(changes: mpsc::Receiver<Change>, tags: Arc<ForcedTags>, events: Events) -> impl Stream<Item = Seen> {
+    let stage = Stage {
+        changes,
+        tags,
+        events,
+        evaluations: FuturesUnordered::new(),
+        begun: 0,
+        waiting: HashMap::new(),
+        ready: VecDeque::new(),
+    };
+    stream::unfold(stage, async |mut stage| stage.next().await.map(|seen| (seen, stage)))
+}
+
+struct Stage {
+    changes: mpsc::Receiver<Change>,
     tags: Arc<ForcedTags>,
     events: Events,
+    /// Templates that are being evaluated.
+    evaluations: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many were begun.
+    begun: u64,
+    /// Containers whose template is being evaluated.
+    waiting: HashMap<ContainerId, Waiting>,
+    /// What is to be handed on.
+    ready: VecDeque<Seen>,
 }
 
-/// The changes with their tags, in the same order.
-pub fn tagged(changes: mpsc::Receiver<Change>, tags: Arc<ForcedTags>, events: Events) -> impl Stream<Item = Seen> {
-    let tags = Tagging { tags, events };
-    stream::unfold(changes, async |mut changes| changes.recv().await.map(|change| (change, changes)))
-        .map(move |change| see(change, tags.clone()))
-        .buffered(PARALLEL)
+/// A container whose template is being evaluated.
+struct Waiting {
+    /// Which evaluation counts. What others made of it is out of date.
+    evaluation: u64,
+    container: Arc<Container>,
+    /// What was seen of it since.
+    behind: VecDeque<Behind>,
 }
 
-async fn see(change: Change, tags: Tagging) -> Seen {
-    match change {
-        Change::Changed(container) => Seen::Changed(tag(container, tags).await),
-        Change::Stopping(id) => Seen::Stopping(id),
-        Change::Gone(id) => Seen::Gone(id),
-        Change::Missing(id) => Seen::Missing(id),
-        Change::Snapshot(snapshot) => Seen::Snapshot {
-            containers: stream::iter(snapshot.containers)
-                .map(|container| tag(container, tags.clone()))
-                .buffered(PARALLEL)
-                .collect()
-                .await,
-            unknown: snapshot.unknown,
-            held: Vec::new(),
-        },
-    }
+enum Behind {
+    Changed(Arc<Container>),
+    Stopping,
 }
 
-async fn tag(container: Arc<Container>, tags: Tagging) -> Tagged {
-    if tags.tags.may_block() {
-        let subject = Arc::clone(&container);
-        let evaluated = tokio::task::spawn_blocking(move || evaluate(&subject, &tags)).await;
-        Tagged { container, tags: evaluated.unwrap_or_default() }
-    } else {
-        let tags = evaluate(&container, &tags);
-        Tagged { container, tags }
-    }
+/// An evaluation that has come to its end.
+struct Done {
+    evaluation: u64,
+    container: Arc<Container>,
+    evaluated: Evaluated,
 }
 
-fn evaluate(container: &Container, tagging: &Tagging) -> Arc<[String]> {
-    match tagging.tags.evaluate(container) {
-        Ok(tags) => tags.into(),
-        Err(error) => {
-            tagging.events.emit(Event::TagsFailed { container: container.id.clone(), why: error.to_string() });
-            Arc::default()
+impl Stage {
+    async fn next(&mut self) -> Option<Seen> {
+        loop {
+            if let Some(seen) = self.ready.pop_front() {
+                return Some(seen);
+            }
+            tokio::select! {
+                biased;
+                Some(done) = self.evaluations.next() => self.done(done),
+                change = self.changes.recv() => self.take(change?).await,
+            }
         }
     }
+
+    async fn take(&mut self, change: Change) {
+        match change {
+            Change::Changed(container) => match self.waiting.get_mut(&container.id) {
+                Some(waiting) => waiting.follow(container),
+                None => self.tag(container),
+            },
+            Change::Stopping(id) => match self.waiting.get_mut(&id) {
+                Some(waiting) => waiting.behind.push_back(Behind::Stopping),
+                None => self.ready.push_back(Seen::Stopping(id)),
+            },
+            Change::Gone(id) => {
+                self.waiting.remove(&id);
+                self.ready.push_back(Seen::Gone(id));
+            }
+            Change::Missing(id) => {
+                self.waiting.remove(&id);
+                self.ready.push_back(Seen::Missing(id));
+            }
+            Change::Snapshot(snapshot) => self.snapshot(snapshot).await,
+        }
+    }
+
+    /// Hands on a container with its tags, now or later.
+    fn tag(&mut self, container: Arc<Container>) {
+        if self.tags.may_block() {
+            self.begin(container);
+        } else {
+            let tagged = self.tag_now(container);
+            self.ready.push_back(Seen::Changed(tagged));
+        }
+    }
+
+    fn tag_now(&self, container: Arc<Container>) -> Tagged {
+        let evaluated = Evaluated { tags: self.tags.evaluate(&container), failed_requests: Vec::new() };
+        self.told(container, evaluated)
+    }
+
+    fn begin(&mut self, container: Arc<Container>) {
+        self.begun += 1;
+        let evaluation = self.begun;
+        let waiting = Waiting { evaluation, container: Arc::clone(&container), behind: VecDeque::new() };
+        self.waiting.insert(container.id.clone(), waiting);
+        let tags = Arc::clone(&self.tags);
+        self.evaluations.push(Box::pin(async move {
+            let evaluated = tags.evaluate_apart(Arc::clone(&container)).await;
+            Done { evaluation, container, evaluated }
+        }));
+    }
+
+    /// An evaluation has ended: its container goes on, and what was seen of it since follows.
+    fn done(&mut self, done: Done) {
+        let Some((tagged, mut behind)) = self.finished(done) else { return };
+        let id = tagged.container.id.clone();
+        self.ready.push_back(Seen::Changed(tagged));
+        while let Some(next) = behind.pop_front() {
+            match next {
+                Behind::Stopping => self.ready.push_back(Seen::Stopping(id.clone())),
+                Behind::Changed(container) => {
+                    self.begin(container);
+                    if let Some(waiting) = self.waiting.get_mut(&id) {
+                        waiting.behind = std::mem::take(&mut behind);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A container with its tags, and what was seen of it since; `None` where the evaluation is out of date.
+    fn finished(&mut self, done: Done) -> Option<(Tagged, VecDeque<Behind>)> {
+        let Done { evaluation, container, evaluated } = done;
+        let waiting = self.waiting.remove(&container.id)?;
+        if waiting.evaluation != evaluation {
+            self.waiting.insert(container.id.clone(), waiting);
+            return None;
+        }
+        Some((self.told(container, evaluated), waiting.behind))
+    }
+
+    fn told(&self, container: Arc<Container>, evaluated: Evaluated) -> Tagged {
+        for why in evaluated.failed_requests {
+            self.events.emit(Event::HttpGetFailed { why });
+        }
+        let tags = evaluated.tags.map(Arc::from).unwrap_or_else(|error| {
+            self.events.emit(Event::TagsFailed { container: container.id.clone(), why: error.to_string() });
+            Arc::default()
+        });
+        Tagged { container, tags }
+    }
+
+    /// All that there is: what was seen before is out of date, but for an order to stop.
+    async fn snapshot(&mut self, snapshot: Snapshot) {
+        let Snapshot { containers, mut unknown } = snapshot;
+        if !self.tags.may_block() {
+            let containers = containers.into_iter().map(|container| self.tag_now(container)).collect();
+            self.ready.push_back(Seen::Snapshot { containers, unknown, held: Vec::new() });
+            return;
+        }
+        let order: Vec<ContainerId> = containers.iter().map(|container| container.id.clone()).collect();
+        let mut before = std::mem::take(&mut self.waiting);
+        for container in containers {
+            let id = container.id.clone();
+            let earlier = before.remove(&id);
+            let told_to_stop = earlier.as_ref().is_some_and(Waiting::is_told_to_stop);
+            match earlier {
+                // What is being evaluated is what it still is.
+                Some(waiting) if waiting.container == container => {
+                    self.waiting.insert(id.clone(), Waiting { behind: VecDeque::new(), ..waiting });
+                }
+                _ => self.begin(container),
+            }
+            if let Some(waiting) = self.waiting.get_mut(&id).filter(|_| told_to_stop) {
+                waiting.behind.push_back(Behind::Stopping);
+            }
+        }
+        let (mut ready, stopped) = self.gather(Instant::now() + GRACE).await;
+        let containers = order.iter().filter_map(|id| ready.remove(id)).collect();
+        let mut late: Vec<_> = self.waiting.keys().cloned().collect();
+        late.sort_unstable();
+        unknown.extend(late);
+        self.ready.push_back(Seen::Snapshot { containers, unknown, held: Vec::new() });
+        self.ready.extend(stopped.into_iter().map(Seen::Stopping));
+    }
+
+    /// What is evaluated until then, and which of it was told to stop meanwhile.
+    async fn gather(&mut self, until: Instant) -> (HashMap<ContainerId, Tagged>, Vec<ContainerId>) {
+        let (mut ready, mut stopped) = (HashMap::new(), Vec::new());
+        while !self.waiting.is_empty() {
+            let Ok(Some(done)) = timeout_at(until, self.evaluations.next()).await else { break };
+            let Some((tagged, behind)) = self.finished(done) else { continue };
+            let id = tagged.container.id.clone();
+            if !behind.is_empty() {
+                stopped.push(id.clone());
+            }
+            ready.insert(id, tagged);
+        }
+        (ready, stopped)
+    }
 }
+
+impl Waiting {
+    /// It changed once more: what it was in between is of no interest.
+    fn follow(&mut self, container: Arc<Container>) {
+        match self.behind.back_mut() {
+            Some(Behind::Changed(last)) => *last = container,
+            _ => self.behind.push_back(Behind::Changed(container)),
+        }
+    }
+
+    fn is_told_to_stop(&self) -> bool {
+        self.behind.iter().any(|behind| matches!(behind, Behind::Stopping))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,20 @@
 //! `httpGet`: a request from within a template, which is no place to be asynchronous in.
 //!
 //! Template functions are bare `fn`s that may be called on any thread, on a runtime's or not. So the
-//! requests have a small runtime of their own, made when first used, and the caller waits for it.
+//! requests have a small runtime of their own, made when first used, and the caller waits for it. Templates that wait run
+//! on that runtime's threads as well: those of the program are for what it does for others.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use ::http::header::LOCATION;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::hosts::Hosts;
 use crate::http::{self, Client, Tls};
 
 /// How long one request may take, redirects included.
@@ -19,52 +23,133 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How much longer than that the caller waits for a word of it.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// A host that says nothing for so long is silent. Less is what other requests of the template have left of its time.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// How many redirects are followed; as many as Go's client does.
 const MOST_REDIRECTS: usize = 10;
 
-/// What a server answers to GET, if it is a success of at most `longest` bytes, in time; `remaining` is what
-/// the template's own deadline leaves. Failures are logged, without the URL, which may hold a secret.
-pub(super) fn get(url: &str, longest: usize, remaining: Option<Duration>) -> Option<String> {
-    static FETCHER: OnceLock<Option<(Runtime, Client)>> = OnceLock::new();
-    let deadline = remaining.map_or(DEADLINE, |remaining| remaining.min(DEADLINE));
-    let url = Url::parse(url).inspect_err(|error| tracing::warn!("httpGet: {error}")).ok()?;
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let outcome = match FETCHER.get_or_init(fetcher) {
-        Some((runtime, client)) => {
-            let (answer, answered) = mpsc::sync_channel(1);
-            let request = fetch(client.clone(), url, longest);
-            runtime.spawn(async move {
-                let outcome = tokio::time::timeout(deadline, request).await;
-                // Nobody waits any more: then nobody misses it.
-                let _ = answer.send(outcome.unwrap_or_else(|_| Err("no answer in time".to_owned())));
-            });
-            answered.recv_timeout(deadline + GRACE).unwrap_or_else(|_| Err("no answer in time".to_owned()))
-        }
-        None => Err("no HTTP client can be made".to_owned()),
+/// How many templates may wait at a time.
+const MOST_TEMPLATES: usize = 256;
+
+/// How many failures of one evaluation are told.
+const MOST_FAILURES: usize = 4;
+
+thread_local! {
+    /// What failed in the evaluation that runs on this thread.
+    static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Who asks.
+struct Fetcher {
+    runtime: Runtime,
+    client: Client,
+    hosts: Hosts,
+}
+
+/// The requests of all templates; `None` where there can be none.
+fn fetcher() -> Option<&'static Fetcher> {
+    static FETCHER: OnceLock<Option<Fetcher>> = OnceLock::new();
+    let made = || {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).max_blocking_threads(MOST_TEMPLATES).thread_name("httpGet").enable_all();
+        let client = http::client(None, &Tls::default()).ok()?;
+        Some(Fetcher { runtime: builder.build().ok()?, client, hosts: Hosts::default() })
     };
-    outcome.inspect_err(|reason| tracing::warn!("httpGet from {host}: {reason}")).ok()
+    FETCHER.get_or_init(made).as_ref()
 }
 
-fn fetcher() -> Option<(Runtime, Client)> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("httpGet").enable_all().build().ok()?;
-    let client = http::client(None, &Tls::default()).ok()?;
-    Some((runtime, client))
+/// Does the work, and gives what of its requests failed, each a line without the URL, which may hold a secret.
+pub(super) fn noting_failures<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    FAILURES.take();
+    let done = work();
+    (done, FAILURES.take())
 }
 
-async fn fetch(client: Client, mut url: Url, longest: usize) -> Result<String, String> {
-    for _ in 0..=MOST_REDIRECTS {
-        let response = client.get(url.as_str()).await.map_err(|error| error.to_string())?;
+/// Does the work on a thread for templates that wait. `None` where there is none, or it panics.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    fetcher()?.runtime.spawn_blocking(work).await.ok()
+}
+
+/// What a server answers to GET, if it is a success of at most `longest` bytes, in time; `remaining` is what
+/// the template's own deadline leaves.
+pub(super) fn get(url: &str, longest: usize, remaining: Option<Duration>) -> Option<String> {
+    let patience = remaining.map_or(DEADLINE, |remaining| remaining.min(DEADLINE));
+    let outcome = match Url::parse(url) {
+        Ok(url) => {
+            let host = url.host_str().unwrap_or_default().to_owned();
+            fetched(url, longest, patience).map_err(|reason| format!("httpGet from {host}: {reason}"))
+        }
+        Err(error) => Err(format!("httpGet: {error}")),
+    };
+    let note = |failure: String| {
+        FAILURES.with_borrow_mut(|failures| {
+            if failures.len() < MOST_FAILURES && !failures.contains(&failure) {
+                failures.push(failure);
+            }
+        });
+    };
+    outcome.map_err(note).ok()
+}
+
+fn fetched(url: Url, longest: usize, patience: Duration) -> Result<String, String> {
+    let fetcher = fetcher().ok_or("no HTTP client can be made")?;
+    let (answer, answered) = mpsc::sync_channel(1);
+    fetcher.runtime.spawn(async move {
+        // Nobody waits any more: then nobody misses it.
+        let _ = answer.send(fetcher.fetch(url, longest, patience).await);
+    });
+    answered.recv_timeout(patience + GRACE).unwrap_or_else(|_| Err(LATE.to_owned()))
+}
+
+const LATE: &str = "no answer in time";
+
+impl Fetcher {
+    async fn fetch(&self, mut url: Url, longest: usize, patience: Duration) -> Result<String, String> {
+        let deadline = Instant::now() + patience;
+        for _ in 0..=MOST_REDIRECTS {
+            match self.ask(&url, longest, deadline).await? {
+                Answer::Body(body) => return Ok(body),
+                Answer::Redirect(next) => url = next,
+            }
+        }
+        Err("too many redirects".to_owned())
+    }
+
+    /// Asks one host, if it may be asked.
+    async fn ask(&self, url: &Url, longest: usize, deadline: Instant) -> Result<Answer, String> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let host = format!("{}:{port}", url.host_str().unwrap_or_default());
+        let permit = timeout_at(deadline, self.hosts.ask(&host)).await;
+        let _permit = permit.map_err(|_| LATE.to_owned())?.map_err(|silent| silent.to_string())?;
+        let begun = Instant::now();
+        match timeout_at(deadline, self.answer(url, longest)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                if begun.elapsed() >= SILENCE {
+                    self.hosts.was_silent(&host);
+                }
+                Err(LATE.to_owned())
+            }
+        }
+    }
+
+    async fn answer(&self, url: &Url, longest: usize) -> Result<Answer, String> {
+        let response = self.client.get(url.as_str()).await.map_err(|error| error.to_string())?;
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         if let Some(location) = location.and_then(|location| location.to_str().ok()) {
-            url = url.join(location).map_err(|error| error.to_string())?;
-            continue;
+            return Ok(Answer::Redirect(url.join(location).map_err(|error| error.to_string())?));
         }
         if !status.is_success() {
             return Err(format!("it answered {status}"));
         }
         let body = http::body(response, longest).await.map_err(|error| error.to_string())?;
-        return Ok(String::from_utf8_lossy(&body).into_owned());
+        Ok(Answer::Body(String::from_utf8_lossy(&body).into_owned()))
     }
-    Err("too many redirects".to_owned())
+}
+
+enum Answer {
+    Body(String),
+    Redirect(Url),
 }

@@ -6,9 +6,11 @@
 mod context;
 mod fetch;
 mod functions;
+mod hosts;
 mod literals;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gtmpl_ng::{Context, ExecError, Limits, ParseError, Template};
@@ -47,6 +49,15 @@ enum Source {
     Template { template: Box<Template>, fetches: bool },
 }
 
+/// What became of an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// The tags, in order, without empty ones.
+    pub tags: Result<Vec<String>, TemplateError>,
+    /// What of its requests failed (`httpGet`), each a line. A request that failed gave an empty text.
+    pub failed_requests: Vec<String>,
+}
+
 impl ForcedTags {
     /// Compiles `-tags`. Without a template action it is a list.
     ///
@@ -68,6 +79,14 @@ impl ForcedTags {
     #[must_use]
     pub fn needs_inspect(&self) -> bool {
         matches!(self.0, Source::Template { .. })
+    }
+
+    /// The tags for this container, worked out where that may take some seconds without holding up anybody.
+    pub async fn evaluate_apart(self: Arc<Self>, container: Arc<Container>) -> Evaluated {
+        let work = move || fetch::noting_failures(|| self.evaluate(&container));
+        let lost = || (Err(TemplateError::Evaluate("it could not be run".to_owned())), Vec::new());
+        let (tags, failed_requests) = fetch::apart(work).await.unwrap_or_else(lost);
+        Evaluated { tags, failed_requests }
     }
 
     /// Whether [`ForcedTags::evaluate`] may block for some seconds, as `httpGet` does.

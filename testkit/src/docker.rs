@@ -277,6 +277,34 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Connects a container to it.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn connect(&self, container: &Container) {
+        attach(&self.name, "connect", container);
+    }
+
+    /// Takes a container off it.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn disconnect(&self, container: &Container) {
+        attach(&self.name, "disconnect", container);
+    }
+}
+
+/// Connects a container to the network of this name (`connect`), or takes it off (`disconnect`).
+///
+/// # Panics
+/// When the engine refuses.
+pub fn attach(network: &str, verb: &str, container: &Container) {
+    let path = format!("/networks/{network}/{verb}");
+    let (status, answer) = ask("POST", &path, &json!({"Container": container.id}));
+    assert!(status < 400, "{verb} of {} and {network}: {status} {answer}", container.name);
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
         ask("DELETE", &format!("/networks/{}", self.name), &Value::Null);

@@ -3,7 +3,7 @@
 //!
 //! It lives in a network namespace of its own, for the machine's is not to be touched: an engine without a bridge
 //! removes docker0 when it starts, and with one it rewrites the packet filter. So its containers are on the "host"
-//! network, which is that of the namespace, and reach nobody.
+//! network, which is that of the namespace, or on one that a test makes there, and reach nobody outside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,41 @@ impl PrivateEngine {
     #[must_use]
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
+    }
+
+    /// Runs the `docker` command on it, and gives what that prints.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("docker");
+        command.args(["-H", &self.host()]).args(arguments).env("DOCKER_BUILDKIT", "0");
+        said(&mut command)
+    }
+
+    /// Makes an image of this name out of [`crate::docker::IMAGE`] and these lines of a Dockerfile, which run nothing.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn build(&self, name: &str, lines: &[&str]) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let recipe = format!("FROM {}\n{}\n", crate::docker::IMAGE, lines.join("\n"));
+        fs::write(folder.path().join("Dockerfile"), recipe).expect("a Dockerfile written");
+        self.docker(&["build", "-q", "-t", name, &folder.path().display().to_string()]);
+    }
+
+    /// Makes it a Swarm of one node, at an address of its namespace.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn swarm(&self) {
+        const ADDRESS: &str = "10.254.254.1";
+        let namespace = self.child.as_ref().expect("a running engine").id().to_string();
+        for line in ["link set lo up", &format!("address add {ADDRESS}/32 dev lo")] {
+            said(Command::new("nsenter").args(["-t", &namespace, "-n", "ip"]).args(line.split(' ')));
+        }
+        let listen = format!("{ADDRESS}:2377");
+        self.docker(&["swarm", "init", "--advertise-addr", ADDRESS, "--listen-addr", &listen]);
     }
 
     /// Asks it to end, as `systemctl stop docker` does, and waits until it has.
@@ -197,6 +232,13 @@ impl Drop for PrivateEngine {
         }
         self.clean_up();
     }
+}
+
+/// What a command prints.
+fn said(command: &mut Command) -> String {
+    let output = command.output().expect("a command: run dev/install-servers");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn signal(process: u32, name: &str) {

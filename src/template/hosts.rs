@@ -1,0 +1,139 @@
+//! Hosts that `httpGet` asks: how many times at once, and which are left alone because they are silent.
+//!
+//! Whoever starts containers may choose whom a template asks. A host that is silent costs its own askers their time, and
+//! after that nobody: for a while, what is asked of it fails at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// How many requests one host gets at once.
+const AT_ONCE: usize = 16;
+
+/// How long a host that was silent is not asked again.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
+
+/// Of so many hosts something is known. Whoever names more of them gains nothing by it: each can be asked.
+const MOST: usize = 1024;
+
+/// What is known of hosts, by name and port.
+#[derive(Debug, Default)]
+pub(super) struct Hosts(Mutex<HashMap<String, Host>>);
+
+#[derive(Debug)]
+struct Host {
+    requests: Arc<Semaphore>,
+    /// It is not asked before then.
+    left_alone: Option<Instant>,
+}
+
+/// The host did not answer a while ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it did not answer lately, and is asked again in half a minute")]
+pub(super) struct Silent;
+
+impl Hosts {
+    /// Waits until the host may be asked; it is being asked until the permit is dropped.
+    ///
+    /// # Errors
+    /// When it was silent lately, or turns out to be while we wait.
+    pub(super) async fn ask(&self, host: &str) -> Result<Option<OwnedSemaphorePermit>, Silent> {
+        let requests = self.requests(host)?;
+        // The semaphore is never closed.
+        let permit = requests.acquire_owned().await.ok();
+        self.requests(host)?;
+        Ok(permit)
+    }
+
+    /// It did not answer in time.
+    pub(super) fn was_silent(&self, host: &str) {
+        self.with(|hosts| {
+            if let Some(host) = hosts.get_mut(host) {
+                host.left_alone = Some(Instant::now() + LEFT_ALONE);
+            }
+        });
+    }
+
+    fn requests(&self, host: &str) -> Result<Arc<Semaphore>, Silent> {
+        let now = Instant::now();
+        self.with(|hosts| {
+            if !hosts.contains_key(host) && hosts.len() >= MOST {
+                hosts.retain(|_, host| host.is_of_interest(now));
+            }
+            if !hosts.contains_key(host) && hosts.len() >= MOST {
+                return Ok(Arc::new(Semaphore::new(AT_ONCE)));
+            }
+            let host = hosts
+                .entry(host.to_owned())
+                .or_insert_with(|| Host { requests: Arc::new(Semaphore::new(AT_ONCE)), left_alone: None });
+            if host.left_alone.is_some_and(|until| now < until) {
+                return Err(Silent);
+            }
+            Ok(Arc::clone(&host.requests))
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Host>) -> T) -> T {
+        // Nothing that is done under this lock can leave it half done.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Host {
+    fn is_of_interest(&self, now: Instant) -> bool {
+        self.requests.available_permits() < AT_ONCE || self.left_alone.is_some_and(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_host_is_left_alone_for_a_while_and_others_are_not() {
+        let hosts = Hosts::default();
+        drop(hosts.ask("a:80").await.unwrap());
+        hosts.was_silent("a:80");
+        assert_eq!(hosts.ask("a:80").await.unwrap_err(), Silent);
+        assert!(hosts.ask("a:81").await.is_ok());
+        advance(LEFT_ALONE).await;
+        assert!(hosts.ask("a:80").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_gets_so_many_requests_at_once_and_who_waits_is_told_of_its_silence() {
+        let hosts = Arc::new(Hosts::default());
+        let mut asking = Vec::new();
+        for _ in 0..AT_ONCE {
+            asking.push(hosts.ask("a:80").await.unwrap());
+        }
+        let waiting = tokio::spawn({
+            let hosts = Arc::clone(&hosts);
+            async move { hosts.ask("a:80").await.map(|_| ()) }
+        });
+        let second = timeout(Duration::from_secs(1), hosts.ask("a:80")).await;
+        assert!(second.is_err(), "it was asked at once");
+        hosts.was_silent("a:80");
+        asking.clear();
+        assert_eq!(waiting.await.unwrap(), Err(Silent));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_hosts_has_an_end() {
+        let hosts = Hosts::default();
+        for number in 0..10 * MOST {
+            assert!(hosts.ask(&number.to_string()).await.is_ok());
+        }
+        for number in 0..10 * MOST {
+            let _ = hosts.ask(&number.to_string()).await;
+            hosts.was_silent(&number.to_string());
+        }
+        assert!(hosts.with(|hosts| hosts.len()) <= MOST);
+        assert!(hosts.ask("another").await.is_ok());
+    }
+}
