@@ -67,7 +67,7 @@ pub struct Container {
     /// The engine's identifier.
     pub id: ContainerId,
     /// Its name, without the slash that the engine puts before it.
-    pub name: String,
+    pub name: Arc<str>,
     /// The image as it was named at creation: `registry:5000/team/app:1.2` (`Config.Image`).
     pub image: Arc<str>,
     /// The host name inside the container (`Config.Hostname`).

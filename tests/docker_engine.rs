@@ -153,7 +153,7 @@ async fn what_runs_is_in_the_first_snapshot() {
     let id = bench.run("web", &["-P", "-e", "SERVICE_NAME=db", "-l", "SERVICE_TAGS=a,b", "-h", "inside"]);
     let (_watched, snapshot) = Watched::open().await;
     let container = snapshot.containers.iter().find(|it| it.id.as_str() == id).expect("the container");
-    assert_eq!(container.name, bench.name("web"));
+    assert_eq!(*container.name, *bench.name("web"));
     assert!(container.image.contains(&bench.prefix), "{}", container.image);
     assert_eq!(&*container.hostname, "inside");
     assert!(container.env.contains(&"SERVICE_NAME=db".to_owned()));
@@ -178,7 +178,7 @@ async fn the_life_of_a_container_is_followed() {
 
     let renamed = bench.name("two");
     docker(&["rename", &bench.name("one"), &renamed]);
-    watched.changed(&id, "a new name", |it| it.name == renamed).await;
+    watched.changed(&id, "a new name", |it| *it.name == *renamed).await;
 
     let network = bench.name("net");
     docker(&["network", "create", &network]);

@@ -56,6 +56,7 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -112,6 +112,7 @@ fn service() -> Arc<Service> {
         health: registrator::container::Health::None,
         origin: Origin {
             container: ContainerId::from("0123456789ab"),
+            container_name: "web".into(),
             hostname: "host".into(),
             exposed_port: 80,
             created: Moment::default(),

@@ -41,6 +41,7 @@ fn service(name: &str, number: u16) -> Service {
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -264,6 +264,7 @@ fn update(host: usize, number: usize) -> Update {
         health: Health::None,
         origin: Origin {
             container: format!("{host:012x}{number:052x}").as_str().into(),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -28,7 +28,7 @@ _registrator() {
     esac
     if [[ $current == -* ]]; then
         current=${current#-}
-        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
+        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -adopt -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
     else
         compopt -o nospace
         mapfile -t COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// embedded:// skydns2:// coredns:// zookeeper:// zookeeper-tls://' -- "$current")

@@ -14,6 +14,7 @@ complete -c registrator -o deregister -x -a 'always on-success never' -d 'which 
 complete -c registrator -o drain -x -d 'how long an entry is critical at least once its container is told to stop, 0 for not at all'
 complete -c registrator -o on-shutdown -x -a 'keep deregister critical' -d 'what becomes of entries when this program is told to stop'
 complete -c registrator -o cleanup -d 'remove entries that this host left behind'
+complete -c registrator -o adopt -d 'take over entries without an owner, whatever they are'
 complete -c registrator -o removal-guard -x -d 'share of a registry\'s entries that goes at once only after a second look, 0 for never'
 complete -c registrator -o owner -x -d 'identity under which entries are written'
 complete -c registrator -o owner-meta -d 'record the owner with each entry; =false leaves it out'

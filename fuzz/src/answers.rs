@@ -64,6 +64,7 @@ async fn ask(uri: String, address: SocketAddr) {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("1234567890abcdef"),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -110,7 +110,7 @@ impl Neighbours for Itself {
 fn container(state: u8, text: &str) -> Container {
     let mut container = Container {
         id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
-        name: "web".to_owned(),
+        name: "web".into(),
         image: "nginx".into(),
         hostname: "inside".into(),
         env: Arc::default(),
@@ -144,7 +144,7 @@ fn container(state: u8, text: &str) -> Container {
                 let (key, value) = value.split_once('=').unwrap_or((value, ""));
                 container.labels.insert(key.to_owned(), value.to_owned());
             }
-            Some('n') => container.name = value.to_owned(),
+            Some('n') => container.name = value.into(),
             Some('i') => container.image = value.into(),
             Some('p') => container.ports.extend(port(value)),
             Some('m') => {

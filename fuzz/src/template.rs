@@ -41,7 +41,7 @@ fn container(inspect: &str) -> Container {
     });
     Container {
         id: "0123456789abcdef".into(),
-        name: "web".to_owned(),
+        name: "web".into(),
         image: "nginx".into(),
         hostname: "inside".into(),
         env: Arc::default(),

@@ -222,7 +222,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
     let config = &said["Config"];
     let mut container = Container {
         id,
-        name: without_slash(text(&said["Name"])).to_owned(),
+        name: without_slash(text(&said["Name"])).into(),
         image: text(&config["Image"]).into(),
         hostname: text(&config["Hostname"]).into(),
         env: config["Env"].elements().iter().filter_map(Value::as_str).map(str::to_owned).collect(),

@@ -77,6 +77,7 @@ impl<'a> Fields<'a> {
             address: Some(&service.address),
             port: Some(service.port),
             container: Some(service.origin.container.short()),
+            container_name: Some(&service.origin.container_name),
             ..Self::default()
         }
     }

@@ -340,7 +340,7 @@ impl Containers {
         else {
             return false;
         };
-        let named = self.by_id.get(owner).is_some_and(|known| known.tagged.container.name == *reference);
+        let named = self.by_id.get(owner).is_some_and(|known| *known.tagged.container.name == **reference);
         named || (!reference.is_empty() && owner.as_str().starts_with(reference.as_str()))
     }
 }
@@ -349,7 +349,7 @@ impl Neighbours for Containers {
     fn find(&self, reference: &str) -> Option<Arc<Container>> {
         let id = ContainerId::from(reference);
         // Engines say the whole ID. What else people may write is looked for, rather than kept for each container.
-        let called = || self.by_id.values().find(|known| known.tagged.container.name == reference);
+        let called = || self.by_id.values().find(|known| *known.tagged.container.name == *reference);
         let begins = || self.by_id.iter().find(|(id, _)| id.as_str().starts_with(reference)).map(|(_, known)| known);
         let known = self.by_id.get(&id).or_else(called).or_else(begins)?;
         Some(Arc::clone(&known.tagged.container))

@@ -176,7 +176,7 @@ impl Pacing {
             && drains.is_none()
             && let Some(pause) = life.hold(now)
         {
-            let name = life.container.name.clone();
+            let name = life.container.name.to_string();
             self.events.push(Event::Flapping { container: id.clone(), name, ends: FLAPS, window: WINDOW, pause });
             life.held = Some(Box::new(Held { until: now + pause, seen }));
         } else {

@@ -15,7 +15,8 @@ use crate::desired::Command;
 use crate::event::{Event, Events};
 use crate::registry::{Change, Registry, RegistryError};
 
-use super::reconciler::{Effect, Input, Outcome, Reconciler};
+use super::effect::{Effect, Input, Outcome};
+use super::reconciler::Reconciler;
 use super::rules::Rules;
 
 /// How long one operation may take before it counts as failed, whatever the registry does.

@@ -14,6 +14,8 @@
 //! order, the last state wins, and a registry that hangs holds up only itself.
 
 mod contests;
+mod decide;
+mod effect;
 mod failures;
 mod guard;
 mod keeper;
@@ -25,8 +27,9 @@ mod records;
 mod refusals;
 mod rules;
 
+pub use effect::{Effect, Input, Outcome, Status};
 pub use keeper::{Guarded, Keeper, OPERATION_DEADLINE};
 pub use plan::{Left, Plan};
-pub use reconciler::{Effect, Input, Outcome, Reconciler, Status};
+pub use reconciler::Reconciler;
 pub use record::SyncState;
 pub use rules::Rules;

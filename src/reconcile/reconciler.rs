@@ -8,24 +8,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::config::{Deregister, OnShutdown};
 use crate::deadlines::Deadlines;
-use crate::desired::{Command, Compare, Desired, Evidence, Kept, Mode, Occasion, Unknown, Update};
+use crate::desired::{Command, Compare, Evidence, Occasion, Unknown, Update};
 use crate::event::{Event, Tally};
-use crate::registry::{
-    Action, Cause, Change, Entry, Mark, Marked, Policy, Reason, Registry, RegistryError, Scope, Write,
-};
+use crate::registry::{Action, Cause, Change, Entry, Marked, Reason, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
 use super::contests::{Contests, difference};
+use super::decide::Decider;
+use super::effect::{Effect, Input, Outcome, Status};
 use super::failures::FailureLines;
 use super::guard::{self, Guard};
 use super::plan::{Left, Plan};
 use super::readings::{RECHECK, Readings};
-use super::record::{Claim, Contest, Record, Refused, SyncState};
+use super::record::{Contest, Record, Refused, SyncState};
 use super::records::Records;
 use super::refusals::Refusals;
-use super::rules::{Conclusions, Rules, Situation, Target, Verdict};
+use super::rules::{Conclusions, Rules, Target, Verdict};
 
 /// How many writes go to the registry in one operation.
 const BATCH: usize = 512;
@@ -41,75 +40,10 @@ const REAP_SLACK: Duration = Duration::from_secs(20);
 /// The least time that Consul lets a service be critical before it removes it.
 const LEAST_REAP: Duration = Duration::from_secs(60);
 
-/// What a reconciler is told.
-#[derive(Debug)]
-pub enum Input {
-    /// What the hosts say.
-    Command(Command),
-    /// Something may have changed in the registry.
-    Changed(Change),
-    /// What a reading found, and how long it took.
-    Read(Result<Vec<Entry>, RegistryError>, Duration),
-    /// What came of writes.
-    Done(Vec<Outcome>),
-    /// What came of refreshes.
-    Refreshed(Vec<(Arc<str>, Result<(), RegistryError>)>),
-    /// The registry is free, and nothing else is to be said now.
-    Tick,
-    /// The program was told to stop.
-    Shutdown,
-}
-
-/// What came of one write.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The write.
-    pub write: Write,
-    /// What the registry said.
-    pub result: Result<(), RegistryError>,
-    /// How long the batch took that it was part of.
-    pub took: Duration,
-}
-
-/// What is to be done. One of [`Effect::Read`], [`Effect::Apply`] and [`Effect::Refresh`] is under way at most.
-#[derive(Debug)]
-pub enum Effect {
-    /// Read the registry; answer with [`Input::Read`].
-    Read(Scope),
-    /// Make these writes; answer with [`Input::Done`].
-    Apply(Vec<Write>),
-    /// Refresh these services; answer with [`Input::Refreshed`].
-    Refresh(Vec<(Arc<str>, Arc<Service>)>),
-    /// Have the engine listed again; the answer is a [`Command::Compare`].
-    AskEngine,
-    /// Say [`Input::Tick`] again at this time; `None`: only when something happens.
-    WakeAt(Option<Instant>),
-    /// Tell of this.
-    Emit(Event),
-}
-
-/// What is known of one key of a registry. It never says more than is true: while the registry is away, this is as of the
-/// last reading.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Status {
-    /// Whether it is as it should be.
-    pub state: SyncState,
-    /// For how long its entry has been as it is.
-    pub since: Duration,
-    /// Why the last write was refused, if it was.
-    pub error: Option<Arc<str>>,
-    /// When a write was tried last, if that failed.
-    pub tried: Option<Instant>,
-    /// When something is tried next at the latest, where that is a matter of time.
-    pub next: Option<Instant>,
-}
-
 /// Keeps one registry equal to what is desired.
 pub struct Reconciler {
     name: Arc<str>,
-    /// Only asked for the form of a service there, which takes no time.
-    registry: Arc<dyn Registry>,
-    rules: Rules,
+    decider: Decider,
     began: Instant,
 
     records: Records,
@@ -128,14 +62,8 @@ pub struct Reconciler {
     readings: Readings,
     refreshes: Deadlines<Arc<str>>,
 
-    /// Whether every container was looked at once. Who came before is ordered by age.
-    compared: bool,
     /// Whether the registry was ever read. Nothing is written before.
     known: bool,
-    /// How many readings there were.
-    reading: u32,
-    /// How many claims came after the first comparison.
-    order: u32,
     outage: Option<Outage>,
     busy: Option<Busy>,
     /// What is told of when all that is due is done.
@@ -177,8 +105,7 @@ impl Reconciler {
     pub fn new(name: Arc<str>, registry: Arc<dyn Registry>, rules: Rules, guard: u8, now: Instant) -> Self {
         Self {
             name,
-            registry,
-            rules,
+            decider: Decider::new(registry, rules),
             began: now,
             records: Records::default(),
             due: BTreeSet::new(),
@@ -191,10 +118,7 @@ impl Reconciler {
             failures: FailureLines::default(),
             readings: Readings::new(now),
             refreshes: Deadlines::default(),
-            compared: false,
             known: false,
-            reading: 0,
-            order: 0,
             outage: None,
             busy: None,
             report: None,
@@ -227,18 +151,18 @@ impl Reconciler {
         let conclusions = self.all_conclusions();
         let mut plan = Plan::default();
         for (key, record) in self.records.iter() {
-            let verdict = self.verdict(record, &conclusions);
+            let verdict = self.decider.verdict(record, &conclusions);
             let held = || match verdict {
                 Verdict::Remove(_, Evidence::List) if self.guard.holds(key) => Some(Left::Held),
                 _ => None,
             };
             let left = match &verdict {
                 Verdict::Leave(left) => Some(left.clone()),
-                verdict => self.waits(record, verdict, now).or_else(held),
+                verdict => Decider::waits(record, verdict, now).or_else(held),
             };
             match left {
                 Some(left) => *plan.left.entry(left).or_default() += 1,
-                None => plan.writes.extend(self.spelled(key, record, verdict)),
+                None => plan.writes.extend(Decider::write(key, record, verdict)),
             }
         }
         plan.writes.sort_by(|one, other| one.key.cmp(&other.key));
@@ -249,8 +173,8 @@ impl Reconciler {
     #[must_use]
     pub fn status(&self, key: &str, now: Instant) -> Option<Status> {
         let record = self.records.get(key)?;
-        let verdict = self.verdict(record, &self.all_conclusions());
-        let waits = self.waits(record, &verdict, now);
+        let verdict = self.decider.verdict(record, &self.all_conclusions());
+        let waits = Decider::waits(record, &verdict, now);
         let held = matches!(verdict, Verdict::Remove(_, Evidence::List)) && self.guard.holds(key);
         let state = match (&verdict, &waits) {
             _ if record.in_flight => SyncState::InFlight,
@@ -282,96 +206,29 @@ impl Reconciler {
     // === what the hosts say ===
 
     fn update(&mut self, update: &Update, now: Instant) {
-        let present = match &update.desired {
-            // Where there is no health, what drains goes at once.
-            Desired::Present(_, Mode::Kept(Kept::Draining)) if !self.marks() => None,
-            Desired::Present(service, mode) => Some((service, *mode)),
-            Desired::Absent(_) | Desired::Forgotten => None,
-        };
-        let key = present.map(|(service, _)| self.registry.key(service));
-        let old_key = update.was.as_ref().map(|was| self.registry.key(was));
-        let disclaimed = old_key
-            .as_ref()
-            .and_then(|old| self.records.change_known(old, |record| record.disclaim(&update.source)))
-            .flatten();
-        let moved = old_key != key;
-        if let (Some(key), Some((service, mode))) = (&key, present) {
-            let before = disclaimed.as_ref().filter(|_| !moved).map(|disclaimed| &disclaimed.claim);
-            let stays = before.filter(|before| before.mode.is_serving() || !mode.is_serving());
-            let order = stays.map_or_else(|| self.next_order(), |before| before.order);
-            let new = stays.is_none();
-            let service = Arc::clone(service);
-            self.records.change(key, |record| {
-                record.if_trouble(|trouble| {
-                    if let Some(reaped) = &trouble.reaped {
-                        trouble.reaped = (!is_another_chance(reaped, &service)).then(|| Arc::clone(&service));
-                    }
-                });
-                record.claim(Claim { service: Arc::clone(&service), mode, order });
-            });
-            if new {
-                self.tell_of_rivals(key, &service);
+        let updated = self.records.update(update, &self.decider);
+        for (loser, winner) in updated.rivals {
+            self.effects.push(Effect::Emit(Event::IdTaken { registry: Arc::clone(&self.name), loser, winner }));
+        }
+        if updated.forgotten && self.decider.marks() && self.known {
+            self.readings.again();
+        }
+        for key in updated.keys {
+            self.guard.clear(&key);
+            if let Some(record) = self.records.get(&key)
+                && let Some(refused) = record.refused()
+                && refused.fingerprint != self.decider.fingerprint(record)
+            {
+                self.no_longer_refused(&key, now);
             }
+            self.due.insert(key);
         }
-        if let Some(old) = old_key.filter(|_| moved)
-            && let Some(disclaimed) = disclaimed
-        {
-            let evidence = if let Desired::Absent(evidence) = update.desired { evidence } else { Evidence::Event };
-            if update.desired == Desired::Forgotten {
-                self.records.change(&old, Record::forget_withdrawn);
-                if self.marks() && self.known {
-                    self.readings.again();
-                }
-            } else {
-                self.records.change(&old, |record| record.withdraw(disclaimed, evidence));
-            }
-            self.records.change_known(&old, |record| record.if_trouble(|trouble| trouble.reaped = None));
-            self.touched(old, now);
-        }
-        if let Some(key) = key {
-            self.touched(key, now);
-        }
-    }
-
-    /// Before the first comparison, who came before is a matter of age; then, of who is there.
-    fn next_order(&mut self) -> u32 {
-        self.order += u32::from(self.compared);
-        self.order
-    }
-
-    /// What should become of a key may have changed.
-    fn touched(&mut self, key: Arc<str>, now: Instant) {
-        self.guard.clear(&key);
-        if let Some(record) = self.records.get(&key)
-            && let Some(refused) = record.refused()
-            && refused.fingerprint != self.fingerprint(record)
-        {
-            self.no_longer_refused(&key, now);
-        }
-        self.due.insert(key);
-    }
-
-    /// Says who has the ID, and who therefore has not.
-    fn tell_of_rivals(&mut self, key: &str, new: &Service) {
-        let Some(record) = self.records.get(key) else { return };
-        let Some((winner, losers)) = record.claims().split_first() else { return };
-        let wins = winner.service.is_from(&new.source());
-        let losers = losers.iter().filter(|loser| loser.mode.is_serving());
-        let events: Vec<_> = losers
-            .filter(|loser| wins || loser.service.is_from(&new.source()))
-            .map(|loser| Event::IdTaken {
-                registry: Arc::clone(&self.name),
-                loser: Arc::clone(&loser.service),
-                winner: Arc::clone(&winner.service),
-            })
-            .collect();
-        self.effects.extend(events.into_iter().map(Effect::Emit));
     }
 
     fn compare(&mut self, compare: Compare, now: Instant) {
         let Compare { unknown, cleanup, occasion } = compare;
         self.unknown = unknown;
-        self.compared = true;
+        self.records.compared = true;
         self.guard.answered();
         self.readings.compare(cleanup);
         if occasion != Occasion::Completed {
@@ -426,7 +283,9 @@ impl Reconciler {
         self.known = true;
         self.tally = Tally::default();
         self.held_by_another = (0, None);
-        self.hold(entries, now);
+        let found = self.records.hold(entries, &self.decider, now);
+        found.rewritten.iter().for_each(|key| self.rewritten(key, now));
+        self.missed(found.gone, now);
         // What is said while the registry is read counts, too. What the guard holds was concluded in a comparison that
         // could conclude it.
         let Self { guard, records, .. } = self;
@@ -438,63 +297,15 @@ impl Reconciler {
 
     /// What may be concluded now that everything is known that can be.
     fn all_conclusions(&self) -> Conclusions {
-        let all_but = self.compared.then(|| Arc::clone(&self.unknown));
+        let all_but = self.records.compared.then(|| Arc::clone(&self.unknown));
         Conclusions { all_but, cleanup: self.cleanup }
-    }
-
-    /// Takes what was just read in place of what was known.
-    fn hold(&mut self, entries: Vec<Entry>, now: Instant) {
-        self.reading = self.reading.wrapping_add(1);
-        let mut rewritten = Vec::new();
-        for mut entry in entries {
-            // In the words that are there already: twenty thousand entries are kept.
-            entry.key = self.records.shared_key(&entry.key);
-            if entry.service_id == entry.key {
-                entry.service_id = Arc::clone(&entry.key);
-            }
-            if entry.owner.as_ref() == Some(&self.rules.owner) {
-                entry.owner = Some(Arc::clone(&self.rules.owner));
-            }
-            let (key, reading) = (Arc::clone(&entry.key), self.reading);
-            let foreign = self.rules.foreign(&entry).is_some();
-            let is_rewritten = self.records.change(&key, |record| {
-                record.reading = reading;
-                record.ours &= !foreign && record.actual.is_some();
-                let before = record.actual.as_ref().filter(|_| record.ours && !record.is_in_doubt());
-                let is_rewritten = before.is_some_and(|before| before.fingerprint != entry.fingerprint);
-                let critical_since = entry.critical.then_some(now);
-                if critical_since.is_some() {
-                    record.trouble_mut(|trouble| trouble.critical_since.get_or_insert(now).to_owned());
-                } else {
-                    record.if_trouble(|trouble| trouble.critical_since = None);
-                }
-                record.if_trouble(|trouble| trouble.reaped = None);
-                record.actual = Some(entry);
-                is_rewritten
-            });
-            if is_rewritten {
-                rewritten.push(key);
-            }
-        }
-        let mut gone = Vec::new();
-        let reading = self.reading;
-        self.records.change_all(|key, record| {
-            record.if_trouble(|trouble| trouble.settle(now));
-            if record.reading != reading && record.actual.take().is_some() {
-                record.ours = false;
-                gone.push(Arc::clone(key));
-            }
-        });
-        gone.sort_unstable();
-        rewritten.into_iter().for_each(|key| self.rewritten(&key, now));
-        self.missed(gone, now);
     }
 
     /// An external writer changed this entry of ours.
     fn rewritten(&mut self, key: &Arc<str>, now: Instant) {
         let Some(record) = self.records.get(key) else { return };
         let Target::Put(service, _) = record.target() else { return };
-        if record.actual.as_ref().map(|entry| entry.fingerprint) == self.fingerprint(record) {
+        if record.actual.as_ref().map(|entry| entry.fingerprint) == self.decider.fingerprint(record) {
             return;
         }
         let contest = Contest::after(record.contest(), now);
@@ -502,7 +313,7 @@ impl Reconciler {
             let content = record.actual.as_ref().and_then(|entry| entry.content.as_deref());
             let event = Event::Contested {
                 registry: Arc::clone(&self.name),
-                owner: Arc::clone(&self.rules.owner),
+                owner: Arc::clone(self.decider.owner()),
                 id: Arc::clone(&service.id),
                 difference: content.and_then(|content| difference(service, content)),
             };
@@ -544,9 +355,9 @@ impl Reconciler {
     fn decide_all(&mut self, now: Instant) {
         let (mut due, mut right) = (Vec::new(), Vec::new());
         for (key, record) in self.records.iter() {
-            match (self.verdict(record, &self.conclusions), record.target()) {
+            match (self.decider.verdict(record, &self.conclusions), record.target()) {
                 (Verdict::Leave(Left::Right), Target::Put(service, _)) if record.is_quiet() => {
-                    right.push((Arc::clone(key), self.registry.refresh_interval(service).is_some()));
+                    right.push((Arc::clone(key), self.decider.refresh_interval(service).is_some()));
                 }
                 (Verdict::Leave(_), Target::Nothing) => {}
                 _ => due.push(Arc::clone(key)),
@@ -613,15 +424,7 @@ impl Reconciler {
                     Reason::Missing => self.tally.added += 1,
                     _ => self.tally.changed += 1,
                 }
-                let entry = Entry {
-                    key: Arc::clone(&key),
-                    service_id: if *key == *service.id { Arc::clone(&key) } else { Arc::clone(&service.id) },
-                    owner: Some(Arc::clone(&self.rules.owner)),
-                    fingerprint: self.registry.fingerprint(&service),
-                    marked: Marked::No,
-                    critical: false,
-                    content: None,
-                };
+                let entry = self.decider.entry(&key, &service);
                 self.records.change(&key, |record| {
                     record.actual = Some(entry);
                     record.ours = true;
@@ -630,7 +433,7 @@ impl Reconciler {
                         trouble.critical_since = None;
                     });
                 });
-                if let Some(interval) = self.registry.refresh_interval(&service) {
+                if let Some(interval) = self.decider.refresh_interval(&service) {
                     self.refreshes.set(Arc::clone(&key), now + interval);
                 }
                 Event::Added { registry, service, reason: words(reason) }
@@ -696,10 +499,7 @@ impl Reconciler {
             Action::Mark(entry, _) | Action::Unmark(entry) => ("marking", &entry.service_id),
         };
         self.complain(key, what, id, &error, now);
-        let fingerprint = match action {
-            Action::Put(service) => Some(self.registry.fingerprint(service)),
-            _ => None,
-        };
+        let fingerprint = self.decider.written(action);
         self.records.change(key, |record| record.trouble_mut(|trouble| trouble.tried = Some(now)));
         match error {
             RegistryError::Refused { cause, text } => self.refuse(key, cause, text.into(), fingerprint, now),
@@ -718,7 +518,7 @@ impl Reconciler {
     fn refuse(&mut self, key: &Arc<str>, cause: Cause, text: Arc<str>, fingerprint: Option<u64>, now: Instant) {
         // Unless it changed meanwhile: then what is desired now is tried at once.
         let changed = self.due.contains(key)
-            && self.records.get(key).is_some_and(|record| self.fingerprint(record) != fingerprint);
+            && self.records.get(key).is_some_and(|record| self.decider.fingerprint(record) != fingerprint);
         if !changed {
             self.refusals.refused(key, cause, &text, now);
         }
@@ -759,7 +559,7 @@ impl Reconciler {
         for (key, result) in outcomes {
             let Some(Target::Put(service, _)) = self.records.get(&key).map(Record::target) else { continue };
             let service = Arc::clone(service);
-            let next = now + self.registry.refresh_interval(&service).unwrap_or(RECHECK);
+            let next = now + self.decider.refresh_interval(&service).unwrap_or(RECHECK);
             match result {
                 Ok(()) => {
                     self.refreshes.set(key, next);
@@ -888,7 +688,8 @@ impl Reconciler {
         if let Some(cleanup) = self.readings.begin(now) {
             // Only a cleanup is about entries that are neither ours nor where we write.
             let everything = cleanup || self.cleanup || !self.known;
-            let scope = Scope { keys: (!everything).then(|| self.wanted_keys()), contents: self.contests.any() };
+            let scope =
+                Scope { keys: (!everything).then(|| self.records.wanted_keys()), contents: self.contests.any() };
             return Some((Busy::Reading { cleanup }, Effect::Read(scope)));
         }
         if !self.known {
@@ -908,14 +709,6 @@ impl Reconciler {
         (!refreshes.is_empty()).then_some((Busy::Refreshing, Effect::Refresh(refreshes)))
     }
 
-    /// The keys that somebody here wants, or wanted, something of.
-    fn wanted_keys(&self) -> Vec<Arc<str>> {
-        let mut keys = Vec::with_capacity(self.records.len());
-        let wanted = self.records.iter().filter(|(_, record)| record.service().is_some());
-        keys.extend(wanted.map(|(key, _)| Arc::clone(key)));
-        keys
-    }
-
     /// The next writes.
     fn batch(&mut self, now: Instant) -> Vec<Write> {
         let mut writes = Vec::new();
@@ -923,12 +716,12 @@ impl Reconciler {
             && let Some(key) = self.due.pop_first()
         {
             let Some(record) = self.records.get(&key) else { continue };
-            let verdict = self.verdict(record, &self.conclusions);
+            let verdict = self.decider.verdict(record, &self.conclusions);
             if let Verdict::Leave(left) = verdict {
                 self.leave(&key, left, now);
                 continue;
             }
-            if let Some(left) = self.waits(record, &verdict, now) {
+            if let Some(left) = Decider::waits(record, &verdict, now) {
                 if left == Left::Reappeared {
                     self.tell_that_it_reappeared(&key, now);
                 }
@@ -939,7 +732,7 @@ impl Reconciler {
             {
                 continue;
             }
-            writes.extend(self.spelled(&key, record, verdict));
+            writes.extend(Decider::write(&key, record, verdict));
             self.records.change_known(&key, |record| record.in_flight = true);
         }
         writes
@@ -972,10 +765,7 @@ impl Reconciler {
         if self.guard.due().is_none_or(|due| due > now) {
             return;
         }
-        let ours = |record: &Record| {
-            record.actual.as_ref().is_some_and(|entry| self.rules.owns(entry, record.target(), record.ours))
-        };
-        let held = self.records.iter().filter(|(_, record)| ours(record)).count();
+        let held = self.records.iter().filter(|(_, record)| self.decider.owned(record).is_some()).count();
         match self.guard.verdict(held, now) {
             Some(guard::Verdict::Go(keys)) => {
                 self.conclusions = self.all_conclusions();
@@ -1003,12 +793,13 @@ impl Reconciler {
             }
             Target::Put(service, _) => match left {
                 Left::Right => {
-                    let refreshed = self.registry.refresh_interval(service).is_some();
+                    let refreshed = self.decider.refresh_interval(service).is_some();
                     self.no_longer_refused(key, now);
                     self.found_right(key, refreshed, now);
                 }
                 Left::InTheWay(owner) => {
-                    let equal = record.actual.as_ref().map(|entry| entry.fingerprint) == self.fingerprint(record);
+                    let equal =
+                        record.actual.as_ref().map(|entry| entry.fingerprint) == self.decider.fingerprint(record);
                     let id = Arc::clone(&service.id);
                     // It may be gone already, or go: not every store would tell.
                     self.readings.at(now + RECHECK);
@@ -1017,7 +808,7 @@ impl Reconciler {
                         self.held_by_another.0 += 1;
                         self.held_by_another.1 = Some(owner);
                     } else {
-                        let us = &self.rules.owner;
+                        let us = self.decider.owner();
                         let why = format!(
                             "it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID"
                         );
@@ -1048,7 +839,7 @@ impl Reconciler {
             record.trouble_mut(|trouble| std::mem::replace(&mut trouble.complaint, digest) == digest)
         });
         if !said && self.failures.permit(|| format!("dangling: {id} is there again"), now) {
-            let (registry, owner) = (Arc::clone(&self.name), Arc::clone(&self.rules.owner));
+            let (registry, owner) = (Arc::clone(&self.name), Arc::clone(self.decider.owner()));
             self.effects.push(Effect::Emit(Event::Reappeared { registry, id, owner }));
         }
     }
@@ -1064,81 +855,13 @@ impl Reconciler {
         {
             let Some(record) = self.records.get(&key) else { continue };
             if let (Target::Put(service, _), Some(entry)) = (record.target(), &record.actual)
-                && self.rules.foreign(entry).is_none()
-                && Some(entry.fingerprint) == self.fingerprint(record)
+                && !self.decider.is_foreign(entry)
+                && Some(entry.fingerprint) == self.decider.fingerprint(record)
             {
                 services.push((key, Arc::clone(service)));
             }
         }
         services
-    }
-
-    // === the decision for one key ===
-
-    fn verdict(&self, record: &Record, conclusions: &Conclusions) -> Verdict {
-        let target = record.target();
-        let situation = Situation {
-            target,
-            fingerprint: record.actual.as_ref().and_then(|_| self.fingerprint(record)),
-            mark: self.mark(target),
-            actual: record.actual.as_ref(),
-            ours: record.ours,
-        };
-        self.rules.verdict(&situation, conclusions)
-    }
-
-    /// A digest of the service that is to be there, if one is.
-    fn fingerprint(&self, record: &Record) -> Option<u64> {
-        match record.target() {
-            Target::Put(service, _) => Some(self.registry.fingerprint(service)),
-            _ => None,
-        }
-    }
-
-    /// The mark that an entry is to have.
-    fn mark(&self, target: Target<'_>) -> Option<Mark> {
-        let mark = match target {
-            Target::Put(_, mark) => mark,
-            Target::Keep(_, Kept::Draining) => Some(Mark::Draining),
-            Target::Keep(..) => Some(Mark::Ended),
-            Target::Remove(..) | Target::Nothing => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
-        };
-        mark.filter(|_| self.marks())
-    }
-
-    /// Why a write is not made now, if it is not; the removal guard is asked for itself.
-    fn waits(&self, record: &Record, verdict: &Verdict, now: Instant) -> Option<Left> {
-        if record.refused().is_some_and(|refused| refused.waits) {
-            return Some(Left::Refused);
-        }
-        match verdict {
-            Verdict::Put(_) if record.is_reaped() => Some(Left::Reaped),
-            Verdict::Put(Reason::Differs) if record.contest().is_some_and(|contest| now < contest.until) => {
-                Some(Left::Contested)
-            }
-            Verdict::Remove(Reason::Dangling, _) if record.is_brought_back_by_another() => Some(Left::Reappeared),
-            _ => None,
-        }
-    }
-
-    /// The write that a verdict asks for.
-    fn spelled(&self, key: &Arc<str>, record: &Record, verdict: Verdict) -> Option<Write> {
-        let entry = || record.actual.clone();
-        let (action, reason) = match verdict {
-            Verdict::Leave(_) => return None,
-            Verdict::Put(reason) => match record.target() {
-                Target::Put(service, _) => (Action::Put(Arc::clone(service)), reason),
-                _ => return None,
-            },
-            Verdict::Remove(reason, _) => (Action::Remove(entry()?), reason),
-            Verdict::Mark(mark) => (Action::Mark(entry()?, mark), marked_for(mark)),
-            Verdict::Unmark => (Action::Unmark(entry()?), Reason::Recovered),
-        };
-        Some(Write { key: Arc::clone(key), action, reason })
-    }
-
-    fn marks(&self) -> bool {
-        self.registry.capabilities().marks
     }
 
     /// A time in seconds since the start, as records keep it.
@@ -1151,51 +874,31 @@ impl Reconciler {
     /// From now on, the registry is left as `-on-shutdown` says.
     fn shut_down(&mut self, now: Instant) {
         self.shutdown = true;
-        self.due.clear();
         if let Some(outage) = &mut self.outage {
             outage.until = now;
         }
         // What was refused is tried once more.
         let retried = self.refusals.release_at_once(None, now);
         self.retry(retried);
-        self.due.clear();
-        if let Some(why) = self.left_as_it_is() {
+        if let Some(Some(why)) = self.decider.leaves_all() {
             self.effects.push(Effect::Emit(Event::LeftAsItIs { registry: Arc::clone(&self.name), why }));
-        }
-    }
-
-    /// Why nothing is done at the end, though something is asked for.
-    fn left_as_it_is(&self) -> Option<&'static str> {
-        match self.rules.on_shutdown {
-            OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => Some("nothing may be removed from it"),
-            OnShutdown::Critical if !self.marks() => Some("it has no health"),
-            OnShutdown::Keep | OnShutdown::Deregister | OnShutdown::Critical => None,
         }
     }
 
     /// Whether the registry is left as it is to be left, or nothing is to be done about that.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let nothing = self.rules.on_shutdown == OnShutdown::Keep || self.left_as_it_is().is_some();
-        nothing || self.busy.is_none() && self.known && self.remaining() == 0
+        self.decider.leaves_all().is_some() || self.busy.is_none() && self.unfinished() == Some(0)
     }
 
     /// How many entries are not yet as they are to be left; `None` where the registry was never read.
     #[must_use]
     pub fn unfinished(&self) -> Option<usize> {
-        self.known.then(|| self.remaining())
+        self.known.then(|| self.last_writes().count())
     }
 
-    fn remaining(&self) -> usize {
-        self.records.iter().filter(|(_, record)| self.remains(record)).count()
-    }
-
-    /// Whether an entry is ours and not yet as it is to be left; what the registry refuses stays.
-    fn remains(&self, record: &Record) -> bool {
-        let Some(entry) = &record.actual else { return false };
-        self.rules.owns(entry, record.target(), record.ours)
-            && !(self.rules.on_shutdown == OnShutdown::Critical && entry.marked != Marked::No)
-            && record.refused().is_none_or(|refused| !refused.waits)
+    fn last_writes(&self) -> impl Iterator<Item = Write> {
+        self.records.iter().filter_map(|(key, record)| self.decider.last_write(key, record))
     }
 
     /// The next of the last operations.
@@ -1208,37 +911,11 @@ impl Reconciler {
             let scope = Scope { keys: None, contents: false };
             return Some((Busy::Reading { cleanup: false }, Effect::Read(scope)));
         }
-        let mut left: Vec<_> =
-            self.records.iter().filter(|(_, record)| self.remains(record)).map(|(key, _)| Arc::clone(key)).collect();
         // In the order of the keys, so that the same end makes the same writes.
-        left.sort_unstable();
-        left.truncate(BATCH);
-        let writes = left.into_iter().filter_map(|key| {
-            let entry = self.records.get(&key)?.actual.clone()?;
-            let action = match self.rules.on_shutdown {
-                OnShutdown::Critical => Action::Mark(entry, Mark::Left),
-                OnShutdown::Keep | OnShutdown::Deregister => Action::Remove(entry),
-            };
-            Some(Write { key, action, reason: Reason::Shutdown })
-        });
-        Some((Busy::Writing, Effect::Apply(writes.collect())))
-    }
-}
-
-/// Whether a service that the registry removed by its own rule may be registered again.
-fn is_another_chance(reaped: &Service, now: &Service) -> bool {
-    use crate::container::Health::Healthy;
-    let started = reaped.origin.started != now.origin.started;
-    let healthy = now.health == Healthy && reaped.health != Healthy;
-    started || healthy || Service { health: reaped.health, ..now.clone() } != *reaped
-}
-
-fn marked_for(mark: Mark) -> Reason {
-    match mark {
-        Mark::Draining => Reason::Draining,
-        Mark::Paused => Reason::Paused,
-        Mark::Ended => Reason::Ended,
-        Mark::Left => Reason::Shutdown,
+        let mut writes: Vec<_> = self.last_writes().collect();
+        writes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        writes.truncate(BATCH);
+        Some((Busy::Writing, Effect::Apply(writes)))
     }
 }
 

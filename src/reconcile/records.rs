@@ -1,58 +1,207 @@
-//! Every key of which something is known. One table, and nothing beside it.
+//! Every key of which something is known: one table, and nothing beside it. What the hosts say and what is read from the
+//! registry is taken in here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::record::Record;
+use tokio::time::Instant;
+
+use crate::container::Health;
+use crate::desired::{Desired, Evidence, Update};
+use crate::registry::Entry;
+use crate::service::Service;
+
+use super::decide::Decider;
+use super::record::{Claim, Record};
 
 /// The records by key.
 #[derive(Debug, Default)]
-pub(super) struct Records(HashMap<Arc<str>, Record>);
+pub(super) struct Records {
+    table: HashMap<Arc<str>, Record>,
+    /// How many readings there were.
+    readings: u32,
+    /// How many claims came after the first comparison.
+    order: u32,
+    /// Whether every container was looked at once.
+    pub(super) compared: bool,
+}
+
+/// What an update has changed.
+#[derive(Debug, Default)]
+pub(super) struct Updated {
+    /// The keys of which something else may be desired now.
+    pub(super) keys: Vec<Arc<str>>,
+    /// Services that have not got their ID, each with the one that has it.
+    pub(super) rivals: Vec<(Arc<Service>, Arc<Service>)>,
+    /// Whether an entry is there that nobody looks after any more.
+    pub(super) forgotten: bool,
+}
+
+/// What a reading has shown, beside what the registry holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Entries of ours that an external writer has changed.
+    pub(super) rewritten: Vec<Arc<str>>,
+    /// Entries that are not there any more.
+    pub(super) gone: Vec<Arc<str>>,
+}
 
 impl Records {
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
-        self.0.get(key)
+        self.table.get(key)
     }
 
     /// Changes what is known of a key.
     pub(super) fn change<T>(&mut self, key: &Arc<str>, change: impl FnOnce(&mut Record) -> T) -> T {
-        let record = self.0.entry(Arc::clone(key)).or_default();
+        let record = self.table.entry(Arc::clone(key)).or_default();
         let outcome = change(record);
         if record.is_empty() {
-            self.0.remove(key);
+            self.table.remove(key);
         }
         outcome
     }
 
     /// Changes what is known of a key, if anything is.
     pub(super) fn change_known<T>(&mut self, key: &str, change: impl FnOnce(&mut Record) -> T) -> Option<T> {
-        let record = self.0.get_mut(key)?;
+        let record = self.table.get_mut(key)?;
         let outcome = change(record);
         if record.is_empty() {
-            self.0.remove(key);
+            self.table.remove(key);
         }
         Some(outcome)
     }
 
-    /// The key as it is kept already: twenty thousand entries are.
-    pub(super) fn shared_key(&self, key: &Arc<str>) -> Arc<str> {
-        self.0.get_key_value(key).map_or_else(|| Arc::clone(key), |(known, _)| Arc::clone(known))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Record)> {
-        self.0.iter()
-    }
-
     /// Changes every record, and drops those that are empty then.
     pub(super) fn change_all(&mut self, mut change: impl FnMut(&Arc<str>, &mut Record)) {
-        self.0.retain(|key, record| {
+        self.table.retain(|key, record| {
             change(key, record);
             !record.is_empty()
         });
     }
 
-    /// How many keys are known.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Record)> {
+        self.table.iter()
     }
+
+    /// The keys that somebody here wants, or wanted, something of.
+    pub(super) fn wanted_keys(&self) -> Vec<Arc<str>> {
+        let mut keys = Vec::with_capacity(self.table.len());
+        let wanted = self.table.iter().filter(|(_, record)| record.service().is_some());
+        keys.extend(wanted.map(|(key, _)| Arc::clone(key)));
+        keys
+    }
+
+    /// Takes what a host says.
+    pub(super) fn update(&mut self, update: &Update, decider: &Decider) -> Updated {
+        let present = decider.present(&update.desired);
+        let key = present.map(|(service, _)| decider.key(service));
+        let old_key = update.was.as_ref().map(|was| decider.key(was));
+        let disclaimed =
+            old_key.as_ref().and_then(|old| self.change_known(old, |record| record.disclaim(&update.source))).flatten();
+        let moved = old_key != key;
+        let mut updated = Updated::default();
+        if let (Some(key), Some((service, mode))) = (&key, present) {
+            let before = disclaimed.as_ref().filter(|_| !moved).map(|disclaimed| &disclaimed.claim);
+            let stays = before.filter(|before| before.mode.is_serving() || !mode.is_serving());
+            let order = stays.map_or_else(|| self.next_order(), |before| before.order);
+            let new = stays.is_none();
+            self.change(key, |record| {
+                record.if_trouble(|trouble| {
+                    if let Some(reaped) = &trouble.reaped {
+                        trouble.reaped = (!is_another_chance(reaped, service)).then(|| Arc::clone(service));
+                    }
+                });
+                record.claim(Claim { service: Arc::clone(service), mode, order });
+                if new {
+                    updated.rivals = rivals(record, service);
+                }
+            });
+        }
+        if let Some(old) = old_key.filter(|_| moved)
+            && let Some(disclaimed) = disclaimed
+        {
+            let evidence = if let Desired::Absent(evidence) = update.desired { evidence } else { Evidence::Event };
+            updated.forgotten = update.desired == Desired::Forgotten;
+            self.change(&old, |record| {
+                if updated.forgotten {
+                    record.forget_withdrawn();
+                } else {
+                    record.withdraw(disclaimed, evidence);
+                }
+                record.if_trouble(|trouble| trouble.reaped = None);
+            });
+            updated.keys.push(old);
+        }
+        updated.keys.extend(key);
+        updated
+    }
+
+    /// Before the first comparison, who came before is a matter of age; then, of who is there.
+    fn next_order(&mut self) -> u32 {
+        self.order += u32::from(self.compared);
+        self.order
+    }
+
+    /// Takes what was just read in place of what was known.
+    pub(super) fn hold(&mut self, entries: Vec<Entry>, decider: &Decider, now: Instant) -> Found {
+        self.readings = self.readings.wrapping_add(1);
+        let mut found = Found::default();
+        for mut entry in entries {
+            // In the words that are there already: twenty thousand entries are kept.
+            if let Some((key, _)) = self.table.get_key_value(&entry.key) {
+                entry.key = Arc::clone(key);
+            }
+            if entry.service_id == entry.key {
+                entry.service_id = Arc::clone(&entry.key);
+            }
+            if entry.owner.as_ref() == Some(decider.owner()) {
+                entry.owner = Some(Arc::clone(decider.owner()));
+            }
+            let (key, reading) = (Arc::clone(&entry.key), self.readings);
+            let foreign = decider.is_foreign(&entry);
+            let rewritten = self.change(&key, |record| {
+                record.reading = reading;
+                record.ours &= !foreign && record.actual.is_some();
+                let before = record.actual.as_ref().filter(|_| record.ours && !record.is_in_doubt());
+                let rewritten = before.is_some_and(|before| before.fingerprint != entry.fingerprint);
+                if entry.critical {
+                    record.trouble_mut(|trouble| *trouble.critical_since.get_or_insert(now));
+                } else {
+                    record.if_trouble(|trouble| trouble.critical_since = None);
+                }
+                record.if_trouble(|trouble| trouble.reaped = None);
+                record.actual = Some(entry);
+                rewritten
+            });
+            if rewritten {
+                found.rewritten.push(key);
+            }
+        }
+        let reading = self.readings;
+        self.change_all(|key, record| {
+            record.if_trouble(|trouble| trouble.settle(now));
+            if record.reading != reading && record.actual.take().is_some() {
+                record.ours = false;
+                found.gone.push(Arc::clone(key));
+            }
+        });
+        found.gone.sort_unstable();
+        found
+    }
+}
+
+/// Which services have not got the ID that this new one claims as well, and which has it.
+fn rivals(record: &Record, new: &Service) -> Vec<(Arc<Service>, Arc<Service>)> {
+    let Some((winner, losers)) = record.claims().split_first() else { return Vec::new() };
+    let wins = winner.service.is_from(&new.source());
+    let concerned = losers.iter().filter(|loser| loser.mode.is_serving());
+    let concerned = concerned.filter(|loser| wins || loser.service.is_from(&new.source()));
+    concerned.map(|loser| (Arc::clone(&loser.service), Arc::clone(&winner.service))).collect()
+}
+
+/// Whether a service that the registry removed by its own rule may be registered again.
+fn is_another_chance(reaped: &Service, now: &Service) -> bool {
+    let started = reaped.origin.started != now.origin.started;
+    let healthy = now.health == Health::Healthy && reaped.health != Health::Healthy;
+    started || healthy || Service { health: reaped.health, ..now.clone() } != *reaped
 }

@@ -141,6 +141,7 @@ mod tests {
             health: crate::container::Health::None,
             origin: Origin {
                 container: "0123".into(),
+                container_name: "web".into(),
                 hostname: "inside".into(),
                 exposed_port: 80,
                 created: Moment::default(),

@@ -61,7 +61,7 @@ impl Stack {
             };
             let next = neighbours.find(reference).ok_or_else(|| Unreachable::SharedMissing(reference.clone()))?;
             if !next.state.is_running() {
-                return Err(Unreachable::SharedStopped(next.name.clone()));
+                return Err(Unreachable::SharedStopped(next.name.to_string()));
             }
             end = Some(next);
         }

@@ -271,6 +271,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
             health: self.container.state.health(),
             origin: Origin {
                 container: self.container.id.clone(),
+                container_name: self.container.name.clone(),
                 created: self.container.created,
                 started: self.container.started,
                 claimed,

@@ -98,6 +98,8 @@ pub struct Origin {
     pub claimed: bool,
     /// Who said where it is reached.
     pub address_of: AddressOf,
+    /// The container's name.
+    pub container_name: Arc<str>,
     /// The host name inside the container.
     pub hostname: Arc<str>,
     /// The port inside the container.

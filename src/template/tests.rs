@@ -47,7 +47,7 @@ fn inspect() -> Json {
 fn container(inspect: Option<Json>) -> Container {
     Container {
         id: "e20f9c1a7656".into(),
-        name: "nginx.0".to_owned(),
+        name: "nginx.0".into(),
         image: "nginx".into(),
         hostname: "e20f9c1a7656".into(),
         env: [].into(),

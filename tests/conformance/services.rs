@@ -22,6 +22,7 @@ pub(crate) fn service(id: &str) -> Service {
         check: None,
         health: Health::None,
         origin: Origin {
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -147,6 +147,7 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         health: Health::None,
         origin: Origin {
             container: "0123456789abcdef".into(),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -128,6 +128,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from(id),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

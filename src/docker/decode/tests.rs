@@ -117,7 +117,7 @@ fn what_an_exited_container_had_published_is_read_from_its_host_config() {
 #[test]
 fn a_running_container_of_engine_29_is_read() {
     let container = inspected(DOCKER_29_RUNNING);
-    assert_eq!(container.name, "shop-nginx-1");
+    assert_eq!(&*container.name, "shop-nginx-1");
     assert!(container.image.starts_with("nginx:1.29@sha256:"));
     assert_eq!(*container.env, ["SERVICE_NAME=shop", "NO_VALUE"]);
     assert_eq!(container.network_mode, NetworkMode::Network("shop_front".into()));
@@ -133,7 +133,7 @@ fn a_running_container_of_engine_29_is_read() {
 #[test]
 fn containers_of_podman_are_read() {
     let running = inspected(PODMAN_4_RUNNING);
-    assert_eq!((running.name.as_str(), &*running.image), ("redis.0", "registry.example:5000/shop/redis:7"));
+    assert_eq!((&*running.name, &*running.image), ("redis.0", "registry.example:5000/shop/redis:7"));
     assert_eq!(&*running.hostname, "a1e18f6648d4");
     assert!(running.env.contains(&"SERVICE_NAME=db".to_owned()));
     assert_eq!(running.labels, LiteMap::from_iter([("role".into(), "cache".into())]));
@@ -144,12 +144,12 @@ fn containers_of_podman_are_read() {
     assert_eq!(running.state, State::Running { paused: false, health: Health::None });
 
     let exited = inspected(PODMAN_4_EXITED);
-    assert_eq!((exited.name.as_str(), exited.state), ("redis.1", State::Exited { code: 137 }));
+    assert_eq!((&*exited.name, exited.state), ("redis.1", State::Exited { code: 137 }));
     assert_eq!(exited.networks.keys().collect::<Vec<_>>(), ["podman", "shop"]);
     assert_eq!(exited.ports, running.ports);
 
     let configured = inspected(PODMAN_3_CONFIGURED);
-    assert_eq!((configured.name.as_str(), configured.state), ("redis.0", State::Created));
+    assert_eq!((&*configured.name, configured.state), ("redis.0", State::Created));
     assert_eq!(configured.network_mode, NetworkMode::Network("slirp4netns".into()));
     assert_eq!(configured.ports, [port(6379, Protocol::Tcp, false, &[("127.0.0.1", 10000)])]);
 }
@@ -269,7 +269,7 @@ fn a_field_of_another_type_costs_itself_alone() {
         "HostConfig": "junk",
         "NetworkSettings": {"Networks": {"n": null, "m": {"IPAddress": "one", "GlobalIPv6Address": 6}}},
     }));
-    assert_eq!((container.name.as_str(), container.created), ("", Moment::default()));
+    assert_eq!((&*container.name, container.created), ("", Moment::default()));
     assert_eq!(*container.env, ["A=1", "B=2"]);
     assert_eq!(container.labels, LiteMap::from_iter([("a".into(), "b".into())]));
     assert_eq!(container.networks.len(), 2);

@@ -16,7 +16,7 @@ const EXITED: State = State::Exited { code: 1 };
 fn container(number: usize, name: &str, state: State) -> Container {
     Container {
         id: id(number),
-        name: name.to_owned(),
+        name: name.into(),
         image: Arc::default(),
         hostname: "".into(),
         env: Arc::default(),

@@ -25,7 +25,7 @@ fn desired(deregister: Deregister) -> DesiredServices {
 fn container(name: &str) -> Container {
     Container {
         id: ContainerId::from(format!("{name:0<64}").as_str()),
-        name: name.to_owned(),
+        name: name.into(),
         image: "web".into(),
         hostname: name.into(),
         env: Arc::default(),
@@ -92,7 +92,7 @@ fn a_rename_changes_the_id() {
     let mut desired = desired(Deregister::Always);
     let web = container("web");
     desired.set(tagged(web.clone()));
-    let renamed = Container { name: "api".to_owned(), ..web };
+    let renamed = Container { name: "api".into(), ..web };
     assert_eq!(told(&desired.set(tagged(renamed))), ["+host:api:80 192.0.2.7:8080"]);
 }
 

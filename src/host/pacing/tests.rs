@@ -20,7 +20,7 @@ fn web(life: u32, state: State) -> Seen {
 fn tagged(life: u32, state: State) -> Tagged {
     let container = Container {
         id: id(),
-        name: "web".to_owned(),
+        name: "web".into(),
         image: "web".into(),
         hostname: "web".into(),
         env: Arc::default(),

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::container::{ContainerId, Health, Moment, Protocol};
+use crate::desired::{Desired, Mode};
 use crate::registry::{Capabilities, Content};
 use crate::service::{AddressOf, Check, CheckKind, Origin};
 
@@ -174,6 +175,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from(id),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -232,6 +232,7 @@ mod tests {
             health: Health::None,
             origin: Origin {
                 container: "0123456789abcdef".into(),
+                container_name: "web".into(),
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,

@@ -20,6 +20,7 @@ pub(super) fn service(id: &str) -> Service {
         health: Health::None,
         origin: Origin {
             container: ContainerId::from("0123"),
+            container_name: "web".into(),
             created: Moment::default(),
             started: Moment::default(),
             claimed: false,

@@ -118,6 +118,7 @@ mod tests {
             health: Health::None,
             origin: Origin {
                 container: ContainerId::from("0123"),
+                container_name: "web".into(),
                 created: Moment::default(),
                 started: Moment::default(),
                 claimed: false,

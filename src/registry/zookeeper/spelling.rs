@@ -134,6 +134,7 @@ mod tests {
             health: crate::container::Health::None,
             origin: Origin {
                 container: ContainerId::from("0123"),
+                container_name: "web".into(),
                 hostname: "3f2a".into(),
                 exposed_port: 6379,
                 created: Moment::default(),

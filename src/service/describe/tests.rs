@@ -21,7 +21,7 @@ struct Others(Vec<Arc<Container>>);
 
 impl Neighbours for Others {
     fn find(&self, reference: &str) -> Option<Arc<Container>> {
-        self.0.iter().find(|container| container.name == reference).cloned()
+        self.0.iter().find(|container| *container.name == *reference).cloned()
     }
 }
 
@@ -47,7 +47,7 @@ fn container(name: &str, image: &str) -> Container {
     let own = NetworkAddress { ipv4: "172.17.0.2".parse().ok(), ipv6: None };
     Container {
         id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
-        name: name.to_owned(),
+        name: name.into(),
         image: image.into(),
         hostname: "0123456789ab".into(),
         env: ["PATH=/bin".to_owned()].into(),
@@ -193,6 +193,7 @@ fn documented_example_1_a_published_port_is_a_service() {
         health: Health::None,
         origin: Origin {
             container: container.id.clone(),
+            container_name: "redis.0".into(),
             created: container.created,
             started: Moment::default(),
             claimed: false,
@@ -635,7 +636,7 @@ fn who_shares_a_network_is_reached_at_its_owners_address() {
 #[test]
 fn a_chain_of_shared_networks_is_followed_to_its_end() {
     let app = || sharing("middle").port("80", &[]);
-    let middle = |end: &str| Container { name: "middle".to_owned(), ..sharing(end) };
+    let middle = |end: &str| Container { name: "middle".into(), ..sharing(end) };
     let end = || container("end", "pause");
     let stopped = |container: Container| container.state(State::Exited { code: 0 });
     for (others, expected) in [
@@ -853,7 +854,7 @@ proptest! {
         container in any_container(), internal: bool, explicit: bool, host in "|192.168.1.102",
     ) {
         let config = ServiceConfig { internal, explicit, ip_label: Some("ip".to_owned()), ..config() };
-        let itself = Container { name: "itself".to_owned(), ..container.clone() };
+        let itself = Container { name: "itself".into(), ..container.clone() };
         let description = describe(&container, &[], &config, &host, &Others(vec![Arc::new(itself)]));
         for service in &description.services {
             prop_assert!(!service.id.is_empty() && !service.id.contains(char::is_control));
@@ -981,7 +982,7 @@ proptest! {
         let ttl = ttl.map(Duration::from_secs);
         let ip_label = Some("ip".to_owned());
         let config = ServiceConfig { internal, explicit, ip_label, ttl, max_services, ..config() };
-        let itself = Others(vec![Arc::new(Container { name: "itself".to_owned(), ..container.clone() })]);
+        let itself = Others(vec![Arc::new(Container { name: "itself".into(), ..container.clone() })]);
         let description = describe(&container, &forced, &config, HOST, &itself);
         let explanation = explain(&container, &forced, &config, HOST, &itself);
         let explained: Vec<_> = explanation.ports.iter().filter_map(|port| port.outcome.clone().ok()).collect();

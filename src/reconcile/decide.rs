@@ -1,0 +1,190 @@
+//! What is to be done about one record: its rules, and the form that its registry gives a service. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Deregister, OnShutdown};
+use crate::desired::{Desired, Kept, Mode};
+use crate::registry::{Action, Entry, Mark, Marked, Policy, Reason, Registry, Write};
+use crate::service::Service;
+
+use super::plan::Left;
+use super::record::Record;
+use super::rules::{Conclusions, Rules, Situation, Target, Verdict};
+
+/// Decides for one registry.
+pub(super) struct Decider {
+    /// Only asked for the form of a service there, which takes no time.
+    registry: Arc<dyn Registry>,
+    rules: Rules,
+}
+
+impl Decider {
+    pub(super) fn new(registry: Arc<dyn Registry>, rules: Rules) -> Self {
+        Self { registry, rules }
+    }
+
+    // === the form of a service there ===
+
+    pub(super) fn key(&self, service: &Service) -> Arc<str> {
+        self.registry.key(service)
+    }
+
+    pub(super) fn refresh_interval(&self, service: &Service) -> Option<Duration> {
+        self.registry.refresh_interval(service)
+    }
+
+    pub(super) fn marks(&self) -> bool {
+        self.registry.capabilities().marks
+    }
+
+    /// How a service is to be there, if it is to be there at all. Where there is no health, what drains goes at once.
+    pub(super) fn present<'a>(&self, desired: &'a Desired) -> Option<(&'a Arc<Service>, Mode)> {
+        match desired {
+            Desired::Present(_, Mode::Kept(Kept::Draining)) if !self.marks() => None,
+            Desired::Present(service, mode) => Some((service, *mode)),
+            Desired::Absent(_) | Desired::Forgotten => None,
+        }
+    }
+
+    /// The entry that a service has once it is written.
+    pub(super) fn entry(&self, key: &Arc<str>, service: &Service) -> Entry {
+        Entry {
+            key: Arc::clone(key),
+            service_id: if **key == *service.id { Arc::clone(key) } else { Arc::clone(&service.id) },
+            owner: Some(Arc::clone(self.owner())),
+            fingerprint: self.registry.fingerprint(service),
+            marked: Marked::No,
+            critical: false,
+            content: None,
+        }
+    }
+
+    /// A digest of the service that is to be there, if one is.
+    pub(super) fn fingerprint(&self, record: &Record) -> Option<u64> {
+        match record.target() {
+            Target::Put(service, _) => Some(self.registry.fingerprint(service)),
+            _ => None,
+        }
+    }
+
+    /// The same of what a write would make.
+    pub(super) fn written(&self, action: &Action) -> Option<u64> {
+        match action {
+            Action::Put(service) => Some(self.registry.fingerprint(service)),
+            Action::Remove(_) | Action::Mark(..) | Action::Unmark(_) => None,
+        }
+    }
+
+    // === the next write ===
+
+    pub(super) fn verdict(&self, record: &Record, conclusions: &Conclusions) -> Verdict {
+        let target = record.target();
+        let situation = Situation {
+            target,
+            fingerprint: record.actual.as_ref().and_then(|_| self.fingerprint(record)),
+            mark: self.mark(target),
+            actual: record.actual.as_ref(),
+            ours: record.ours,
+        };
+        self.rules.verdict(&situation, conclusions)
+    }
+
+    /// The mark that an entry is to have.
+    fn mark(&self, target: Target<'_>) -> Option<Mark> {
+        let mark = match target {
+            Target::Put(_, mark) => mark,
+            Target::Keep(_, Kept::Draining) => Some(Mark::Draining),
+            Target::Keep(..) => Some(Mark::Ended),
+            Target::Remove(..) | Target::Nothing => (self.rules.deregister == Deregister::Never).then_some(Mark::Ended),
+        };
+        mark.filter(|_| self.marks())
+    }
+
+    /// Why a write is not made now, if it is not; the removal guard is asked for itself.
+    pub(super) fn waits(record: &Record, verdict: &Verdict, now: Instant) -> Option<Left> {
+        if record.refused().is_some_and(|refused| refused.waits) {
+            return Some(Left::Refused);
+        }
+        match verdict {
+            Verdict::Put(_) if record.is_reaped() => Some(Left::Reaped),
+            Verdict::Put(Reason::Differs) if record.contest().is_some_and(|contest| now < contest.until) => {
+                Some(Left::Contested)
+            }
+            Verdict::Remove(Reason::Dangling, _) if record.is_brought_back_by_another() => Some(Left::Reappeared),
+            _ => None,
+        }
+    }
+
+    /// The write that a verdict asks for.
+    pub(super) fn write(key: &Arc<str>, record: &Record, verdict: Verdict) -> Option<Write> {
+        let entry = || record.actual.clone();
+        let (action, reason) = match verdict {
+            Verdict::Leave(_) => return None,
+            Verdict::Put(reason) => match record.target() {
+                Target::Put(service, _) => (Action::Put(Arc::clone(service)), reason),
+                _ => return None,
+            },
+            Verdict::Remove(reason, _) => (Action::Remove(entry()?), reason),
+            Verdict::Mark(mark) => (Action::Mark(entry()?, mark), marked_for(mark)),
+            Verdict::Unmark => (Action::Unmark(entry()?), Reason::Recovered),
+        };
+        Some(Write { key: Arc::clone(key), action, reason })
+    }
+
+    // === whose it is ===
+
+    /// The owner under which we write.
+    pub(super) fn owner(&self) -> &Arc<str> {
+        &self.rules.owner
+    }
+
+    /// Whether an entry is another owner's.
+    pub(super) fn is_foreign(&self, entry: &Entry) -> bool {
+        self.rules.foreign(entry).is_some()
+    }
+
+    /// The entry of a record, if it is ours to remove or mark.
+    pub(super) fn owned<'a>(&self, record: &'a Record) -> Option<&'a Entry> {
+        record.actual.as_ref().filter(|entry| self.rules.owns(entry, record.target(), record.ours))
+    }
+
+    // === the end ===
+
+    /// Whether entries stay as they are when we are told to stop; with the reason, where something else was asked for.
+    pub(super) fn leaves_all(&self) -> Option<Option<&'static str>> {
+        match self.rules.on_shutdown {
+            OnShutdown::Keep => Some(None),
+            OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => {
+                Some(Some("nothing may be removed from it"))
+            }
+            OnShutdown::Critical if !self.marks() => Some(Some("it has no health")),
+            OnShutdown::Deregister | OnShutdown::Critical => None,
+        }
+    }
+
+    /// The last write for a record, if its entry is not yet as it is to be left. What the registry refuses stays.
+    pub(super) fn last_write(&self, key: &Arc<str>, record: &Record) -> Option<Write> {
+        let entry = self.owned(record)?;
+        if record.refused().is_some_and(|refused| refused.waits) {
+            return None;
+        }
+        let action = match self.rules.on_shutdown {
+            OnShutdown::Critical if entry.marked != Marked::No => return None,
+            OnShutdown::Critical => Action::Mark(entry.clone(), Mark::Left),
+            OnShutdown::Keep | OnShutdown::Deregister => Action::Remove(entry.clone()),
+        };
+        Some(Write { key: Arc::clone(key), action, reason: Reason::Shutdown })
+    }
+}
+
+fn marked_for(mark: Mark) -> Reason {
+    match mark {
+        Mark::Draining => Reason::Draining,
+        Mark::Paused => Reason::Paused,
+        Mark::Ended => Reason::Ended,
+        Mark::Left => Reason::Shutdown,
+    }
+}
