@@ -162,7 +162,7 @@ async fn every_change_that_an_event_tells_of_is_seen() {
     let two = engine.run(web(2));
     follower.until("a start", |follower| follower.containers.contains_key(&two)).await;
     engine.rename(&two, "other");
-    follower.until("a new name", |follower| follower.containers[&two].name == "other").await;
+    follower.until("a new name", |follower| &*follower.containers[&two].name == "other").await;
     engine.connect(&two, "shop", "10.1.0.2");
     follower.until("a network", |follower| follower.containers[&two].networks.contains_key("shop")).await;
     engine.set_health(&two, "unhealthy");
@@ -205,7 +205,7 @@ async fn an_event_during_an_inspect_causes_another_one() {
     sleep(Duration::from_millis(500)).await;
     engine.rename(&id, "third");
     let begin = Instant::now();
-    follower.until("the last name", |follower| follower.containers[&id].name == "third").await;
+    follower.until("the last name", |follower| &*follower.containers[&id].name == "third").await;
     assert!(begin.elapsed() < Duration::from_secs(3), "not by a check");
 }
 
@@ -231,7 +231,7 @@ async fn events_that_were_never_sent_are_made_up_for() {
             let container = |id: &String| follower.containers.get(id);
             container(&removed).is_none()
                 && container(&stopped).is_some_and(|it| it.state == State::Exited { code: 1 })
-                && container(&renamed).is_some_and(|it| it.name == "other")
+                && container(&renamed).is_some_and(|it| &*it.name == "other")
                 && container(&connected).is_some_and(|it| it.networks.contains_key("shop"))
                 && container(&sick)
                     .is_some_and(|it| it.state == State::Running { paused: false, health: Health::Unhealthy })
@@ -279,7 +279,7 @@ async fn a_stream_that_breaks_in_any_way_is_opened_again_and_everything_inspecte
         break_it(&engine);
         follower.snapshot().await;
         assert_eq!(follower.running(), [stays.clone(), new], "{how}");
-        assert_eq!(follower.containers[&stays].name, "other", "{how}");
+        assert_eq!(&*follower.containers[&stays].name, "other", "{how}");
         assert!(follower.history.contains(&format!("-{}", &gone[..12])), "{how}: {:?}", follower.history);
         engine.drop_events(false);
         let later = engine.run(web(4));
@@ -747,5 +747,5 @@ async fn after_an_inspect_without_an_answer_the_event_stream_is_opened_again() {
     assert_eq!(engine.count("/events"), 1, "once, and not for each time that it fails again");
     assert_eq!(engine.open_streams(), 1);
     engine.fault_inspect_of(&id, Fault::None);
-    follower.until("its new name", |follower| follower.containers.values().any(|known| known.name == "other")).await;
+    follower.until("its new name", |follower| follower.containers.values().any(|known| &*known.name == "other")).await;
 }

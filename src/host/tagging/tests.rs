@@ -51,7 +51,7 @@ fn container(name: &str, asks: Option<&Server>) -> Arc<Container> {
     let url = asks.map_or(String::new(), |server| format!("http://{}/", server.address));
     Arc::new(Container {
         id: name.into(),
-        name: name.to_owned(),
+        name: name.into(),
         image: "web".into(),
         hostname: name.into(),
         env: Arc::default(),
