@@ -53,7 +53,7 @@ async fn an_engine_is_found_on_a_socket_and_on_tcp() {
         assert_eq!(docker.version().api.to_string(), "1.41");
         let listed = docker.list().await.unwrap();
         assert_eq!(listed[0].id.as_str(), id);
-        assert_eq!(docker.inspect(&listed[0].id).await.unwrap().unwrap().name, "web");
+        assert_eq!(&*docker.inspect(&listed[0].id).await.unwrap().unwrap().name, "web");
         assert_eq!(docker.inspect(&"nobody".into()).await.unwrap(), None);
     }
 }
