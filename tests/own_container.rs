@@ -1,5 +1,7 @@
 //! The program in a container of its own: what is wrong with a plain `docker run` is said at the start.
 
+#![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

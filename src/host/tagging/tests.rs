@@ -69,7 +69,7 @@ fn container(name: &str, asks: Option<&Server>) -> Arc<Container> {
 
 /// The same, changed.
 fn renamed(container: &Arc<Container>, name: &str) -> Arc<Container> {
-    Arc::new(Container { name: name.to_owned(), ..Container::clone(container) })
+    Arc::new(Container { name: name.into(), ..Container::clone(container) })
 }
 
 /// A stage, and its two ends.
@@ -191,7 +191,7 @@ async fn a_snapshot_replaces_what_was_seen_before() {
     let gone = container("gone", Some(&server));
     stage.changed(&waits).await;
     stage.changed(&gone).await;
-    let now = Arc::new(Container { name: "now".to_owned(), ..Container::clone(&container("waits", None)) });
+    let now = Arc::new(Container { name: "now".into(), ..Container::clone(&container("waits", None)) });
     stage.change(Change::Snapshot(Snapshot { containers: vec![now], unknown: Vec::new() })).await;
     assert_eq!(stage.next().await, r#"["now []"] without []"#);
     server.answer();
