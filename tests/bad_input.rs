@@ -29,7 +29,9 @@ async fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i3
 async fn what_keeps_it_from_starting_is_said_in_one_line() {
     let nobody = "consul://127.0.0.1:1";
     for (arguments, environment, line) in [
-        (vec!["nosuch://x"], vec![], "unrecognized adapter: nosuch://x"),
+        (vec!["nosuch://x"], vec![], "unrecognized adapter: nosuch://x; a registry URI begins with one of consul, "),
+        (vec!["consul"], vec![], "unrecognized adapter: consul; did you mean consul://?"),
+        (vec!["conusl://h"], vec![], "unrecognized adapter: conusl://h; did you mean consul://h?"),
         (vec!["consul://[::1"], vec![], "bad adapter uri: consul://[::1"),
         (vec![nobody], vec![("DOCKER_HOST", "unix:///nonexistent/docker.sock")], "/nonexistent/docker.sock"),
         (vec![nobody], vec![("DOCKER_HOST", "ssh://host")], "ssh://host"),

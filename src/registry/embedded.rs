@@ -53,7 +53,10 @@ impl Embedded {
     /// # Errors
     /// As `open`.
     pub fn start(config: &RegistryConfig) -> Result<Self, OpenError> {
-        let uri = Uri::split(&config.uri).ok_or_else(|| OpenError::Unrecognized(redacted(&config.uri)))?;
+        let uri = Uri::split(&config.uri).ok_or_else(|| OpenError::BadUri {
+            uri: redacted(&config.uri),
+            reason: "it names no adapter, as embedded:// does".to_owned(),
+        })?;
         Self::serve(&uri, config, &Reporter::new(redacted(&config.uri).into(), Events::to_log()))
     }
 

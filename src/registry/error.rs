@@ -3,9 +3,14 @@
 /// What keeps a registry from being opened; each is a mistake in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// No registry has this scheme. Holds the URI, as it may be shown.
-    #[error("unrecognized adapter: {0}")]
-    Unrecognized(String),
+    /// No registry has this scheme.
+    #[error("unrecognized adapter: {uri}; {hint}")]
+    Unrecognized {
+        /// The URI, as it may be shown.
+        uri: String,
+        /// What was probably meant.
+        hint: String,
+    },
     /// The URI is not written as that registry's URIs are.
     #[error("bad adapter uri: {uri}: {reason}")]
     BadUri {

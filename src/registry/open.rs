@@ -1,9 +1,11 @@
 //! From a URI to a registry: the one table that knows every scheme.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::RegistryConfig;
 use crate::event::Events;
+use crate::nearest::nearest;
 
 use super::common::Common;
 use super::error::OpenError;
@@ -68,6 +70,24 @@ fn left_out(uri: &Uri<'_>, config: &RegistryConfig, _reporter: &Reporter) -> Res
     Err(OpenError::Settings(format!("unrecognized adapter: {shown}; {reason}")))
 }
 
+/// A URI that names no registry, with the one that was probably meant.
+fn unrecognized(uri: &str) -> OpenError {
+    let shown = redacted(uri);
+    let (scheme, rest) = shown.split_once(':').unwrap_or((&shown, ""));
+    let rest = rest.trim_start_matches('/');
+    let schemes = || SCHEMES.iter().map(|(scheme, _)| *scheme);
+    let port = rest.split(['/', '?']).next().unwrap_or_default();
+    let hint = match (scheme, nearest(scheme, schemes())) {
+        ("true" | "false", _) => "a switch takes its value with an equals sign, as -cleanup=true".to_owned(),
+        ("http", _) => format!("did you mean consul://{rest}?"),
+        ("https", _) => format!("did you mean consul-tls://{rest}?"),
+        (host, _) if port.parse::<u16>().is_ok() => format!("did you mean consul://{host}:{rest}?"),
+        (_, Some(meant)) => format!("did you mean {meant}://{rest}?"),
+        (_, None) => format!("a registry URI begins with one of {}", schemes().collect::<Vec<_>>().join(", ")),
+    };
+    OpenError::Unrecognized { uri: shown, hint }
+}
+
 /// Opens the registry that the URI names, without speaking to it. What it has to say later goes to `events`.
 ///
 /// # Errors
@@ -84,11 +104,16 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
                 reason: "it names no adapter, as consul://127.0.0.1:8500 does".to_owned(),
             }
         } else {
-            OpenError::Unrecognized(shown())
+            unrecognized(&config.uri)
         });
     };
-    let Some(&(adapter, open)) = SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(uri.scheme)) else {
-        return Err(OpenError::Unrecognized(shown()));
+    let scheme = if uri.https { Cow::Owned(format!("{}-tls", uri.scheme)) } else { Cow::Borrowed(uri.scheme) };
+    let known = |scheme: &str| SCHEMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme));
+    let Some(&(adapter, open)) = known(&scheme) else {
+        return Err(match known(uri.scheme) {
+            Some((scheme, _)) => OpenError::BadUri { uri: shown(), reason: format!("{scheme} takes no https://") },
+            None => unrecognized(&config.uri),
+        });
     };
     // Then the password ends before its end, and what is left of it would be taken for a host or a path.
     if uri.path.contains('@') || uri.query.is_some_and(|query| query.contains('@')) {
@@ -98,7 +123,8 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
     let (common, rest) = Common::take(&uri, &config.uri)?;
     let name: Arc<str> = shown().into();
     let reporter = Reporter::new(Arc::clone(&name), events.clone());
-    let registry = open(&Uri { query: rest.as_deref(), ..uri }, &common.applied(config), &reporter)?;
+    let uri = Uri { scheme: &scheme, query: rest.as_deref(), ..uri };
+    let registry = open(&uri, &common.applied(config), &reporter)?;
     Ok(Opened {
         name,
         adapter,
@@ -139,6 +165,12 @@ mod tests {
             "consulkv://h:1/p",
             "consulkv-unix:///run/consul.sock:/p",
             "consul://h:1/p",
+            "consul:http://h:1",
+            "consul:https://h:1",
+            "consul:://h:1",
+            "consul://h:1//",
+            "consulkv:https://h:1//a//b/",
+            "etcd:https://h",
             #[cfg(feature = "zookeeper")]
             "zookeeper://a:1,b/path",
             "etcd://a:1,b/path",
@@ -198,11 +230,25 @@ mod tests {
     #[test]
     fn a_uri_that_is_none_of_ours_is_said_in_one_line_without_its_password() {
         for (uri, said) in [
-            ("nosuch://me:secret@host", "unrecognized adapter: nosuch://me:***@host"),
-            ("consul", "unrecognized adapter: consul"),
-            ("", "unrecognized adapter: "),
+            (
+                "nosuch://me:secret@host",
+                "unrecognized adapter: nosuch://me:***@host; a registry URI begins with one of consul, consul-tls, \
+                 consul-unix, consulkv, consulkv-tls, consulkv-unix, embedded, etcd, etcd-tls, etcd2, etcd2-tls, \
+                 etcd-legacy, etcd3, etcd3-tls, skydns2, coredns, zookeeper, zookeeper-tls",
+            ),
+            ("consul", "unrecognized adapter: consul; did you mean consul://?"),
+            ("Etcd", "unrecognized adapter: Etcd; did you mean etcd://?"),
+            (
+                "conusl://me:secret@h:1/p",
+                "unrecognized adapter: conusl://me:***@h:1/p; did you mean consul://me:***@h:1/p?",
+            ),
+            ("zookeper:", "unrecognized adapter: zookeper:; did you mean zookeeper://?"),
+            ("http://h:8500", "unrecognized adapter: http://h:8500; did you mean consul://h:8500?"),
+            ("https://h:8501", "unrecognized adapter: https://h:8501; did you mean consul-tls://h:8501?"),
+            ("true", "unrecognized adapter: true; a switch takes its value with an equals sign, as -cleanup=true"),
             ("consul://h\n", "bad adapter uri: consul://h\\n: no URI has control characters"),
-            ("localhost:8500", "unrecognized adapter: localhost:8500"),
+            ("localhost:8500", "unrecognized adapter: localhost:8500; did you mean consul://localhost:8500?"),
+            ("embedded:https://h", "bad adapter uri: embedded:https://h: embedded takes no https://"),
             ("127.0.0.1:8500", "bad adapter uri: 127.0.0.1:8500: it names no adapter, as consul://127.0.0.1:8500 does"),
         ] {
             assert_eq!(outcome(uri), Err(said.to_owned()), "{uri}");

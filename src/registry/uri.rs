@@ -1,5 +1,8 @@
 //! Registry URIs, as far as every scheme shares them: `scheme://user:password@hosts/path?query`.
 //!
+//! `scheme:http://hosts`, `scheme:https://hosts` and `scheme:://hosts`, which people have in scripts, are read as what they
+//! must mean.
+//!
 //! Not every one is a URL (`consul:` has no host, `etcd://a:1,b:2` has several), so they are only
 //! split here; what the parts mean is each registry's affair.
 
@@ -8,6 +11,8 @@
 pub(super) struct Uri<'a> {
     /// What stands before the first colon.
     pub(super) scheme: &'a str,
+    /// Whether `https://` stands before the hosts.
+    pub(super) https: bool,
     /// `user` or `user:password`.
     pub(super) userinfo: Option<&'a str>,
     /// `host`, `host:port`, or several of them; may be empty.
@@ -26,27 +31,37 @@ impl<'a> Uri<'a> {
         if !starts_well || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
             return None;
         }
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let rest = rest.strip_prefix("://").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+        let (rest, https) = match (rest.strip_prefix("http://"), rest.strip_prefix("https://")) {
+            (_, Some(rest)) => (rest, true),
+            (Some(rest), None) => (rest, false),
+            (None, None) => (rest, false),
+        };
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (userinfo, hosts) =
             authority.rsplit_once('@').map_or((None, authority), |(userinfo, hosts)| (Some(userinfo), hosts));
-        Some(Self { scheme, userinfo, hosts, path, query })
+        Some(Self { scheme, https, userinfo, hosts, path, query })
     }
 }
 
-/// A path that everything is written below: begins with a slash and does not end with one, empty for the root.
+/// A path that everything is written below: begins with a slash and does not end with one, empty for the root. Doubled
+/// slashes count once.
 ///
 /// # Errors
 /// The reason why it is none.
 pub(super) fn root(path: &str) -> Result<String, String> {
-    let path = path.trim_end_matches('/');
-    let whole =
-        path.split('/').skip(1).all(|part| !matches!(part, "" | "." | "..") && !part.contains(char::is_control));
-    if (path.is_empty() || path.starts_with('/')) && whole {
-        Ok(path.to_owned())
+    let mut whole = path.is_empty() || path.starts_with('/');
+    let mut root = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        whole &= !matches!(part, "." | "..") && !part.contains(char::is_control);
+        root.push('/');
+        root.push_str(part);
+    }
+    if whole {
+        Ok(root)
     } else {
-        Err(format!("{path:?} is no path: it begins with a slash, and has no empty part, . or .."))
+        Err(format!("{path:?} is no path: it begins with a slash, and has no part . or .. and no control character"))
     }
 }
 
@@ -100,6 +115,42 @@ mod tests {
         assert_eq!(parts("x://u:p@ss@h/p"), Some(("x", Some("u:p@ss"), "h", "/p", None)));
         for none in ["", "consul", "127.0.0.1:8500", ":x", "a b://h"] {
             assert_eq!(parts(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_scheme_before_the_hosts_says_how_they_are_spoken_to() {
+        for (uri, https, hosts, path) in [
+            ("consul:http://h:1", false, "h:1", ""),
+            ("consul:https://h:1/p", true, "h:1", "/p"),
+            ("consul:://h:1", false, "h:1", ""),
+            ("consul://http://h:1", false, "h:1", ""),
+            ("consul://https://h:1", true, "h:1", ""),
+            ("consul://http:1", false, "http:1", ""),
+            ("consul://https", false, "https", ""),
+            ("consul:http://", false, "", ""),
+        ] {
+            let split = Uri::split(uri).unwrap();
+            assert_eq!((split.https, split.hosts, split.path), (https, hosts, path), "{uri}");
+        }
+    }
+
+    #[test]
+    fn slashes_of_a_path_that_are_doubled_or_at_its_end_count_once() {
+        for (path, cleaned) in [
+            ("", Some("")),
+            ("/", Some("")),
+            ("//", Some("")),
+            ("/a", Some("/a")),
+            ("/a/", Some("/a")),
+            ("//a//b/", Some("/a/b")),
+            ("/a b///", Some("/a b")),
+            ("/a/../b", None),
+            ("//./", None),
+            ("/a\n", None),
+            ("a", None),
+        ] {
+            assert_eq!(root(path).ok().as_deref(), cleaned, "{path:?}");
         }
     }
 

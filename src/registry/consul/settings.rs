@@ -59,7 +59,7 @@ pub(super) struct Tree {
 
 /// Whether a URI of `consul:` is the older spelling of the key-value store: it has a prefix.
 pub(super) fn is_tree(uri: &Uri<'_>) -> bool {
-    uri.scheme.eq_ignore_ascii_case("consul") && !matches!(uri.path, "" | "/")
+    uri.scheme.eq_ignore_ascii_case("consul") && uri.path.contains(|c| c != '/')
 }
 
 impl Settings {
@@ -68,7 +68,7 @@ impl Settings {
         let bad = |reason: &str| OpenError::BadUri { uri: redacted(&config.uri), reason: reason.to_owned() };
         Parameters::read(uri.query).and_then(|parameters| parameters.finish(&[])).map_err(|reason| bad(&reason))?;
         let socket = uri.scheme.eq_ignore_ascii_case("consul-unix").then_some(uri.path);
-        if socket.is_none() && !matches!(uri.path, "" | "/") {
+        if socket.is_none() && uri.path.contains(|c| c != '/') {
             return Err(bad("it takes no path"));
         }
         let owner = config.record_owner.then(|| owner(&config.owner)).transpose()?;
@@ -259,6 +259,11 @@ mod tests {
             ("consul://", &[], "http://127.0.0.1:8500/"),
             ("consul://h:1", &[], "http://h:1/"),
             ("consul://h:1/", &[], "http://h:1/"),
+            ("consul://h:1//", &[], "http://h:1/"),
+            ("consul:http://h:1", &[], "http://h:1/"),
+            ("consul:://h:1", &[], "http://h:1/"),
+            ("consul://http://h:1/", &[], "http://h:1/"),
+            ("consul:http://u:p@h:1", &[], "http://h:1/"),
             ("consul://h", &[], "http://h/"),
             ("consul://:8501", &[], "http://127.0.0.1:8501/"),
             ("consul://[::1]:8500", &[], "http://[::1]:8500/"),
@@ -333,6 +338,8 @@ mod tests {
         let (local, records) = ("http://127.0.0.1:8500/", "/_registrator");
         for (uri, place, root, records) in [
             ("consulkv://h:1/a/b", "http://h:1/", "/a/b", "/_registrator/a/b"),
+            ("consulkv://h:1//a//b/", "http://h:1/", "/a/b", "/_registrator/a/b"),
+            ("consulkv:http://h:1/a", "http://h:1/", "/a", "/_registrator/a"),
             ("consul://h:1/a/", "http://h:1/", "/a", "/_registrator/a"),
             ("consulkv://h:1", "http://h:1/", "", records),
             ("consulkv:///a%20b", local, "/a b", "/_registrator/a b"),
@@ -343,11 +350,11 @@ mod tests {
         ] {
             assert_eq!(tree(uri), Ok((place.to_owned(), root.to_owned(), records.to_owned())), "{uri}");
         }
-        for uri in ["consulkv://h:1//a", "consulkv://h:1/a/../b", "consulkv-unix://h/x:/a", "consulkv://h/a?x=1"] {
+        for uri in ["consulkv://h:1/a/../b", "consulkv-unix://h/x:/a", "consulkv://h/a?x=1"] {
             assert!(tree(uri).is_err(), "{uri}");
         }
         assert!(is_tree(&Uri::split("CONSUL://h/p").expect("a URI")));
-        for uri in ["consul://h", "consul://h/", "consul-unix:///run/c.sock"] {
+        for uri in ["consul://h", "consul://h/", "consul://h//", "consul-unix:///run/c.sock"] {
             assert!(!is_tree(&Uri::split(uri).expect("a URI")), "{uri}");
         }
     }

@@ -15,7 +15,7 @@ use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::servers::{Server, place, servers};
-use crate::registry::uri::{Uri, redacted};
+use crate::registry::uri::{Uri, redacted, root};
 
 use super::spelling::is_illegal;
 
@@ -160,16 +160,13 @@ impl Credentials {
     }
 }
 
-/// The path that everything is written below: decoded, without a slash at its end.
+/// The path that everything is written below: decoded, without a slash at its end. Doubled slashes count once.
 fn base(path: &str) -> Result<String, String> {
-    let path = decoded(path).ok_or("its path is not UTF-8")?;
-    let path = path.trim_end_matches('/');
-    for name in path.split('/').skip(1) {
-        if matches!(name, "" | "." | "..") || name.contains(is_illegal) {
-            return Err("its path is none that ZooKeeper could have".to_owned());
-        }
+    let path = root(&decoded(path).ok_or("its path is not UTF-8")?)?;
+    if path.split('/').any(|name| name.contains(is_illegal)) {
+        return Err("its path is none that ZooKeeper could have".to_owned());
     }
-    Ok(path.to_owned())
+    Ok(path)
 }
 
 /// The files that TLS needs.
@@ -277,9 +274,15 @@ mod tests {
             ("zookeeper://a,,b", "\"\" is no host:port, an IPv6 address in brackets"),
             ("zookeeper://::1", "\"::1\" is no host:port, an IPv6 address in brackets"),
             ("zookeeper://[h]:1", "\"[h]:1\" is no host:port, an IPv6 address in brackets"),
-            ("zookeeper://h//a", "its path is none that ZooKeeper could have"),
-            ("zookeeper://h/a/../b", "its path is none that ZooKeeper could have"),
-            ("zookeeper://h/a%00", "its path is none that ZooKeeper could have"),
+            (
+                "zookeeper://h/a/../b",
+                "\"/a/../b\" is no path: it begins with a slash, and has no part . or .. and no control character",
+            ),
+            (
+                "zookeeper://h/a%00",
+                "\"/a\\0\" is no path: it begins with a slash, and has no part . or .. and no control character",
+            ),
+            ("zookeeper://h/a%EE%80%80", "its path is none that ZooKeeper could have"),
             ("zookeeper://h/a%FF", "its path is not UTF-8"),
             ("zookeeper://u@h", "it has a user without a password"),
             ("zookeeper://h?acl=all", "acl=all is none of open, readable and private"),
