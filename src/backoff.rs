@@ -1,6 +1,6 @@
-//! The pauses between attempts at something that fails: they grow, up to a limit, and never end.
+//! Pauses between attempts at an operation that fails. They grow up to a limit and never end.
 //!
-//! The jitter differs from process to process, so that many do not come back at once.
+//! The jitter is seeded differently in each process, so that many instances do not retry at the same moment.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Backoff {
         self.pauses.next().unwrap_or(self.longest)
     }
 
-    /// Begins anew, since an attempt succeeded.
+    /// Starts again with the first pause, because an attempt succeeded.
     pub(crate) fn reset(&mut self) {
         *self = Self::new(self.first, self.longest);
     }

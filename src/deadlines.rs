@@ -1,4 +1,4 @@
-//! When each of many things is due. The one timer of the program: whoever has deadlines by key keeps them here.
+//! Deadlines by key: the one timer type of the program.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -19,33 +19,33 @@ impl<K> Default for Deadlines<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord> Deadlines<K> {
-    /// This key is due then, whatever was said before.
+    /// Sets the deadline of this key, and replaces an earlier one.
     pub(crate) fn set(&mut self, key: K, due: Instant) {
         self.remove(&key);
         self.by_key.insert(key.clone(), due);
         self.by_time.insert((due, key));
     }
 
-    /// This key is due then, unless it has a deadline already.
+    /// Sets the deadline of this key, unless it has one already.
     pub(crate) fn set_if_absent(&mut self, key: K, due: Instant) {
         if !self.by_key.contains_key(&key) {
             self.set(key, due);
         }
     }
 
-    /// This key is not due any more.
+    /// Removes the deadline of this key.
     pub(crate) fn remove(&mut self, key: &K) {
         if let Some((key, due)) = self.by_key.remove_entry(key) {
             self.by_time.remove(&(due, key));
         }
     }
 
-    /// When the next of them is due.
+    /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(due, _)| *due)
     }
 
-    /// Takes the next of them that is due at this time.
+    /// Takes one key whose deadline has passed at this time, the earliest first.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {
             return None;

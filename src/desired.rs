@@ -1,77 +1,77 @@
-//! What should exist: the words in which hosts tell keepers what registries are to be made equal to.
+//! The desired state: what hosts tell keepers about the services that should exist.
 
 use std::sync::Arc;
 
 use crate::service::{Service, Source};
 
-/// What should become of the entry of one service.
+/// The desired state of one service's entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Desired {
-    /// There is such a service, and its entry is to be like this.
+    /// The service exists; its entry should look like this.
     Present(Arc<Service>, Mode),
-    /// There is no such service any more, and its entry is to go.
+    /// The service no longer exists; its entry should be removed.
     Absent(Evidence),
-    /// Its container is gone; whatever is there stays, and nobody looks after it (`-deregister never`).
+    /// The container is gone; its entry stays and is no longer refreshed (`-deregister never`).
     Forgotten,
 }
 
-/// How the entry of a service is to be there.
+/// How an entry should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// Exactly like the service.
+    /// Equal to the service.
     Serving,
-    /// The same, and marked as not to be used: its container is paused.
+    /// Equal to the service, and marked as not to be used: the container is paused.
     Paused,
-    /// Whatever is there stays, is marked as not to be used, and is no longer refreshed.
+    /// The entry stays, is marked as not to be used, and is no longer refreshed.
     Kept(Kept),
 }
 
-/// Why an entry stays whose service can no longer be served.
+/// Why an entry stays although its container no longer serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
-    /// Its container failed (`-deregister on-success`). For `-cleanup`, no container is behind it.
+    /// The container failed (`-deregister on-success`). `-cleanup` counts it as gone.
     Failed,
-    /// Its container ended, and is still there (`-deregister never`).
+    /// The container ended, and still exists (`-deregister never`).
     Ended,
-    /// Its container was told to stop (`-drain`). Removed at once where there is no health.
+    /// The container was told to stop (`-drain`). Registries without health remove the entry at once.
     Draining,
 }
 
-/// How it is known that a service is gone.
+/// How we know that a service is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The engine told of it.
+    /// The engine sent an event.
     Event,
-    /// It is missing from a list, and no event told of its end.
+    /// The container is missing from a list, and no event reported its end.
     List,
 }
 
-/// The new state of what one port of one container offers.
+/// The new desired state for one port of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     /// The port.
     pub source: Source,
-    /// Its service, as it was desired before, if it was.
+    /// The service that was desired before, if any.
     pub was: Option<Arc<Service>>,
-    /// What should become of its entry.
+    /// The desired state of its entry.
     pub desired: Desired,
 }
 
-/// Every container was looked at: what they offer is to be compared with what the registries hold.
+/// All containers were listed: compare what they offer with what the registries hold.
 #[derive(Clone, Debug)]
 pub struct Compare {
-    /// The containers that are listed and could not be described.
+    /// The containers that are listed but could not be described.
     pub unknown: Arc<[Unknown]>,
-    /// Entries that this host left behind may be removed, also those without an owner (`-cleanup`).
+    /// Allow the removal of entries that this host left behind, even of those without an owner (`-cleanup`).
     pub cleanup: bool,
     /// Why.
     pub occasion: Occasion,
 }
 
-/// A container that is there, and of which nothing else is known.
+/// A container that is listed, and of which nothing else is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// Its name, if the list tells it.
+    /// Its name, if the list has it.
     pub name: Option<Box<str>>,
 }
 
@@ -80,23 +80,23 @@ pub struct Unknown {
 pub enum Occasion {
     /// The engine was listed: at a start, a reconnect, a resync.
     Listed,
-    /// A person asks for it (SIGHUP): what was given up is tried again, too.
+    /// A person asked (SIGHUP): refused writes are tried again as well.
     Asked,
-    /// The last container that could not be described is known now.
+    /// The last container that could not be described is now known.
     Completed,
 }
 
-/// What the keeper of a registry is told.
+/// A message from a host to the keeper of a registry.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// The state of these services changed.
     Updates(Arc<[Update]>),
-    /// Every container was looked at.
+    /// All containers were listed.
     Compare(Compare),
 }
 
 impl Desired {
-    /// The service, where there is one.
+    /// The service, if there is one.
     #[must_use]
     pub fn service(&self) -> Option<&Arc<Service>> {
         match self {
@@ -107,7 +107,7 @@ impl Desired {
 }
 
 impl Mode {
-    /// Whether its container serves, or is only paused.
+    /// Whether the container serves or is paused, rather than ended.
     #[must_use]
     pub fn is_serving(self) -> bool {
         !matches!(self, Self::Kept(_))

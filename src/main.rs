@@ -43,15 +43,16 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints an answer. Where nobody reads it, there is nothing left to do about that.
+/// Prints an answer. A failure to print it is ignored: there is nowhere to report it.
 fn give(answer: &Answer) -> ExitCode {
     let _ = io::stdout().write_all(answer.stdout.as_bytes());
     let _ = io::stderr().write_all(answer.stderr.as_bytes());
     ExitCode::from(answer.code)
 }
 
-/// Runs the bridge on a thread of its own: on two, a quarter of its work would be to wake the other. This one only
-/// listens for signals: whatever blocks the other, a log that nobody reads included, a signal still ends the process.
+/// Runs the bridge on its own thread. With two threads, a quarter of the work would be waking each other. This thread
+/// only listens for signals, so a signal ends the process even if the bridge is blocked, for example by a log that is
+/// not read.
 fn run(config: Config, events: Events) -> io::Result<ExitCode> {
     let workers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome =
@@ -88,7 +89,7 @@ async fn supervise(config: Config, events: Events, workers: &Handle) -> io::Resu
     })
 }
 
-/// Waits for the deadline; for ever, where there is none.
+/// Waits for the deadline, or for ever if there is none.
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -96,7 +97,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Says why, as long as the log takes it, and fails.
+/// Logs the reason, waits a limited time for the log, and fails.
 async fn fail(workers: &Handle, reason: String) -> ExitCode {
     let last_word = workers.spawn(async move { error!("{reason}") });
     let _ = tokio::time::timeout(LAST_WORD_DEADLINE, last_word).await;
@@ -111,7 +112,7 @@ enum Asked {
     Resync,
 }
 
-/// The signals that mean something to us.
+/// The signals that we handle.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -127,13 +128,13 @@ impl Signals {
         })
     }
 
-    /// What the next signal asks for. Loses none when it is dropped and called again.
+    /// What the next signal asks for. Safe to cancel: no signal is lost.
     async fn next(&mut self) -> Asked {
         tokio::select! {
             Some(()) = self.terminate.recv() => Asked::Stop(15),
             Some(()) = self.interrupt.recv() => Asked::Stop(2),
             Some(()) = self.hangup.recv() => Asked::Resync,
-            // The system delivers no more of them.
+            // The system delivers no further signals.
             else => std::future::pending().await,
         }
     }

@@ -1,10 +1,10 @@
 //! The known name that a misspelt one was probably meant to be: for options, variables, URIs and metadata keys.
 
-/// How much of what was typed is compared. Names are short, and what comes from a container may be long.
+/// How many characters of the input are compared. Known names are short; text from a container may be long.
 const LONGEST: usize = 64;
 
-/// The one of `names` that is the fewest small edits away from what was typed: a character inserted, dropped or replaced,
-/// or two exchanged. Case does not count. `None` where more than a third of even that name would have to change.
+/// The one of `names` that is the fewest edits away from the input. An edit inserts, drops or replaces a character, or
+/// swaps two. Case does not count. `None` if more than a third of even the nearest name would have to change.
 pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed: String = typed.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
     names

@@ -1,13 +1,13 @@
-//! What many have in common, kept once: the services of a thousand replicas have the same tags, attributes and address.
+//! Keeps equal values once: the services of a thousand replicas share their tags, attributes and address.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// So many are kept without looking for those that nobody has any more.
+/// Up to this size, the pool does not look for values that are no longer used.
 const FEW: usize = 64;
 
-/// Values of which each is kept once, for as long as somebody has it.
+/// Keeps each value once, for as long as it is used.
 #[derive(Debug)]
 pub(crate) struct Pool<T: ?Sized>(HashSet<Arc<T>>);
 
@@ -18,13 +18,13 @@ impl<T: ?Sized> Default for Pool<T> {
 }
 
 impl<T: Eq + Hash + ?Sized> Pool<T> {
-    /// The same value, as it is kept already, if it is.
+    /// Replaces the value by the equal one in the pool, if there is one.
     pub(crate) fn share(&mut self, value: &mut Arc<T>) {
         if let Some(known) = self.0.get(value) {
             *value = Arc::clone(known);
             return;
         }
-        // When there is no more room: what is left then is at most half of what there is room for.
+        // When the set is full. Afterwards it has room for twice the values that are left.
         if self.0.len() >= FEW && self.0.len() == self.0.capacity() {
             self.0.retain(|value| Arc::strong_count(value) > 1);
             self.0.reserve(self.0.len());

@@ -1,7 +1,7 @@
-//! One run: wires engines to registries, and runs until told to stop.
+//! One run: connects engines with registries, and runs until told to stop.
 //!
-//! A [`Host`] for the engine says what should exist, a [`Keeper`] for each registry makes it so. They share nothing but
-//! messages, and all tell of what happens in [`Events`].
+//! A [`Host`] computes what should exist on its engine, and a [`Keeper`] for each registry writes it. They share only
+//! messages, and report what happens as [`Events`].
 
 mod reach;
 
@@ -28,19 +28,19 @@ use crate::template::{ForcedTags, TemplateError};
 /// How long keepers may take to end once they are told to stop.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
 
-/// How long registries may take to release what they hold, after that.
+/// How long registries then have to release their leases and sessions.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(300);
 
-/// How a run is told what to do.
+/// Tells a run what to do.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     /// Cancelled: stop, within two seconds.
     pub stop: CancellationToken,
-    /// Notified: compare everything again, now, and try again what was given up.
+    /// Notified: compare everything now, and retry refused writes.
     pub resync: Arc<Notify>,
 }
 
-/// Why a run cannot begin; each prints as one line that says what to do.
+/// Why a run cannot start. Each prints as one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `-tags` is not a template.
@@ -52,7 +52,7 @@ pub enum Error {
     /// The engine cannot be reached.
     #[error(transparent)]
     Docker(#[from] docker::ConnectError),
-    /// No registry can be reached, after all attempts. Holds what each said.
+    /// No registry could be reached in all attempts. Holds the error of each.
     #[error("{}", registry::said_at_the_start(.0))]
     Unreachable(Vec<RegistryError>),
 }
@@ -71,19 +71,19 @@ pub async fn run(config: Config, control: Control, events: Events) -> Result<(),
     serve(surroundings, config, control, events).await
 }
 
-/// All that a run has to do with, opened and not yet reached.
+/// Everything that a run works with: opened, but the registries are not yet reached.
 pub struct Surroundings {
-    /// The engine, which has answered.
+    /// The engine, already connected.
     pub docker: Docker,
     /// A registry for each of [`Config::registries`].
     pub registries: Vec<Opened>,
-    /// Finds out the host's address.
+    /// Finds the host's address.
     pub locate: Locate,
 }
 
-/// Opens what the settings name.
+/// Opens the engine and the registries that the settings name.
 async fn open(config: &Config, events: &Events) -> Result<Surroundings, Error> {
-    // What is wrong with the command line is said before anybody is asked anything.
+    // Errors in the command line are reported before any server is asked.
     ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?;
     let mut registries = Vec::new();
     for settings in &config.registries {
@@ -101,7 +101,7 @@ async fn open(config: &Config, events: &Events) -> Result<Surroundings, Error> {
     Ok(Surroundings { docker, registries, locate })
 }
 
-/// [`run`] between these surroundings.
+/// As [`run`], with the given surroundings.
 ///
 /// # Errors
 /// As for [`run`].
@@ -148,13 +148,13 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control,
     if timeout(SHUTDOWN_DEADLINE, tasks.wait()).await.is_err() {
         events.emit(Event::StillBusy);
     }
-    // What cannot be released in time expires by itself.
+    // What is not released in time expires by itself.
     let _ = timeout(CLOSE_DEADLINE, join_all(closing.iter().map(|registry| registry.close()))).await;
     Ok(())
 }
 
-/// Waits for everything that must be there before anything is done. The second goes on trying the
-/// registries that have not answered yet.
+/// Waits until one registry is reached and the host's address is known. The returned task goes on trying the other
+/// registries.
 async fn start(
     config: &Config,
     registries: &[Opened],
@@ -166,7 +166,7 @@ async fn start(
     if config.service.ip.is_none() {
         events.emit(Event::HostAddress { address: host.address.clone(), how: host.how.to_string() });
     }
-    // With -internal, containers' own addresses are what is wanted.
+    // With -internal, the containers' own addresses are intended.
     let found = Some(&*host.address).filter(|_| config.service.ip.is_none() && !config.service.internal);
     if let Some(text) = machine::advice(&config.service.hostname, found) {
         events.emit(Event::Advice { about: "container", text });

@@ -1,8 +1,8 @@
-//! The first contact with each registry: what the start waits for, and what it does not.
+//! The first contact with the registries.
 //!
-//! The start needs one registry. Whichever answers first is served at once; the others are tried as often
-//! as `-retry-attempts` says, and are served by their keepers as soon as they are there, also after that.
-//! Only when none could be reached at all is there nothing to run for.
+//! The start waits for one registry. The first that answers is served at once. The others are tried as often as
+//! `-retry-attempts` says; after that, their keepers go on trying. The start fails only if no registry could be
+//! reached.
 
 use std::sync::Arc;
 
@@ -14,10 +14,11 @@ use crate::config::BridgeConfig;
 use crate::event::{Event, Events};
 use crate::registry::{Opened, Registry, RegistryError};
 
-/// Waits until one of them is reached. What it gives goes on trying the others, and says so when it gives up.
+/// Waits until one registry is reached. The returned task goes on trying the others, and reports each on which it gives
+/// up.
 ///
 /// # Errors
-/// When none is, after all attempts: what each said, in no order.
+/// When none is reached in all attempts: the error of each, in no order.
 pub(super) async fn one_of(
     registries: &[Opened],
     config: &BridgeConfig,
@@ -42,7 +43,7 @@ pub(super) async fn one_of(
                 return Ok(AbortOnDropHandle::new(tokio::spawn(say_who_is_away(reaching, events.clone()))));
             }
             Ok(Err(failure)) => failed.push(failure),
-            // A task that was cut off has nothing to say.
+            // A task that was aborted has no result.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Where a host is reached, found out again at each snapshot.
+//! The host's address, looked up again at each snapshot.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::machine::HostAddress;
 
-/// Finds out under which address others reach a host.
+/// Looks up the address at which others reach a host.
 pub type Locate = Arc<dyn Fn() -> BoxFuture<'static, HostAddress> + Send + Sync>;
 
-/// Where a host is reached, found out again at each snapshot.
+/// The host's address, looked up again at each snapshot.
 pub struct Address {
     locate: Locate,
     relocating: Option<AbortOnDropHandle<HostAddress>>,
 }
 
 impl Address {
-    /// An address that was just found out by this.
+    /// An address that this function has just found.
     #[must_use]
     pub fn new(locate: Locate) -> Self {
         Self { locate, relocating: None }
@@ -27,7 +27,7 @@ impl Address {
         self.relocating = Some(AbortOnDropHandle::new(tokio::spawn((self.locate)())));
     }
 
-    /// The address, once it is found out.
+    /// Waits for the result of the lookup.
     pub(super) async fn found(&mut self) -> Option<HostAddress> {
         match &mut self.relocating {
             Some(task) => {

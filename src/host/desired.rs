@@ -1,7 +1,7 @@
 //! Containers → the set of services that should exist.
 //!
-//! Holds what the watch last said of each container, and answers every change with the services
-//! whose standing it changed, so that the cost of an event does not grow with what stands.
+//! Keeps the last known facts of each container. Each change returns only the services that it affects, so the cost of
+//! an event does not grow with the number of containers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::pool::Pool;
 use crate::service::Source;
 use crate::service::describe::{Ignored, Neighbours, describe};
 
-/// The services that should exist, and the containers that they come from.
+/// The services that should exist, and the containers that offer them.
 #[derive(Debug)]
 pub struct DesiredServices {
     config: ServiceConfig,
     deregister: Deregister,
     host_address: String,
     containers: Containers,
-    /// Containers that share the network of another, and so change with it.
+    /// Containers that share another container's network, and so change with it.
     sharing: BTreeSet<ContainerId>,
     common: Common,
     events: Vec<Event>,
 }
 
-/// What services have in common with others.
+/// Values that services have in common.
 #[derive(Debug, Default)]
 struct Common {
     addresses: Pool<str>,
@@ -38,7 +38,7 @@ struct Common {
     attributes: Pool<LiteMap<String, String>>,
 }
 
-/// A container as it was last described.
+/// A container as it was last inspected.
 #[derive(Debug)]
 struct Known {
     tagged: Tagged,
@@ -51,7 +51,7 @@ struct Known {
 /// What a container offers, port by port; always [`Desired::Present`].
 type Offers = LiteMap<Source, Desired>;
 
-/// Something to say about a container, once.
+/// A remark about a container, reported once.
 #[derive(Debug, PartialEq, Eq)]
 enum Remark {
     Ignored(Ignored),
@@ -59,7 +59,7 @@ enum Remark {
 }
 
 impl DesiredServices {
-    /// Nothing runs yet. `host_address` is where the host is reached when no other rule applies.
+    /// Starts empty. `host_address` is the host's address when no other rule applies.
     #[must_use]
     pub fn new(config: ServiceConfig, deregister: Deregister, host_address: String) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl DesiredServices {
         }
     }
 
-    /// Takes what was just seen of a container.
+    /// Takes the new state of a container.
     pub fn set(&mut self, tagged: Tagged) -> Vec<Update> {
         let id = tagged.container.id.clone();
         self.store(tagged);
@@ -84,7 +84,7 @@ impl DesiredServices {
         updates
     }
 
-    /// The container was told to stop, or has turned out to run on.
+    /// The container was told to stop, or is known to have ignored that.
     pub fn drain(&mut self, id: &ContainerId, draining: bool) -> Vec<Update> {
         match self.containers.by_id.get_mut(id) {
             Some(known) if known.draining != draining => {
@@ -105,19 +105,19 @@ impl DesiredServices {
         ordered(updates)
     }
 
-    /// The container is gone, though no event told of its end.
+    /// The container is gone, but no event reported its end.
     pub fn lose(&mut self, id: &ContainerId) -> Vec<Update> {
         by_list(self.remove(id))
     }
 
-    /// Takes everything that there is: containers that are neither in `all` nor in `unknown` are gone.
+    /// Takes a complete list: containers that are neither in `all` nor in `unknown` are gone.
     pub fn replace(&mut self, all: Vec<Tagged>, unknown: &[ContainerId]) -> Vec<Update> {
         let standing: HashSet<&ContainerId> = all.iter().map(|tagged| &tagged.container.id).chain(unknown).collect();
         let mut gone: Vec<ContainerId> =
             self.containers.by_id.keys().filter(|id| !standing.contains(id)).cloned().collect();
         gone.sort_unstable();
         let mut updates = by_list(gone.iter().flat_map(|id| self.forget(id)).collect());
-        // Stored first and described second: a container may share the network of one behind it.
+        // All are stored before any is described: a container may share the network of one later in the list.
         for tagged in all {
             self.store(tagged);
         }
@@ -125,7 +125,7 @@ impl DesiredServices {
         ordered(updates)
     }
 
-    /// The host is now reached at this address.
+    /// The host now has this address.
     pub fn set_host_address(&mut self, address: String) -> Vec<Update> {
         if address == self.host_address {
             return Vec::new();
@@ -134,7 +134,7 @@ impl DesiredServices {
         self.redescribe_all()
     }
 
-    /// What is to be told of the containers that were described.
+    /// What to report about the containers that were described.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
@@ -180,7 +180,7 @@ impl DesiredServices {
         found
     }
 
-    /// Describes a stored container anew.
+    /// Describes a stored container again.
     fn redescribe(&mut self, id: &ContainerId) -> Vec<Update> {
         let Some(known) = self.containers.by_id.get(id) else { return Vec::new() };
         let (mut offers, remarks) = self.describe(known);
@@ -200,7 +200,7 @@ impl DesiredServices {
         updates
     }
 
-    /// What a container offers now, and what there is to say about it.
+    /// What a container offers now, and the remarks about it.
     fn describe(&self, known: &Known) -> (Offers, Vec<Remark>) {
         let Tagged { container, tags } = &known.tagged;
         let mode = match self.phase(container.state, known.draining) {
@@ -215,10 +215,10 @@ impl DesiredServices {
         (offers, ignored.chain(description.notes.into_iter().map(Remark::Note)).collect())
     }
 
-    /// What stays of a container that no longer serves.
+    /// What remains of a container that no longer serves.
     fn keep(&self, known: &Known, why: Kept) -> Offers {
         let mode = Mode::Kept(why);
-        // What it last offered is more exact than what its settings tell of it now.
+        // What it offered last is more exact than what its settings say now.
         let last = known.offers.values().filter_map(Desired::service);
         let mut kept: Offers =
             last.map(|service| (service.source(), Desired::Present(Arc::clone(service), mode))).collect();
@@ -244,7 +244,7 @@ impl DesiredServices {
 }
 
 impl Common {
-    /// The same, with what others have as well.
+    /// The same, sharing values that other services have as well.
     fn share(&mut self, desired: &mut Desired) {
         if let Desired::Present(service, _) = desired
             && let Some(service) = Arc::get_mut(service)
@@ -256,8 +256,9 @@ impl Common {
     }
 }
 
-/// What a container that is there no longer offers, then what those offered that are gone, then what is offered: so
-/// nobody is thought to be in the way of another who is not there, nor to stand behind what a third has left.
+/// Orders updates: first what existing containers no longer offer, then what removed containers offered, then what is
+/// offered now. So a service that is gone never blocks another, and an entry never seems to lack a container while its
+/// new one follows.
 fn ordered(mut updates: Vec<Update>) -> Vec<Update> {
     updates.sort_by_key(|update| match update.desired {
         Desired::Absent(Evidence::Event) => 0,
@@ -267,7 +268,7 @@ fn ordered(mut updates: Vec<Update>) -> Vec<Update> {
     updates
 }
 
-/// The same changes, where no event told of an end.
+/// The same updates, where no event reported an end.
 fn by_list(mut updates: Vec<Update>) -> Vec<Update> {
     for update in updates.iter_mut().filter(|update| update.desired == Desired::Absent(Evidence::Event)) {
         update.desired = Desired::Absent(Evidence::List);
@@ -275,7 +276,7 @@ fn by_list(mut updates: Vec<Update>) -> Vec<Update> {
     updates
 }
 
-/// What changed from one description of a container to the next.
+/// The difference between two descriptions of a container.
 fn differences(old: &Offers, new: &Offers) -> Vec<Update> {
     let absent = Desired::Absent(Evidence::Event);
     let gone = old.keys().filter(|source| !new.contains_key(source)).map(|source| (source, &absent));
@@ -292,11 +293,11 @@ fn differences(old: &Offers, new: &Offers) -> Vec<Update> {
 enum Phase {
     /// They are there.
     Serves(Mode),
-    /// They are not served any more; their entries stay for this reason, if there is one.
+    /// They are no longer served. Their entries stay for this reason, if there is one.
     Ended(Option<Kept>),
 }
 
-/// Whether an exit code tells of a failure: neither 0 nor a death by signal (bit 128).
+/// Whether an exit code means failure: neither 0 nor killed by a signal (bit 128).
 fn failed(code: i64) -> bool {
     code != 0 && code & 128 == 0
 }
@@ -333,7 +334,7 @@ impl Containers {
         self.by_id.remove(id)
     }
 
-    /// Whether `sharer` uses the network of `owner`, which need not be known.
+    /// Whether `sharer` uses the network of `owner`, which may be unknown.
     fn shares_with(&self, sharer: &ContainerId, owner: &ContainerId) -> bool {
         let Some(NetworkMode::Container(reference)) =
             self.by_id.get(sharer).map(|known| &known.tagged.container.network_mode)
@@ -348,7 +349,8 @@ impl Containers {
 impl Neighbours for Containers {
     fn find(&self, reference: &str) -> Option<Arc<Container>> {
         let id = ContainerId::from(reference);
-        // Engines say the whole ID. What else people may write is looked for, rather than kept for each container.
+        // Engines report the whole ID. Other forms that people may write are searched for, not stored for each
+        // container.
         let called = || self.by_id.values().find(|known| *known.tagged.container.name == *reference);
         let begins = || self.by_id.iter().find(|(id, _)| id.as_str().starts_with(reference)).map(|(_, known)| known);
         let known = self.by_id.get(&id).or_else(called).or_else(begins)?;

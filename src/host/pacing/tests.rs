@@ -1,4 +1,4 @@
-//! What is held back, and for how long, in time that passes only here.
+//! What pacing holds back, and for how long. The tests compute the times.
 
 use litemap::LiteMap;
 
@@ -64,7 +64,7 @@ fn told(steps: Vec<Step>) -> String {
     told.collect::<Vec<_>>().join(" ")
 }
 
-/// One that knows a running container.
+/// A pacing that knows one running container.
 fn pacing(drain: u64) -> (Pacing, Instant) {
     let now = Instant::now();
     let mut pacing = Pacing::new((drain > 0).then(|| secs(drain)));
@@ -111,7 +111,7 @@ async fn one_that_is_told_to_stop_and_runs_on_is_good_again_after_its_own_timeou
         let (mut pacing, now) = pacing(drain);
         pacing.stopping(&id(), now);
         assert_eq!(pacing.due(), Some(now + secs(patience)), "{drain}");
-        // A second signal begins anew.
+        // A second signal starts the drain again.
         assert!(pacing.stopping(&id(), now + secs(1)));
         assert_eq!(told(pacing.release(now + secs(patience))), "");
         assert_eq!(told(pacing.release(now + secs(patience + 1))), "undrain");
@@ -171,11 +171,11 @@ async fn one_that_flaps_is_registered_when_it_has_run_for_a_while_ever_longer() 
         pacing.lives.get_mut(&id()).expect("a life").since = now - secs(50);
         assert_eq!(flap(&mut pacing, life, 1, now), format!(".{life}"));
         assert_eq!(pacing.due(), Some(now + secs(pause)), "{life}");
-        // What changes meanwhile is taken in then.
+        // A change in the meantime is taken in then.
         assert_eq!(told(pacing.see(web(life + 1, RUNNING), now + secs(1))), "");
         assert_eq!(told(pacing.release(now + secs(pause))), format!("+{}", life + 1));
     }
-    // After a minute's rest all is forgotten.
+    // After a minute of running, the history is forgotten.
     assert_eq!(flap(&mut pacing, 9, 1, now + secs(200)), ".9 +10");
 }
 
@@ -184,7 +184,7 @@ async fn a_loop_that_never_comes_to_rest_is_written_no_more() {
     let (mut pacing, now) = pacing(0);
     let taken = flap(&mut pacing, 1, 500, now);
     assert_eq!(taken.matches('+').count(), 3, "{taken}");
-    // Nor where the ends in between were not seen.
+    // The same if the ends in between were not seen.
     let begin = now + secs(500);
     for life in 600..700_u32 {
         assert_eq!(told(pacing.see(web(life, RUNNING), begin + secs(u64::from(life) - 600))), "");
