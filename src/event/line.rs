@@ -1,7 +1,7 @@
-//! What each event is to a reader of the log: its level, its line, and its fields.
+//! How each event looks in the log: its level, its line and its fields.
 //!
-//! Lines that scripts know (`added:`, `removed:`, `ignored:` …) keep their words for ever. Fields are those of
-//! `-log-format json`; their names are the same for all events.
+//! Lines that scripts know (`added:`, `removed:`, `ignored:` …) never change their words. The fields are those of
+//! `-log-format json`; all events use the same names.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::{Event, Tally};
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For who looks closely.
+    /// For close inspection.
     Debug,
     /// What was done.
     Info,
-    /// What is not as it should be, and is dealt with.
+    /// Something is wrong, and is being handled.
     Warn,
-    /// What could not be done.
+    /// Something could not be done.
     Error,
 }
 
@@ -29,7 +29,7 @@ pub enum Level {
 pub struct Line<'a> {
     /// How much it matters.
     pub level: Level,
-    /// Which event it is: a word that stays the same.
+    /// The kind of the event: a word that never changes.
     pub event: &'static str,
     /// The line, as it is logged; not escaped.
     pub text: String,
@@ -37,7 +37,7 @@ pub struct Line<'a> {
     pub fields: Fields<'a>,
 }
 
-/// What an event is about; only what is known is there.
+/// What an event is about. Unknown fields are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields<'a> {
     /// Why it happened.
@@ -56,7 +56,7 @@ pub struct Fields<'a> {
     pub container: Option<&'a str>,
     /// The container's name.
     pub container_name: Option<&'a str>,
-    /// How many things it is about.
+    /// The number of things it is about.
     pub count: Option<usize>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A service by its ID, with the rest where that is known.
+    /// A service by its ID; the rest where it is known.
     fn entry(registry: &'a str, id: &'a str, service: Option<&'a std::sync::Arc<Service>>) -> Self {
         match service {
             Some(service) => Self { service: Some(id), ..Self::service(registry, service) },
@@ -104,7 +104,7 @@ impl Line<'_> {
     pub fn log(&self) {
         let Self { level, event, text, fields } = self;
         let Fields { reason, registry, service, name, address, port, container, container_name, count } = *fields;
-        // The level of a callsite is part of it, so there is one for each.
+        // `tracing` fixes the level of a callsite, so each level needs its own.
         macro_rules! log {
             ($level:ident) => {
                 tracing::event!(

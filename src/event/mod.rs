@@ -1,8 +1,7 @@
-//! What happens, as values: the log, and whoever else tells of it, listens here.
+//! What happens, as values. The log and all other reports listen here.
 //!
-//! Everything that the running program has to say is an [`Event`], emitted in one place. Its level, its log line and
-//! its fields stand in [`line`](self::line), so that a new event is one row there. Lines for developers alone
-//! (`tracing::debug!`) are no events.
+//! Whatever the running program reports is an [`Event`], emitted in one place. Its level, log line and fields are in
+//! [`line`](self::line), so a new event is one row there. Lines for developers only (`tracing::debug!`) are not events.
 
 mod line;
 
@@ -24,7 +23,7 @@ pub enum Event {
         /// Its version.
         version: &'static str,
     },
-    /// `-ip` is the address of everything that is published.
+    /// `-ip` sets the address of all published ports.
     ForcingIp {
         /// That address.
         ip: String,
@@ -33,12 +32,12 @@ pub enum Event {
     HostAddress {
         /// The address.
         address: String,
-        /// Where it comes from, as a line.
+        /// Where the address comes from, as a line.
         how: String,
     },
-    /// A setting works, and is most likely not what is meant: one line with what to do.
+    /// A setting works, but is probably not intended. One line that says what to do.
     Advice {
-        /// Which advice, as a word that stays the same.
+        /// The kind of advice: a word that never changes.
         about: &'static str,
         /// The line.
         text: String,
@@ -59,18 +58,18 @@ pub enum Event {
         /// How many there are.
         containers: usize,
     },
-    /// The engine is connected to for the first time, or tried to be.
+    /// An attempt to connect to the engine for the first time.
     ConnectingToDocker {
         /// Which attempt this is, from 0.
         attempt: u64,
-        /// How many there are at most beyond the first; -1 for no end.
+        /// The number of attempts beyond the first; -1 if unlimited.
         attempts: String,
     },
     /// That attempt failed.
     DockerAway {
         /// What went wrong, where, and what to do.
         why: String,
-        /// The pause before it is tried again.
+        /// The pause before the next attempt.
         pause: Duration,
     },
     /// The connection to the engine failed.
@@ -80,7 +79,7 @@ pub enum Event {
         /// What failed.
         why: String,
     },
-    /// The engine has been away for a while: what to do.
+    /// The engine has been unreachable for a while: what to do.
     DockerStillLost {
         /// Where it is.
         endpoint: String,
@@ -93,19 +92,19 @@ pub enum Event {
     DockerBack {
         /// Where it is.
         endpoint: String,
-        /// How long it was away.
+        /// How long it was unreachable.
         away: Duration,
     },
-    /// The engine, or a proxy before it, refuses a request.
+    /// The engine, or a proxy in front of it, refuses a request.
     DockerRefuses {
         /// Where it is.
         endpoint: String,
         /// The path of the request.
         path: &'static str,
-        /// What it said, and the right that is missing.
+        /// The answer, and the missing right.
         why: String,
     },
-    /// What was refused is answered.
+    /// A refused request is answered again.
     DockerAllows {
         /// Where it is.
         endpoint: String,
@@ -126,7 +125,7 @@ pub enum Event {
         /// How many.
         count: usize,
     },
-    /// What the engine tells of a container is larger than is read.
+    /// The engine's description of a container exceeds what is read.
     ContainerTooLarge {
         /// The container, as far as it is known.
         container: ContainerId,
@@ -139,14 +138,14 @@ pub enum Event {
     Ignored {
         /// The container.
         container: ContainerId,
-        /// Why, as what follows `ignored: <12> `.
+        /// The reason, as it follows `ignored: <12> `.
         reason: String,
     },
-    /// Something in a container's metadata could not be taken as it is.
+    /// Something in a container's metadata could not be used as it is.
     Metadata {
         /// The container.
         container: ContainerId,
-        /// What, and what was done instead.
+        /// What it is, and what was done instead.
         note: String,
     },
     /// `-tags` failed on a container.
@@ -158,7 +157,7 @@ pub enum Event {
     },
     /// `httpGet` in `-tags` failed.
     HttpGetFailed {
-        /// Where from, and why, as a line.
+        /// The URL and the reason, as a line.
         why: String,
     },
     /// A container ends again and again.
@@ -179,13 +178,13 @@ pub enum Event {
         /// The container.
         container: ContainerId,
     },
-    /// Two services claim one ID.
+    /// Two services claim the same ID.
     IdTaken {
         /// The registry.
         registry: Arc<str>,
         /// The service that is not registered.
         loser: Arc<Service>,
-        /// The one that has the ID.
+        /// The service that has the ID.
         winner: Arc<Service>,
     },
 
@@ -197,13 +196,13 @@ pub enum Event {
         /// The scheme of its URI.
         scheme: String,
     },
-    /// A registry is reached for the first time, or tried to be.
+    /// An attempt to reach a registry for the first time.
     Connecting {
         /// The registry.
         registry: Arc<str>,
         /// Which attempt this is, from 0.
         attempt: u64,
-        /// How many there are at most beyond the first; -1 for no end.
+        /// The number of attempts beyond the first; -1 if unlimited.
         attempts: String,
     },
     /// That attempt failed.
@@ -215,7 +214,7 @@ pub enum Event {
         /// The pause before the next.
         pause: Duration,
     },
-    /// The program starts with other registries, and goes on trying this one.
+    /// The program starts with the other registries, and goes on trying this one.
     StartingWithout {
         /// The registry.
         registry: Arc<str>,
@@ -233,9 +232,9 @@ pub enum Event {
     RegistryBack {
         /// The registry.
         registry: Arc<str>,
-        /// How long it was away.
+        /// How long it was unreachable.
         away: Duration,
-        /// What was caught up.
+        /// What was written to catch up.
         caught_up: Tally,
     },
     /// Everything was compared: at the start, a resync, or when the guard asked.
@@ -263,7 +262,7 @@ pub enum Event {
         /// Why.
         reason: &'static str,
     },
-    /// An entry was removed that no container is behind.
+    /// An entry without a container was removed.
     Dangling {
         /// The registry.
         registry: Arc<str>,
@@ -283,18 +282,18 @@ pub enum Event {
         registry: Arc<str>,
         /// The ID of its service.
         id: Arc<str>,
-        /// The service, where one is known.
+        /// The service, if it is known.
         service: Option<Arc<Service>>,
         /// Why.
         reason: &'static str,
     },
-    /// Our mark was taken away.
+    /// Our mark was removed.
     Unmarked {
         /// The registry.
         registry: Arc<str>,
         /// The ID of its service.
         id: Arc<str>,
-        /// The service, where one is known.
+        /// The service, if it is known.
         service: Option<Arc<Service>>,
     },
     /// A write or a refresh failed for one service.
@@ -305,21 +304,21 @@ pub enum Event {
         what: &'static str,
         /// The ID of the service.
         id: Arc<str>,
-        /// The service, where one is known.
+        /// The service, if it is known.
         service: Option<Arc<Service>>,
         /// Why, and what to do.
         why: String,
     },
-    /// Many writes failed for one reason; not each has a line.
+    /// Many writes failed for the same reason; not all have their own line.
     WritesFailed {
         /// The registry.
         registry: Arc<str>,
         /// How many have no line of their own.
         count: usize,
-        /// What was said of one of them.
+        /// The failure of one of them.
         example: String,
     },
-    /// A registry goes on refusing services.
+    /// A registry continues to refuse services.
     StillRefused {
         /// The registry.
         registry: Arc<str>,
@@ -327,17 +326,18 @@ pub enum Event {
         count: usize,
         /// For how long.
         since: Duration,
-        /// What it says of one of them.
+        /// Its refusal of one of them.
         example: String,
     },
-    /// What a registry refused is in it now.
+    /// The registry has accepted everything that it had refused.
     RefusalOver {
         /// The registry.
         registry: Arc<str>,
-        /// For how long it had refused something.
+        /// How long it had refused something.
         since: Duration,
     },
-    /// Services are already registered by another instance of our owner's name, or by another owner in equal form.
+    /// Services are already registered: by another instance with our owner's name, or by another owner with equal
+    /// entries.
     HeldByAnother {
         /// The registry.
         registry: Arc<str>,
@@ -346,31 +346,31 @@ pub enum Event {
         /// The other owner.
         owner: Arc<str>,
     },
-    /// An entry of ours that no container is behind is there again after it was removed.
+    /// An entry of ours without a container came back after its removal.
     Reappeared {
         /// The registry.
         registry: Arc<str>,
         /// The ID of its service.
         id: Arc<str>,
-        /// The owner that it names, which is ours.
+        /// The owner named in the entry, which is ours.
         owner: Arc<str>,
     },
     /// Another instance rewrites our entries under our owner's name.
     Contested {
         /// The registry.
         registry: Arc<str>,
-        /// The owner that both write under.
+        /// The owner name that both instances use.
         owner: Arc<str>,
         /// The ID of one of the entries.
         id: Arc<str>,
-        /// How the entry differs: what we write, and what the other does.
+        /// How the entry differs: our value, then the other's.
         difference: Option<(String, String)>,
     },
-    /// Nobody rewrites our entries any more.
+    /// No other instance rewrites our entries any more.
     ContestOver {
         /// The registry.
         registry: Arc<str>,
-        /// For how long somebody did.
+        /// How long it lasted.
         since: Duration,
     },
     /// A registry removed the entry of a failing service by its own rule.
@@ -380,29 +380,29 @@ pub enum Event {
         /// The service.
         service: Arc<Service>,
     },
-    /// The removal guard waits.
+    /// The removal guard delays removals.
     GuardHolds {
         /// The registry.
         registry: Arc<str>,
-        /// How many entries are without a container.
+        /// How many entries have no container.
         doubts: usize,
-        /// Of how many that we hold.
+        /// Out of how many entries of ours.
         held: usize,
         /// How long until the engine is asked again.
         pause: Duration,
     },
-    /// Told to stop, the program leaves a registry as it is, though it was told otherwise.
+    /// At shutdown, a registry is left as it is, although `-on-shutdown` asks for something else.
     LeftAsItIs {
         /// The registry.
         registry: Arc<str>,
         /// Why.
         why: &'static str,
     },
-    /// Told to stop, the program had no time to finish with a registry.
+    /// The shutdown ended before the work on a registry was finished.
     LeftUnfinished {
         /// The registry.
         registry: Arc<str>,
-        /// How many entries stay as they are; `None` where that is not known.
+        /// How many entries stay as they are; `None` if that is unknown.
         entries: Option<usize>,
     },
     /// The health of a service in the embedded registry changed.
@@ -411,14 +411,14 @@ pub enum Event {
         registry: Arc<str>,
         /// The ID of the service.
         id: Arc<str>,
-        /// Its health before and now, and why, as what follows the ID.
+        /// Its health before and now, and the reason, as it follows the ID.
         change: String,
     },
-    /// Something that only one kind of registry has to say.
+    /// Something specific to one kind of registry.
     Adapter {
         /// The registry.
         registry: Arc<str>,
-        /// What it is about, as a word that stays the same.
+        /// The topic: a word that never changes.
         about: &'static str,
         /// How much it matters.
         level: Level,
@@ -440,12 +440,12 @@ pub struct Tally {
     pub removed: usize,
 }
 
-/// Where events go. Clones go to the same place.
+/// Where events go. Clones share the destination.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(&Event) + Send + Sync>);
 
 impl Events {
-    /// Each event is handed to this, one after the other for each emitter; it must not block.
+    /// Passes each event to this function. Each emitter's events arrive in order; the function must not block.
     #[must_use]
     pub fn new(listen: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listen))
@@ -457,7 +457,7 @@ impl Events {
         Self::new(|event| event.line().log())
     }
 
-    /// Tells of an event.
+    /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.0)(&event);
     }

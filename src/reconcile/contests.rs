@@ -1,8 +1,8 @@
-//! Nobody is fought: whose entries another instance rewrites under our owner's name, and when they are written again.
+//! Contests: another instance rewrites our entries under our owner's name. Decides when they are written again.
 //!
-//! A change by an external writer is repaired at once, a few times. If it comes again and again, another instance with
-//! our owner's name computes another entry for the same key: then each answers ever more rarely, and a line says so. It
-//! heals by itself when the other stops.
+//! A change by an external writer is repaired at once, a few times. If changes continue, another instance with our
+//! owner's name probably computes a different entry for the same key. Then the pauses grow, and one line reports it.
+//! The contest ends by itself when the other instance stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::service::{Service, authority};
 
 use super::record::Contest;
 
-/// So many changes soon after each other are repaired at once.
+/// This many changes in short succession are repaired at once.
 const AT_ONCE: u32 = 3;
-/// Changes that are further apart do not belong together.
+/// Changes that are further apart are counted separately.
 const WINDOW: Duration = Duration::from_secs(120);
 /// The first and the longest pause before a contested entry is written again.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 impl Contest {
-    /// The entry was rewritten now, after what was known of it before.
+    /// The entry was rewritten now; `before` is the contest so far.
     pub(super) fn after(before: Option<&Self>, now: Instant) -> Self {
         let rewrites = before.filter(|before| now < before.over()).map_or(0, |before| before.rewrites) + 1;
         let contest = Self { rewrites, last: now, until: now };
         Self { until: now + contest.pause(), ..contest }
     }
 
-    /// Whether this is a fight, and no single change.
+    /// Whether this is a contest, rather than a single change.
     pub(super) fn is_fight(&self) -> bool {
         self.rewrites > AT_ONCE
     }
@@ -44,7 +44,7 @@ impl Contest {
         }
     }
 
-    /// When it is over, if nothing more happens.
+    /// When the contest is over, if nothing more happens.
     fn over(&self) -> Instant {
         self.until + WINDOW.max(self.pause())
     }
@@ -53,14 +53,14 @@ impl Contest {
 /// The contests of one registry.
 #[derive(Debug, Default)]
 pub(super) struct Contests {
-    /// When each contested key is looked at again.
+    /// When each contested key is due again.
     deadlines: Deadlines<Arc<str>>,
-    /// Since when there is a fight that was told of.
+    /// Start of the contest that was reported.
     since: Option<Instant>,
 }
 
 impl Contests {
-    /// This key is contested like this now; whether that is the first fight.
+    /// Takes the new contest of this key. Returns whether it is the first one to report.
     pub(super) fn contested(&mut self, key: &Arc<str>, contest: &Contest) -> bool {
         let again = if contest.is_fight() { contest.until } else { contest.over() };
         self.deadlines.set(Arc::clone(key), again);
@@ -71,12 +71,12 @@ impl Contests {
         first
     }
 
-    /// The next key whose time has come, to be written again.
+    /// The next key that is due to be written again.
     pub(super) fn due(&mut self, now: Instant) -> Option<Arc<str>> {
         self.deadlines.pop(now)
     }
 
-    /// Its time has come, and its contest is this: whether that is over now.
+    /// Whether the contest of this due key is over; if not, sets its next deadline.
     pub(super) fn is_over(&mut self, key: &Arc<str>, contest: &Contest, now: Instant) -> bool {
         let over = contest.over();
         if now < over {
@@ -85,12 +85,12 @@ impl Contests {
         now >= over
     }
 
-    /// Whether any entry was rewritten lately, so that it is worth knowing what it says.
+    /// Whether any entry was rewritten lately, so that its content is worth reading.
     pub(super) fn any(&self) -> bool {
         self.deadlines.next().is_some()
     }
 
-    /// How long there was a fight, if the last has ended.
+    /// How long the contest lasted, if the last one has ended.
     pub(super) fn ended(&mut self, now: Instant) -> Option<Duration> {
         if self.any() {
             return None;
@@ -103,7 +103,7 @@ impl Contests {
     }
 }
 
-/// How an entry differs from a service, in what readers go by: ours, then theirs.
+/// How an entry differs from a service in what readers use: our value, then the other's.
 pub(super) fn difference(service: &Service, content: &Content) -> Option<(String, String)> {
     let Content { name, address, port, tags } = content;
     if *address != *service.address {
@@ -131,7 +131,7 @@ mod tests {
         for _ in 0..11 {
             let next = Contest::after(contest.as_ref(), now);
             pauses.push((next.until - now).as_secs());
-            // The other rewrites it a second after us.
+            // The other instance rewrites it one second after us.
             now = next.until + Duration::from_secs(1);
             contest = Some(next);
         }

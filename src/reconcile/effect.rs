@@ -1,4 +1,4 @@
-//! What goes into a reconciler, and what comes out of it: values, so that whoever performs them is exchangeable.
+//! Inputs and effects of a reconciler. They are values, so that the real keeper and a simulation can both perform them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,64 +12,64 @@ use crate::service::Service;
 
 use super::record::SyncState;
 
-/// What a reconciler is told.
+/// An input for a reconciler.
 #[derive(Debug)]
 pub enum Input {
-    /// What the hosts say.
+    /// A message from a host.
     Command(Command),
     /// Something may have changed in the registry.
     Changed(Change),
-    /// What a reading found, and how long it took.
+    /// The result of a read, and how long it took.
     Read(Result<Vec<Entry>, RegistryError>, Duration),
-    /// What came of writes.
+    /// The outcomes of writes.
     Done(Vec<Outcome>),
-    /// What came of refreshes.
+    /// The results of refreshes.
     Refreshed(Vec<(Arc<str>, Result<(), RegistryError>)>),
-    /// The registry is free, and nothing else is to be said now.
+    /// The registry is idle, and there is no other input.
     Tick,
     /// The program was told to stop.
     Shutdown,
 }
 
-/// What came of one write.
+/// The outcome of one write.
 #[derive(Debug)]
 pub struct Outcome {
     /// The write.
     pub write: Write,
-    /// What the registry said.
+    /// The registry's answer.
     pub result: Result<(), RegistryError>,
-    /// How long the batch took that it was part of.
+    /// How long its batch took.
     pub took: Duration,
 }
 
-/// What is to be done. One of [`Effect::Read`], [`Effect::Apply`] and [`Effect::Refresh`] is under way at most.
+/// What the keeper should do. At most one of [`Effect::Read`], [`Effect::Apply`] and [`Effect::Refresh`] is in
+/// progress.
 #[derive(Debug)]
 pub enum Effect {
-    /// Read the registry; answer with [`Input::Read`].
+    /// Read the registry; the answer is [`Input::Read`].
     Read(Scope),
-    /// Make these writes; answer with [`Input::Done`].
+    /// Make these writes; the answer is [`Input::Done`].
     Apply(Vec<Write>),
-    /// Refresh these services; answer with [`Input::Refreshed`].
+    /// Refresh these services; the answer is [`Input::Refreshed`].
     Refresh(Vec<(Arc<str>, Arc<Service>)>),
-    /// Have the engine listed again; the answer is a [`Command::Compare`].
+    /// Ask the engine for a new list; the answer is a [`Command::Compare`].
     AskEngine,
-    /// Say [`Input::Tick`] again at this time; `None`: only when something happens.
+    /// Send [`Input::Tick`] at this time; with `None`, wait for other inputs only.
     WakeAt(Option<Instant>),
     /// Tell of this.
     Emit(Event),
 }
-/// What is known of one key of a registry. It never says more than is true: while the registry is away, this is as of the
-/// last reading.
+/// What is known about one key of a registry. While the registry is unreachable, this is the state of the last read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// Whether it is as it should be.
+    /// Whether the entry is as desired.
     pub state: SyncState,
-    /// For how long its entry has been as it is.
+    /// How long the entry has been in this state.
     pub since: Duration,
     /// Why the last write was refused, if it was.
     pub error: Option<Arc<str>>,
-    /// When a write was tried last, if that failed.
+    /// When the last failed write was tried.
     pub tried: Option<Instant>,
-    /// When something is tried next at the latest, where that is a matter of time.
+    /// When the next attempt is due at the latest, if it depends on time.
     pub next: Option<Instant>,
 }

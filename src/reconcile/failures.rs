@@ -1,10 +1,10 @@
-//! How many lines failures may have: each that is new has one, and of a flood the first few, and then a count.
+//! Limits the log lines about failed writes: the first few in a window have their own line, the rest one count.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many lines are written within one window.
+/// This many lines are written in one window.
 const LINES: usize = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -14,13 +14,13 @@ pub(super) struct FailureLines {
     /// When the window ends.
     until: Option<Instant>,
     written: usize,
-    /// How many had no line, and what the last of them would have been.
+    /// How many failures had no line, and the line that the last of them would have had.
     left_out: usize,
     example: String,
 }
 
 impl FailureLines {
-    /// Whether there is a line for this failure.
+    /// Whether this failure gets a line.
     pub(super) fn permit(&mut self, example: impl FnOnce() -> String, now: Instant) -> bool {
         if self.until.is_none_or(|until| until <= now) {
             self.until = Some(now + WINDOW);
@@ -35,7 +35,7 @@ impl FailureLines {
         false
     }
 
-    /// What had no line. Asked when there is nothing else to do, so that a flood has one count.
+    /// The failures without a line. Taken when the registry is idle, so that a flood has a single count.
     pub(super) fn take_left_out(&mut self) -> Option<(usize, String)> {
         let count = std::mem::take(&mut self.left_out);
         (count > 0).then(|| (count, std::mem::take(&mut self.example)))

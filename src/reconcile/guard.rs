@@ -1,13 +1,13 @@
 //! The removal guard: if a list of containers suggests removing many entries at once, Docker is asked again before they
 //! are removed.
 //!
-//! That an entry has no container is concluded from what an engine does *not* say: at a start, after a reconnect, where
-//! events were lost. An engine that has just restarted, or another one at the same address, may say nothing at all. So
-//! such removals are gathered for a moment and counted. Where they are too great a share of all that we hold, the engine
-//! is asked again some time later, and only what is still without a container then is removed. A container whose end an
-//! event told of is no such case.
+//! A missing container is a weak reason for a removal: at a start, after a reconnect or after lost events, an engine
+//! may list nothing although containers run, for example because it has just restarted or because another engine has
+//! taken over its address. So the guard collects such removals for a moment and counts them. If they are too large a
+//! share of our entries, it asks the engine again some time later, and removes only the entries that still have no
+//! container. Removals because of an event (the container died) are not delayed.
 //!
-//! Pure but for the clock that it is handed.
+//! Pure, except that the clock is passed in.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So few may always go.
+/// This few removals are always allowed.
 const FEW: usize = 3;
 
-/// Removals that come so shortly after each other are counted together.
+/// Removals within this time are counted together.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// For no longer than this, though.
+/// Counting ends after this time at the latest.
 const GATHER_AT_MOST: Duration = Duration::from_secs(5);
 
 /// When the engine is asked again.
@@ -30,11 +30,11 @@ pub(super) const ASK_AFTER: Duration = Duration::from_secs(10);
 /// The guard of one registry.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// How many of a hundred entries are too many; 0 for never.
+    /// Percentage of entries above which removals are delayed; 0 turns the guard off.
     share: usize,
     /// Keys that would be removed.
     doubts: BTreeSet<Arc<str>>,
-    /// Those of them that may be.
+    /// Keys that may be removed.
     confirmed: HashSet<Arc<str>>,
     stage: Stage,
 }
@@ -45,20 +45,20 @@ enum Stage {
     Idle,
     /// More may come.
     Gathering { until: Instant, at_most: Instant },
-    /// Too many: the engine has time to start.
+    /// Too many removals. The engine gets some time to start.
     Waiting { until: Instant },
-    /// The engine is asked.
+    /// The engine was asked.
     Asked,
 }
 
-/// What is to be done about doubts, once their time has come.
+/// The decision about the pending removals, once it is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// These may go: plan them again.
+    /// The removals are allowed: plan these keys again.
     Go(Vec<Arc<str>>),
-    /// So many are too many.
+    /// This many removals are too many.
     Wait(usize),
-    /// Ask the engine for everything again.
+    /// Ask the engine for a new list.
     Ask,
 }
 
@@ -67,7 +67,7 @@ impl Guard {
         Self { share: percent.into(), ..Self::default() }
     }
 
-    /// Whether this key may be removed now. If not, [`Guard::verdict`] will tell.
+    /// Whether this key may be removed now. If not, [`Guard::verdict`] decides later.
     pub(super) fn permits(&mut self, key: &Arc<str>, now: Instant) -> bool {
         if self.share == 0 {
             self.confirmed.insert(Arc::clone(key));
@@ -85,24 +85,24 @@ impl Guard {
         false
     }
 
-    /// Whether it holds this key.
+    /// Whether the guard delays the removal of this key.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.share > 0 && !self.confirmed.contains(key)
     }
 
-    /// A container is behind this key, or its entry is gone.
+    /// This key has a container again, or its entry is gone.
     pub(super) fn clear(&mut self, key: &str) {
         self.doubts.remove(key);
         self.confirmed.remove(key);
     }
 
-    /// Everything is about to be planned anew, and the registry holds these keys.
+    /// Everything will be planned again; the registry holds these keys.
     pub(super) fn begin(&mut self, held: impl Fn(&str) -> bool) {
         self.doubts.clear();
         self.confirmed.retain(|key| held(key));
     }
 
-    /// The engine has said everything again; if that was the answer to our question, what is in doubt now may go.
+    /// The engine listed everything again. If that answers our question, the pending removals are allowed.
     pub(super) fn answered(&mut self) {
         if let Stage::Asked = self.stage {
             self.stage = Stage::Idle;
@@ -110,12 +110,12 @@ impl Guard {
         }
     }
 
-    /// Whether something is held, or may go and has not gone yet.
+    /// Whether any removal is delayed, or is allowed and not yet made.
     pub(super) fn is_busy(&self) -> bool {
         !matches!(self.stage, Stage::Idle) || !self.confirmed.is_empty()
     }
 
-    /// When there will be a verdict.
+    /// When the next decision is due.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Gathering { until, .. } | Stage::Waiting { until } => Some(until),
@@ -123,7 +123,7 @@ impl Guard {
         }
     }
 
-    /// What is to be done, where everything was planned that there is and we hold so many entries.
+    /// The decision, if it is due. Call it when everything is planned; `held` is the number of our entries.
     pub(super) fn verdict(&mut self, held: usize, now: Instant) -> Option<Verdict> {
         if self.due().is_none_or(|due| now < due) {
             return None;
@@ -152,7 +152,7 @@ mod tests {
         number.to_string().into()
     }
 
-    /// A guard that doubts these keys, at a time when it gives its verdict.
+    /// A guard with these pending removals, at the time of its decision.
     fn doubting(percent: u8, keys: usize) -> (Guard, Instant) {
         let now = Instant::now();
         let mut guard = Guard::new(percent);

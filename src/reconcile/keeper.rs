@@ -1,5 +1,5 @@
-//! The task that keeps one registry: it performs what the reconciler says, one operation at a time, and tells it what came
-//! of that. While an operation is under way, it goes on listening.
+//! The task that keeps one registry equal to the desired state. It performs the reconciler's effects, one operation at
+//! a time, and reports the results back. It goes on receiving messages during an operation.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -19,9 +19,9 @@ use super::effect::{Effect, Input, Outcome};
 use super::reconciler::Reconciler;
 use super::rules::Rules;
 
-/// How long one operation may take before it counts as failed, whatever the registry does.
+/// An operation that takes longer counts as failed.
 pub const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
-/// How long the end may take; the whole program has two seconds.
+/// How long the shutdown may take; the whole program has two seconds.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1300);
 
 /// Keeps one registry equal to what is desired.
@@ -30,17 +30,17 @@ pub struct Keeper {
     registry: Arc<dyn Registry>,
     reconciler: Reconciler,
     events: Events,
-    /// Notified: have the engine listed again.
+    /// Notified: ask the engine for a new list.
     ask: Arc<Notify>,
     operation: Option<Operation>,
     alarm: Option<Instant>,
 }
 
-/// What is under way at the registry; ends with what came of it.
+/// The operation in progress; it resolves to its result.
 type Operation = Pin<Box<dyn Future<Output = Input> + Send>>;
 
 impl Keeper {
-    /// A keeper of a registry that has not been read yet. `name` is what it is called in the log.
+    /// A keeper of a registry that has not been read yet. `name` is the registry's name in the log.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, registry: Arc<dyn Registry>, rules: Rules, events: Events) -> Self {
         Self::guarded(name, registry, rules, events, Guarded { percent: 0, ask: Arc::default() })
@@ -61,19 +61,19 @@ impl Keeper {
         Self { name, registry, reconciler, events, ask, operation: None, alarm: None }
     }
 
-    /// Runs until it is told to stop, or nobody can tell it anything any more; then does what `-on-shutdown` says.
-    /// Writes nothing before the first [`Command::Compare`].
+    /// Runs until it is told to stop, or until all senders are gone. Then it does what `-on-shutdown` says. Writes
+    /// nothing before the first [`Command::Compare`].
     pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, stop: CancellationToken) {
         let (changed, mut changes) = mpsc::channel(1);
         let watch = AbortOnDropHandle::new(tokio::spawn(watch(Arc::clone(&self.registry), changed)));
         loop {
-            // The next operation is begun with all that was said.
+            // Take all waiting messages before the next operation starts.
             while let Ok(command) = commands.try_recv() {
                 self.tell(Input::Command(command));
             }
             self.tell(Input::Tick);
             let alarm = self.alarm.filter(|_| self.operation.is_none());
-            // In this order, so that chance has no part in it.
+            // A fixed order, so that nothing depends on chance.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -90,13 +90,13 @@ impl Keeper {
         self.shut_down().await;
     }
 
-    /// Leaves the registry as it is to be left, if there is time.
+    /// Performs the shutdown writes, if there is time.
     async fn shut_down(mut self) {
         let deadline = Instant::now() + SHUTDOWN_DEADLINE;
         self.tell(Input::Shutdown);
         while !self.reconciler.is_finished() {
             self.tell(Input::Tick);
-            // No write is overtaken: what arrives last would stay.
+            // Wait for the write in progress: if a later write overtook it, the older state would win.
             let next = async {
                 match &mut self.operation {
                     Some(operation) => Some(operation.await),
@@ -123,7 +123,7 @@ impl Keeper {
         self.tell(outcome);
     }
 
-    /// Tells the reconciler, and does what it says.
+    /// Passes an input to the reconciler and performs its effects.
     fn tell(&mut self, input: Input) {
         for effect in self.reconciler.on(input, Instant::now()) {
             match effect {
@@ -161,17 +161,17 @@ impl Keeper {
     }
 }
 
-/// A removal guard, and whom it asks.
+/// A removal guard, and how it asks the engine.
 #[derive(Clone, Debug)]
 pub struct Guarded {
-    /// Where nothing but a list of containers suggests it, so large a share of the entries (percent, 0 for any) is removed
-    /// only after another list.
+    /// If only a list suggests removals, and they exceed this percentage of the entries, they wait for another list. 0
+    /// turns the guard off.
     pub percent: u8,
     /// Notified: list the containers again, and answer with a [`Command::Compare`].
     pub ask: Arc<Notify>,
 }
 
-/// Tells of each change in a registry; of several that nobody has heard of yet, once of each kind.
+/// Forwards the changes of a registry; several unread changes of one kind become one.
 async fn watch(registry: Arc<dyn Registry>, changed: mpsc::Sender<Change>) {
     while changed.send(registry.changed().await).await.is_ok() {}
 }
@@ -183,7 +183,7 @@ async fn finished(operation: &mut Option<Operation>) -> Input {
     }
 }
 
-/// The results of a batch of this size, or as many failures when it takes too long.
+/// The results of a batch of this size; if it takes too long, that many failures.
 async fn batch(
     size: usize,
     attempts: impl Future<Output = Vec<Result<(), RegistryError>>>,

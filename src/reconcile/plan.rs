@@ -1,4 +1,4 @@
-//! What would be written now, and what is left alone and why: a value.
+//! The plan: what would be written now, what is left alone, and why. A value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,39 +8,39 @@ use crate::registry::Write;
 /// The writes that are due, and counts of all that is left alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What would be written, in the order of the keys.
+    /// The writes, ordered by key.
     pub writes: Vec<Write>,
-    /// How many keys are left alone, by why.
+    /// How many keys are left alone, by reason.
     pub left: BTreeMap<Left, usize>,
 }
 
 /// Why nothing is written for a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
-    /// The registry holds what it should.
+    /// The entry is as desired.
     Right,
-    /// The entry is another owner's, and no container here offers anything for it.
+    /// The entry belongs to another owner, and no container here claims its key.
     Foreign,
-    /// Another owner's entry is in the way of a service. Holds that owner.
+    /// The entry belongs to another owner and blocks a service of ours. Holds that owner.
     InTheWay(Arc<str>),
-    /// The entry has no owner, and is not one of this host's: only `-adopt` takes it.
+    /// The entry has no owner and was not made by this host; only `-adopt` takes it over.
     Unowned,
-    /// The entry stays as it is, though its container serves no longer.
+    /// The entry stays as it is, although its container no longer serves.
     Kept,
-    /// No container is behind it as far as is known, and not every container is known.
+    /// The entry has no known container, but some containers could not be described.
     Undecided,
     /// The registry's policy is to remove nothing.
     Protected,
     /// The registry refused the write; it is tried again later.
     Refused,
-    /// Another instance rewrites the entry under our owner's name; it is written again later.
+    /// Another instance rewrites the entry under our owner's name; ours is written again later.
     Contested,
-    /// The removal guard holds it until the engine was asked again.
+    /// The removal guard waits for the engine's answer.
     Held,
     /// The registry removed it by its own rule.
     Reaped,
-    /// It is there again after it was removed; another instance registers it under our owner's name.
+    /// The entry came back after its removal: another instance registers it under our owner's name.
     Reappeared,
-    /// A write is under way.
+    /// A write is in progress.
     InFlight,
 }

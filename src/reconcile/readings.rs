@@ -1,29 +1,28 @@
-//! When a registry is read again: because everything is to be compared, because it says that it changed, or to see what
-//! became of a write that failed on the way.
+//! When to read a registry again: for a comparison, after a reported change, or to see the result of an in-doubt write.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Reading a registry because it changed, mostly by our own writes, may take this share of the time: one in so many.
+/// Reads because of changes (mostly our own writes) may take one part in this many of the time.
 const READING_SHARE: u32 = 20;
-/// And for each entry that it holds, there is so much time between two readings: a hundredth is spent on reading it.
+/// Minimum time between two reads per entry held: about a hundredth of the time is spent reading.
 const COOLDOWN_EACH: Duration = Duration::from_micros(250);
-/// The longest that a change by an external writer waits to be read.
+/// A change by an external writer is read after this time at the latest.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(10);
-/// When what failed on the way, or what is in our way, is looked at once more.
+/// When an in-doubt write or a blocked key is read again.
 pub(super) const RECHECK: Duration = Duration::from_secs(30);
 
-/// When the next reading is due.
+/// When the next read is due.
 #[derive(Debug)]
 pub(super) struct Readings {
-    /// It is due now; whether everything is compared, so that a cleanup may follow.
+    /// A read is due now. The value says whether it is a comparison, after which a cleanup may follow.
     wanted: Option<bool>,
-    /// At this time, because the registry may have changed.
+    /// A read is due at this time, because the registry may have changed.
     reread: Option<Instant>,
-    /// At this time, whatever is read before.
+    /// A read is due at this time, whatever is read before.
     recheck: Option<Instant>,
-    /// Before this, no change that the registry tells of has it read again.
+    /// Changes reported by the registry cause no read before this time.
     cooldown: Instant,
 }
 
@@ -32,32 +31,32 @@ impl Readings {
         Self { wanted: None, reread: None, recheck: None, cooldown: now }
     }
 
-    /// Everything is to be compared; `cleanup` if a cleanup may follow.
+    /// Requests a comparison; `cleanup` says whether a cleanup may follow.
     pub(super) fn compare(&mut self, cleanup: bool) {
         self.wanted = Some(cleanup || self.wanted.unwrap_or_default());
     }
 
-    /// Something may have changed. Draws no conclusion that only a comparison may draw.
+    /// Something may have changed. This read draws none of the conclusions that need a comparison.
     pub(super) fn again(&mut self) {
         self.wanted.get_or_insert(false);
     }
 
-    /// The registry says that it changed.
+    /// The registry reported a change.
     pub(super) fn changed(&mut self, now: Instant) {
         self.at(self.cooldown.max(now));
     }
 
-    /// At this time at the latest.
+    /// Requests a read at this time at the latest.
     pub(super) fn at(&mut self, time: Instant) {
         self.reread = Some(self.reread.map_or(time, |due| due.min(time)));
     }
 
-    /// At this time, whatever is read before.
+    /// Requests a read at this time, whatever is read before.
     pub(super) fn recheck_at(&mut self, time: Instant) {
         self.recheck = Some(time);
     }
 
-    /// Takes the reading that is due, and says whether a cleanup may follow.
+    /// Takes the read that is due. Returns whether a cleanup may follow.
     pub(super) fn begin(&mut self, now: Instant) -> Option<bool> {
         for due in [&mut self.reread, &mut self.recheck] {
             if due.take_if(|due| *due <= now).is_some() {
@@ -69,19 +68,19 @@ impl Readings {
         Some(cleanup)
     }
 
-    /// A reading failed: it is still wanted.
+    /// The read failed, and is requested again.
     pub(super) fn failed(&mut self, cleanup: bool) {
         self.compare(cleanup);
     }
 
-    /// A reading took so long and found so many entries.
+    /// The read took this long and found this many entries.
     pub(super) fn done(&mut self, took: Duration, entries: usize, now: Instant) {
         let each = COOLDOWN_EACH * u32::try_from(entries).unwrap_or(u32::MAX);
         self.cooldown = now + (took * READING_SHARE).max(each).min(LONGEST_COOLDOWN);
         self.reread = self.reread.map(|due| due.max(self.cooldown));
     }
 
-    /// When one is due that is not wanted yet.
+    /// When the next scheduled read is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.reread.into_iter().chain(self.recheck).min()
     }

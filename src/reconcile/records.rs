@@ -1,5 +1,4 @@
-//! Every key of which something is known: one table, and nothing beside it. What the hosts say and what is read from the
-//! registry is taken in here.
+//! The records of all keys, in one table. Takes in what hosts desire and what is read from the registry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,31 +17,31 @@ use super::record::{Claim, Record};
 #[derive(Debug, Default)]
 pub(super) struct Records {
     table: HashMap<Arc<str>, Record>,
-    /// How many readings there were.
+    /// Number of reads so far.
     readings: u32,
-    /// How many claims came after the first comparison.
+    /// Number of claims that came after the first comparison.
     order: u32,
-    /// Whether every container was looked at once.
+    /// Whether all containers have been listed once.
     pub(super) compared: bool,
 }
 
-/// What an update has changed.
+/// The effects of an update.
 #[derive(Debug, Default)]
 pub(super) struct Updated {
-    /// The keys of which something else may be desired now.
+    /// Keys whose desired state may have changed.
     pub(super) keys: Vec<Arc<str>>,
-    /// Services that have not got their ID, each with the one that has it.
+    /// Services that do not get their ID, each with the service that has it.
     pub(super) rivals: Vec<(Arc<Service>, Arc<Service>)>,
-    /// Whether an entry is there that nobody looks after any more.
+    /// Whether an entry is left that is no longer refreshed.
     pub(super) forgotten: bool,
 }
 
-/// What a reading has shown, beside what the registry holds.
+/// What a read showed, apart from the entries themselves.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Entries of ours that an external writer has changed.
+    /// Our entries that an external writer has changed.
     pub(super) rewritten: Vec<Arc<str>>,
-    /// Entries that are not there any more.
+    /// Entries that have disappeared.
     pub(super) gone: Vec<Arc<str>>,
 }
 
@@ -51,7 +50,7 @@ impl Records {
         self.table.get(key)
     }
 
-    /// Changes what is known of a key.
+    /// Changes the record of a key, and creates it if needed.
     pub(super) fn change<T>(&mut self, key: &Arc<str>, change: impl FnOnce(&mut Record) -> T) -> T {
         let record = self.table.entry(Arc::clone(key)).or_default();
         let outcome = change(record);
@@ -61,7 +60,7 @@ impl Records {
         outcome
     }
 
-    /// Changes what is known of a key, if anything is.
+    /// Changes the record of a key, if there is one.
     pub(super) fn change_known<T>(&mut self, key: &str, change: impl FnOnce(&mut Record) -> T) -> Option<T> {
         let record = self.table.get_mut(key)?;
         let outcome = change(record);
@@ -71,7 +70,7 @@ impl Records {
         Some(outcome)
     }
 
-    /// Changes every record, and drops those that are empty then.
+    /// Changes every record, and drops those that are empty afterwards.
     pub(super) fn change_all(&mut self, mut change: impl FnMut(&Arc<str>, &mut Record)) {
         self.table.retain(|key, record| {
             change(key, record);
@@ -83,7 +82,7 @@ impl Records {
         self.table.iter()
     }
 
-    /// The keys that somebody here wants, or wanted, something of.
+    /// The keys that a host desires, or has desired.
     pub(super) fn wanted_keys(&self) -> Vec<Arc<str>> {
         let mut keys = Vec::with_capacity(self.table.len());
         let wanted = self.table.iter().filter(|(_, record)| record.service().is_some());
@@ -91,7 +90,7 @@ impl Records {
         keys
     }
 
-    /// Takes what a host says.
+    /// Takes an update from a host.
     pub(super) fn update(&mut self, update: &Update, decider: &Decider) -> Updated {
         let present = decider.present(&update.desired);
         let key = present.map(|(service, _)| decider.key(service));
@@ -136,18 +135,18 @@ impl Records {
         updated
     }
 
-    /// Before the first comparison, who came before is a matter of age; then, of who is there.
+    /// Before the first comparison, the older container gets an ID; afterwards, the one that already has it.
     fn next_order(&mut self) -> u32 {
         self.order += u32::from(self.compared);
         self.order
     }
 
-    /// Takes what was just read in place of what was known.
+    /// Replaces the known entries by those just read.
     pub(super) fn hold(&mut self, entries: Vec<Entry>, decider: &Decider, now: Instant) -> Found {
         self.readings = self.readings.wrapping_add(1);
         let mut found = Found::default();
         for mut entry in entries {
-            // In the words that are there already: twenty thousand entries are kept.
+            // Reuses the existing strings: there may be twenty thousand entries.
             if let Some((key, _)) = self.table.get_key_value(&entry.key) {
                 entry.key = Arc::clone(key);
             }
@@ -190,7 +189,7 @@ impl Records {
     }
 }
 
-/// Which services have not got the ID that this new one claims as well, and which has it.
+/// The services that do not get the ID which this new one also claims, and the one that has it.
 fn rivals(record: &Record, new: &Service) -> Vec<(Arc<Service>, Arc<Service>)> {
     let Some((winner, losers)) = record.claims().split_first() else { return Vec::new() };
     let wins = winner.service.is_from(&new.source());

@@ -1,7 +1,8 @@
-//! When to try again what a registry refused. No refusal is final.
+//! When to retry what a registry refused. No refusal is final.
 //!
-//! Refusals of one cause are tried together, a sample of them at a time, after a pause that grows: twenty thousand refused
-//! services flood nobody. If one of the sample is taken, the cause has gone, and all others are tried at once.
+//! Refusals with the same cause are retried together, a sample at a time, after a growing pause. So twenty thousand
+//! refused services do not flood the registry. If one of the sample is accepted, the cause is gone, and all others are
+//! retried at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,19 +14,19 @@ use crate::registry::Cause;
 
 /// The first pause before another attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause, where the registry's rights or its state are the cause: within 30 s of a change, all is repaired.
+/// The longest pause if the cause is missing rights or the server's state: everything is repaired within 30 s of a fix.
 const LONGEST_PAUSE: Duration = Duration::from_secs(25);
-/// The longest pause, where the service itself is the cause: it is tried at once when it changes.
+/// The longest pause if the cause is the service itself: it is retried at once when it changes.
 const LONGEST_PAUSE_FOR_A_SERVICE: Duration = Duration::from_secs(60);
-/// So many are tried at a time, or one in eight.
+/// The sample size: this many, or one in eight.
 const SAMPLE: usize = 128;
-/// All of a cause are tried at once no more often than this.
+/// The shortest time between two retries of all refusals with one cause.
 const RELEASE_PACE: Duration = Duration::from_secs(20);
-/// When a person is told first that a registry still refuses something, and then how often.
+/// When a continuing refusal is first reported, and how often after that.
 const FIRST_REMINDER: Duration = Duration::from_secs(120);
 const REMINDER: Duration = Duration::from_secs(300);
 
-/// What one registry refuses now.
+/// The current refusals of one registry.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     groups: [Group; 3],
@@ -38,7 +39,7 @@ pub(super) struct Refusals {
 struct Group {
     /// Every refused key, and whether it waits in the queue.
     keys: HashMap<Arc<str>, bool>,
-    /// Who is tried next. A key that does not wait any more is passed over.
+    /// The next keys to retry. Keys that no longer wait are skipped.
     queue: VecDeque<Arc<str>>,
     pause: Duration,
     due: Option<Instant>,
@@ -47,7 +48,7 @@ struct Group {
     example: Arc<str>,
 }
 
-/// What there is to say of refusals that go on.
+/// A report about refusals that continue.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reminder {
     pub(super) count: usize,
@@ -74,8 +75,8 @@ impl Refusals {
         self.reminder.get_or_insert(now + FIRST_REMINDER);
     }
 
-    /// This key is no longer refused, or nothing is to be written there. Gives for how long something was refused, if
-    /// that was the last, and was told of.
+    /// This key is no longer refused, or needs no write. If it was the last refusal, and refusals were reported:
+    /// returns how long they lasted.
     pub(super) fn over(&mut self, key: &str, now: Instant) -> Option<Duration> {
         let mut since = None;
         for group in &mut self.groups {
@@ -89,24 +90,24 @@ impl Refusals {
         since.filter(|_| std::mem::take(&mut self.reminded))
     }
 
-    /// A write of this cause succeeded that had been refused: all others that may be tried now.
+    /// A refused write with this cause was accepted. Returns all others that may be retried now.
     pub(super) fn eased(&mut self, cause: Cause, now: Instant) -> Vec<Arc<str>> {
         self.groups[place(cause)].release(now)
     }
 
-    /// Something changed that may help with this cause, or with any: all that may be tried now.
+    /// Something changed that may fix this cause, or any cause. Returns all keys that may be retried now.
     pub(super) fn release(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
         let concerned = |at: &usize| cause.is_none_or(|cause| *at == place(cause));
         (0..self.groups.len()).filter(concerned).flat_map(|at| self.groups[at].release(now)).collect()
     }
 
-    /// The same, however lately they were tried: a person, or a changed credential, asks for it.
+    /// As above, but also keys that were retried lately: a person asked, or the credentials changed.
     pub(super) fn release_at_once(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
         self.groups.iter_mut().for_each(|group| group.released = None);
         self.release(cause, now)
     }
 
-    /// Those whose pause is over.
+    /// The keys whose pause is over.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Arc<str>> {
         let mut due = Vec::new();
         for (at, group) in self.groups.iter_mut().enumerate() {
@@ -131,7 +132,7 @@ impl Refusals {
         self.groups[place(cause)].due
     }
 
-    /// What a person is to be told now.
+    /// The report that is due now.
     pub(super) fn reminder(&mut self, now: Instant) -> Option<Reminder> {
         self.reminder.take_if(|due| *due <= now)?;
         self.reminder = Some(now + REMINDER);
@@ -145,14 +146,14 @@ impl Refusals {
         Some(Reminder { count, since: now - oldest.0, example: Arc::clone(oldest.1) })
     }
 
-    /// When there is something to do or to say.
+    /// When the next retry or report is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.groups.iter().filter_map(|group| group.due).chain(self.reminder).min()
     }
 }
 
 impl Group {
-    /// The next key that waits.
+    /// The next waiting key.
     fn next(&mut self) -> Option<Arc<str>> {
         while let Some(key) = self.queue.pop_front() {
             if let Some(waits) = self.keys.get_mut(&key)
@@ -164,7 +165,7 @@ impl Group {
         None
     }
 
-    /// All that wait, unless that was asked for just now.
+    /// All waiting keys, unless all were retried just now.
     fn release(&mut self, now: Instant) -> Vec<Arc<str>> {
         if self.keys.is_empty() || self.released.is_some_and(|released| now < released + RELEASE_PACE) {
             return Vec::new();
@@ -173,7 +174,7 @@ impl Group {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Takes a key out; gives since when something was refused, if there was that key and there is none any more.
+    /// Removes a key. If it was the last one: returns since when there were refusals.
     fn remove(&mut self, key: &str) -> Option<Instant> {
         self.keys.remove(key)?;
         if !self.keys.is_empty() {
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(tried.len(), SAMPLE);
         assert_eq!(refusals.over(&tried[0], now), None);
         assert_eq!(refusals.eased(Cause::Server, now + secs(1)).len(), 800 - SAMPLE);
-        // Those that are refused again wait; one that is taken among them does not begin a storm.
+        // Keys that are refused again wait; a single accepted one does not cause a retry of all again.
         for number in 400..500 {
             refusals.refused(&key(number), Cause::Server, &text(), now + secs(2));
         }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(refusals.over(&key(1), start + secs(500)), None);
         assert_eq!(refusals.over(&key(2), start + secs(500)), Some(secs(500)));
         assert_eq!(refusals.next(), None);
-        // What was over before anybody was told needs no line.
+        // A refusal that ended before it was reported needs no line.
         refusals.refused(&key(1), Cause::Service, &text(), start + secs(600));
         assert_eq!(refusals.over(&key(1), start + secs(601)), None);
     }
