@@ -58,11 +58,31 @@ async fn http_and_tcp_checks_follow_what_the_container_answers() {
 }
 
 #[tokio::test]
-async fn a_ttl_check_passes_for_as_long_as_the_container_runs_and_we_do() {
+async fn a_ttl_check_is_the_applications_to_keep_passing() {
+    let consul = Consul::start().await;
+    let _program = registrator(&consul.uri(), &["-resync", "1"]);
+    let name = unique("app");
+    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=6s").start();
+    let id = id(&container, "80");
+    becomes(json!("critical"), SOON, || status(&consul, &id)).await;
+    let heartbeat = format!("/v1/agent/check/pass/service:{id}");
+    consul.put(&heartbeat, &Value::Null).await;
+    stays("passing", Duration::from_secs(4), async || status(&consul, &id).await == "passing").await;
+    // An application that stops is found out.
+    becomes(json!("critical"), SOON, || status(&consul, &id)).await;
+    stays("critical", Duration::from_secs(7), async || status(&consul, &id).await == "critical").await;
+}
+
+#[tokio::test]
+async fn with_a_heartbeat_of_ours_a_ttl_check_passes_for_as_long_as_the_container_runs_and_we_do() {
     let consul = Consul::start().await;
     let program = registrator(&consul.uri(), &[]);
     let name = unique("ttl");
-    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=3s").start();
+    let container = Spec::new(&name)
+        .publish("80/tcp")
+        .env("SERVICE_CHECK_TTL=3s")
+        .env("SERVICE_CHECK_TTL_HEARTBEAT=container")
+        .start();
     let id = id(&container, "80");
     becomes(json!("passing"), SOON, || status(&consul, &id)).await;
     stays("passing", Duration::from_secs(8), async || status(&consul, &id).await == "passing").await;

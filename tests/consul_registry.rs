@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use conformance::batches::{Batches as _, open};
 use conformance::{Subject, assert_held, check, entries, register, service, with};
 use registrator::config::RegistryConfig;
-use registrator::registry::{OpenError, Registry, RegistryError};
-use registrator::service::{Check, CheckKind};
+use registrator::container::Health;
+use registrator::registry::{Content, Entry, Marked, OpenError, Registry, RegistryError, Scope};
+use registrator::service::{Check, CheckKind, Heartbeat};
 use serde_json::{Value, json};
 use testkit::consul::{Consul, MASTER_TOKEN, Options};
 use testkit::proxy::{HttpRecorder, Mode};
@@ -262,11 +263,10 @@ async fn scripts_that_the_agent_does_not_allow_cost_that_service_alone() {
 }
 
 #[tokio::test]
-async fn a_ttl_check_is_passing_from_the_start_as_long_as_it_is_refreshed() {
+async fn a_heartbeat_of_ours_is_passing_from_the_start_as_long_as_it_is_refreshed() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
-    let ttl =
-        with(service("ttl"), |service| service.check = Some(Box::new(check(CheckKind::Ttl(Duration::from_secs(2))))));
+    let ttl = with(service("ttl"), |service| service.check = Some(Box::new(heartbeat(2))));
     let ttl = std::slice::from_ref(&ttl);
     let status = async || consul.checks().await["service:ttl"]["Status"].clone();
     register(&*registry, ttl).await;
@@ -286,18 +286,184 @@ async fn a_ttl_check_is_passing_from_the_start_as_long_as_it_is_refreshed() {
     assert_eq!(status().await, "passing");
 }
 
+/// A TTL check that is ours to keep passing.
+fn heartbeat(seconds: u64) -> Check {
+    let ttl = check(CheckKind::Ttl(Duration::from_secs(seconds)));
+    Check { heartbeat: Some(Heartbeat::Container), ..ttl }
+}
+
 #[tokio::test]
-async fn a_ttl_check_begins_as_its_container_says() {
+async fn a_heartbeat_of_ours_follows_the_health_of_its_container() {
     let consul = Consul::start().await;
     let registry = at(consul.address());
-    let slow = with(service("slow"), |service| {
-        let ttl = check(CheckKind::Ttl(Duration::from_secs(60)));
-        service.check = Some(Box::new(Check { initial_status: Some("critical".to_owned()), ..ttl }));
+    let status = async || consul.checks().await["service:web"]["Status"].clone();
+    let of = |health| {
+        with(service("web"), |service| {
+            service.check = Some(Box::new(heartbeat(60)));
+            service.health = health;
+        })
+    };
+    for (health, expected) in [
+        (Health::Starting, "critical"),
+        (Health::Healthy, "passing"),
+        (Health::Unhealthy, "critical"),
+        (Health::None, "passing"),
+    ] {
+        let service = of(health);
+        let before = entries(&*registry).await.remove("web").map(|entry| entry.fingerprint);
+        assert_ne!(before, Some(registry.fingerprint(&service)), "{health:?}: there is nothing to write");
+        register(&*registry, std::slice::from_ref(&service)).await;
+        assert_eq!(status().await, expected, "{health:?}");
+        assert_held(&*registry, std::slice::from_ref(&service)).await;
+        assert_eq!(registry.refresh(&[service]).await, [Ok(())]);
+        assert_eq!(status().await, expected, "{health:?}, refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_ttl_check_is_the_applications_own_and_never_pinged_by_us() {
+    let consul = Consul::start().await;
+    let proxy = HttpRecorder::start(consul.address()).await;
+    let registry = at(proxy.address());
+    let status = async || consul.checks().await["service:app"]["Status"].clone();
+    let mut app = with(service("app"), |service| {
+        service.check = Some(Box::new(check(CheckKind::Ttl(Duration::from_secs(600)))));
     });
-    register(&*registry, std::slice::from_ref(&slow)).await;
-    assert_eq!(consul.checks().await["service:slow"]["Status"], "critical");
-    assert_eq!(registry.refresh(&[slow]).await, [Ok(())]);
-    assert_eq!(consul.checks().await["service:slow"]["Status"], "passing");
+    register(&*registry, std::slice::from_ref(&app)).await;
+    assert_eq!(registry.refresh_interval(&app), None);
+    assert_eq!(registry.refresh(std::slice::from_ref(&app)).await, [Ok(())]);
+    assert_eq!(status().await, "critical", "before the first heartbeat");
+    consul.put("/v1/agent/check/pass/service:app", &Value::Null).await;
+    assert_held(&*registry, std::slice::from_ref(&app)).await;
+    // Its state outlives a change of the service.
+    Arc::make_mut(&mut app).port += 1;
+    register(&*registry, std::slice::from_ref(&app)).await;
+    assert_eq!(status().await, "passing");
+    assert_eq!(proxy.requests().iter().filter(|request| request.path.contains("/agent/check/")).count(), 0);
+    // And one that is to begin as passing does.
+    let hopeful = with(service("hopeful"), |service| {
+        let ttl = check(CheckKind::Ttl(Duration::from_secs(600)));
+        service.check = Some(Box::new(Check { initial_status: Some("passing".to_owned()), ..ttl }));
+    });
+    register(&*registry, &[hopeful]).await;
+    assert_eq!(consul.checks().await["service:hopeful"]["Status"], "passing");
+}
+
+#[tokio::test]
+async fn an_id_that_a_container_claims_is_read_before_it_is_written_or_removed() {
+    let consul = Consul::start().await;
+    let proxy = HttpRecorder::start(consul.address()).await;
+    let (ours, theirs) = (at(proxy.address()), at(consul.address()));
+    let theirs_too = open(&RegistryConfig { owner: "other-host".to_owned(), ..config(&consul.uri(), &[]) });
+    let theirs_too = theirs_too.expect("a registry").registry;
+    let claimed = |port: u16| {
+        with(service("vault"), |service| {
+            service.origin.claimed = true;
+            service.port = port;
+        })
+    };
+    // Read by us when nobody had it, then taken by another owner.
+    assert!(entries(&*ours).await.is_empty());
+    register(&*theirs_too, &[claimed(8200)]).await;
+    let refused = only(ours.register(&[claimed(1)]).await);
+    assert!(matches!(&refused, Err(RegistryError::Taken(text)) if text.contains("other-host")), "{refused:?}");
+    assert_eq!(consul.services().await["vault"]["Port"], 8200);
+    // Ours when it was read, and another owner's when it is to be removed.
+    let entry = entries(&*theirs_too).await.remove("vault").expect("the entry");
+    assert_eq!(theirs_too.deregister(&[entry]).await, [Ok(())]);
+    register(&*ours, &[claimed(1)]).await;
+    let entry = entries(&*ours).await.remove("vault").expect("the entry");
+    assert_eq!(theirs.deregister(std::slice::from_ref(&entry)).await, [Ok(())]);
+    register(&*theirs_too, &[claimed(8200)]).await;
+    assert!(matches!(only(ours.deregister(&[entry]).await), Err(RegistryError::Taken(_))));
+    assert_eq!(consul.services().await["vault"]["Port"], 8200);
+    // The host's own ids cost no request more.
+    let own = Arc::new(service("host:web:80"));
+    register(&*ours, std::slice::from_ref(&own)).await;
+    let entry = entries(&*ours).await.remove("host:web:80").expect("the entry");
+    assert_eq!(ours.deregister(&[entry]).await, [Ok(())]);
+    assert_eq!(proxy.count("GET", "/v1/agent/service/host:web:80"), 0);
+    assert!(proxy.count("GET", "/v1/agent/service/vault") > 0);
+}
+
+#[tokio::test]
+async fn consuls_own_service_is_never_taken() {
+    let consul = Consul::start().await;
+    let registry = at(consul.address());
+    let taken = with(service("consul"), |service| service.origin.claimed = true);
+    assert!(rejected(only(registry.register(&[Arc::clone(&taken)]).await)).contains("Consul's own"));
+    let canonical = registry.canonical(&taken);
+    let entry = Entry {
+        key: canonical.key,
+        service_id: "consul".into(),
+        owner: None,
+        fingerprint: 0,
+        marked: Marked::No,
+        critical: false,
+        content: None,
+    };
+    assert!(rejected(only(registry.deregister(&[entry]).await)).contains("Consul's own"));
+    // The server's own entry is in the catalog as before.
+    let catalog = consul.get("/v1/catalog/service/consul").await;
+    assert_eq!(catalog[0]["ServiceID"], "consul");
+}
+
+#[tokio::test]
+async fn what_an_entry_without_an_owner_says_is_told_and_of_others_where_it_is_asked_for() {
+    let consul = Consul::start().await;
+    let registry = at(consul.address());
+    let by_hand = json!({"ID": "vault", "Name": "vault", "Port": 8200, "Address": "10.9.9.9", "Tags": ["a", "b"]});
+    consul.put("/v1/agent/service/register", &by_hand).await;
+    register(&*registry, &[Arc::new(service("ours"))]).await;
+    let read = async |contents| {
+        let entries = registry.read(&Scope { keys: None, contents }).await.expect("the entries");
+        let of = |key: &str| entries.iter().find(|entry| *entry.key == *key).expect("the entry").content.clone();
+        (of("vault"), of("ours"))
+    };
+    let content = Content {
+        name: "vault".to_owned(),
+        address: "10.9.9.9".to_owned(),
+        port: 8200,
+        tags: vec!["a".to_owned(), "b".to_owned()],
+    };
+    assert_eq!(read(false).await, (Some(Box::new(content.clone())), None));
+    let (by_hand, ours) = read(true).await;
+    assert_eq!((by_hand, ours.map(|ours| ours.port)), (Some(Box::new(content)), Some(8000)));
+}
+
+#[tokio::test]
+async fn a_service_that_consul_may_remove_is_known_to_be_critical_before_it_is_removed() {
+    let consul = Consul::start().await;
+    let registry = at(consul.address());
+    let probed = |id: &str, port: u16, deregister_after| {
+        with(service(id), |service| {
+            service.address = "127.0.0.1".into();
+            service.port = port;
+            let tcp = check(CheckKind::Tcp);
+            let interval = Duration::from_millis(500);
+            service.check = Some(Box::new(Check { interval, deregister_after, ..tcp }));
+        })
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    // Consul removes nothing sooner than a minute, and looks every half.
+    let minute = Some(Duration::from_secs(60));
+    register(&*registry, &[probed("dies", port, minute), probed("stays", port, None)]).await;
+    until("it is passing", async || consul.checks().await["service:dies"]["Status"] == "passing").await;
+    settled(&*registry).await;
+    let is_critical = async |id: &str| entries(&*registry).await.get(id).map(|entry| entry.critical);
+    assert_eq!((is_critical("dies").await, is_critical("stays").await), (Some(false), Some(false)));
+    let before = registry.continuity();
+    drop(listener);
+    assert!(changes_within(&*registry, 25).await, "that a service is critical was not noticed");
+    assert_eq!((is_critical("dies").await, is_critical("stays").await), (Some(true), Some(false)));
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while is_critical("dies").await.is_some() {
+        assert!(Instant::now() < deadline, "Consul did not remove it");
+        assert!(changes_within(&*registry, 180).await, "that it was removed was not noticed");
+    }
+    assert_eq!(registry.continuity(), before, "nothing says that Consul lost it");
+    assert_eq!(is_critical("stays").await, Some(false), "what is not to be removed is none of this");
 }
 
 #[tokio::test]
@@ -496,9 +662,7 @@ async fn a_token_is_taken_from_the_environment_and_its_lack_of_rights_is_named()
     let consul = Consul::with(Options { acl: true, ..Options::default() }).await;
     let token = consul.token("service \"web\" { policy = \"write\" }").await;
     let registry = opened(&consul.uri(), &[("CONSUL_HTTP_TOKEN", &token)]);
-    let web = with(service("web"), |service| {
-        service.check = Some(Box::new(check(CheckKind::Ttl(Duration::from_secs(30)))));
-    });
+    let web = with(service("web"), |service| service.check = Some(Box::new(heartbeat(30))));
     let db = with(service("db"), |service| service.name = "db".to_owned());
     let results = registry.register(&[Arc::clone(&web), Arc::clone(&db)]).await;
     assert_eq!(results[0], Ok(()));

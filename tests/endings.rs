@@ -208,7 +208,11 @@ async fn what_is_told_to_stop_is_critical_first_and_goes_when_it_has_ended() {
 async fn entries_of_a_program_that_died_are_critical_within_their_ttl() {
     let consul = Consul::start().await;
     let name = unique("ttl");
-    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=60s").start();
+    let container = Spec::new(&name)
+        .publish("80/tcp")
+        .env("SERVICE_CHECK_TTL=60s")
+        .env("SERVICE_CHECK_TTL_HEARTBEAT=container")
+        .start();
     let service = id(&container, "80");
     let options = ["-ttl", "3", "-ttl-refresh", "1"];
     let states = async || {

@@ -79,7 +79,11 @@ fn moment(number: usize) -> u32 {
 async fn a_clock_that_jumps_by_years_disturbs_no_ttl() {
     let consul = Consul::start().await;
     let name = unique("clock");
-    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=3s").start();
+    let container = Spec::new(&name)
+        .publish("80/tcp")
+        .env("SERVICE_CHECK_TTL=3s")
+        .env("SERVICE_CHECK_TTL_HEARTBEAT=container")
+        .start();
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
     fs::write(&clock, "+0").unwrap();

@@ -53,7 +53,11 @@ async fn secrets_that_are_used_are_in_no_line_of_the_log_however_much_of_it_ther
     let file = folder.path().join("token");
     std::fs::write(&file, &token).unwrap();
     let name = unique("secret");
-    let container = Spec::new(&name).publish("80/tcp").env("SERVICE_CHECK_TTL=15s").start();
+    let container = Spec::new(&name)
+        .publish("80/tcp")
+        .env("SERVICE_CHECK_TTL=15s")
+        .env("SERVICE_CHECK_TTL_HEARTBEAT=container")
+        .start();
     let uri = format!("consul://me:{SECRET}@{}", recorder.address());
     let other = format!("zookeeper://user:{SECRET}@{}/base", zookeeper.address());
     for format in ["text", "json"] {

@@ -461,7 +461,7 @@ async fn sasl_proves_who_we_are_and_a_wrong_password_is_said() {
     let wrong = opened(&format!("zookeeper://{user}:hunter2@{}/r?auth=sasl", server.address()));
     let reason = rejected(wrong.ping().await);
     assert!(reason.contains("authentication failed") && !reason.contains("hunter2"), "{reason}");
-    unreachable(register_one(&*wrong, &plain()).await);
+    rejected(register_one(&*wrong, &plain()).await);
 }
 
 #[tokio::test]

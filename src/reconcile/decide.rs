@@ -36,6 +36,10 @@ impl Decider {
         self.registry.refresh_interval(service)
     }
 
+    pub(super) fn continuity(&self) -> u64 {
+        self.registry.continuity()
+    }
+
     pub(super) fn marks(&self) -> bool {
         self.registry.capabilities().marks
     }

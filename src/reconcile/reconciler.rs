@@ -64,6 +64,8 @@ pub struct Reconciler {
 
     /// Whether the registry was ever read. Nothing is written before.
     known: bool,
+    /// The registry's continuity when it was read last.
+    continuity: u64,
     outage: Option<Outage>,
     busy: Option<Busy>,
     /// What is told of when all that is due is done.
@@ -119,6 +121,7 @@ impl Reconciler {
             readings: Readings::new(now),
             refreshes: Deadlines::default(),
             known: false,
+            continuity: 0,
             outage: None,
             busy: None,
             report: None,
@@ -285,7 +288,8 @@ impl Reconciler {
         self.held_by_another = (0, None);
         let found = self.records.hold(entries, &self.decider, now);
         found.rewritten.iter().for_each(|key| self.rewritten(key, now));
-        self.missed(found.gone, now);
+        let before = std::mem::replace(&mut self.continuity, self.decider.continuity());
+        self.missed(found.gone, before == self.continuity, now);
         // What is said while the registry is read counts, too. What the guard holds was concluded in a comparison that
         // could conclude it.
         let Self { guard, records, .. } = self;
@@ -323,8 +327,8 @@ impl Reconciler {
     }
 
     /// Entries that were there are not there any more. Where only services went that had been critical for as long as
-    /// their check allows, the registry removed them by its own rule.
-    fn missed(&mut self, gone: Vec<Arc<str>>, now: Instant) {
+    /// their check allows, and the registry was there all the time, it removed them by its own rule.
+    fn missed(&mut self, gone: Vec<Arc<str>>, was_there: bool, now: Instant) {
         let overdue = |record: &Record| {
             let Target::Put(service, _) = record.target() else { return false };
             let after = service.check.as_ref().and_then(|check| check.deregister_after);
@@ -332,7 +336,7 @@ impl Reconciler {
             let (Some(after), Some(since)) = (after, since) else { return false };
             now + REAP_SLACK >= since + after.max(LEAST_REAP)
         };
-        let reaped = gone.iter().all(|key| self.records.get(key).is_none_or(overdue));
+        let reaped = was_there && gone.iter().all(|key| self.records.get(key).is_none_or(overdue));
         for key in gone {
             let Some(record) = self.records.get(&key).filter(|record| reaped && overdue(record)) else {
                 self.records.change_known(&key, |record| record.if_trouble(|trouble| trouble.critical_since = None));

@@ -15,10 +15,18 @@ pub struct Entry {
     pub fingerprint: u64,
     /// Whether it is marked as not to be used.
     pub marked: Marked,
-    /// Whether a check was critical that makes the store itself remove the entry after a while.
-    /// Always false where a store removes nothing by itself.
+    /// Whether the check was critical for which the store itself removes the entry after a while
+    /// (`CHECK_DEREGISTER_AFTER`). Always false where a store removes nothing by itself.
+    ///
+    /// An entry of ours that was critical when it was last read, whose service has a `deregister_after`, and that is
+    /// gone now, was removed by the store, if the store did not lose it: other entries of the last reading are still
+    /// there, or [`Registry::continuity`](super::Registry::continuity) is the same as then. A service that turns
+    /// critical, or recovers, is reported as [`Change::Content`](super::Change::Content) within 20 seconds; the least
+    /// that Consul takes for `deregister_after` is a minute. An entry that somebody removes by hand while it is
+    /// critical looks the same.
     pub critical: bool,
-    /// What it says, where [`Scope::contents`] asked for it and the entry is not ours.
+    /// What it says: of an entry without an owner always, of any other where [`Scope::contents`] asked for it. `None` as
+    /// well where it says nothing that this store's entries say.
     pub content: Option<Box<Content>>,
 }
 
@@ -64,6 +72,6 @@ pub struct Scope {
     /// A store that holds what many hosts write need not read all of it for this. An entry that an external writer
     /// made under our owner's name, or one without an owner, may then be missing.
     pub keys: Option<Vec<Arc<str>>>,
-    /// Fill [`Entry::content`] of the entries that are not ours.
+    /// Fill [`Entry::content`] of every entry, and not only of those without an owner.
     pub contents: bool,
 }

@@ -103,6 +103,12 @@ pub trait Registry: Send + Sync + 'static {
     /// Makes writes, each for another key: a result for each, in order.
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>>;
 
+    /// A number that changes whenever the store may have lost what it held: it could not be reached, or was restarted.
+    /// Equal before and after a reading, it shows that what is gone was removed on purpose. See [`Entry::critical`].
+    fn continuity(&self) -> u64 {
+        0
+    }
+
     /// How often [`Registry::refresh`] must be called for this service; `None` for never.
     fn refresh_interval(&self, _service: &Service) -> Option<Duration> {
         None

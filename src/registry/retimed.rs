@@ -58,6 +58,10 @@ impl Registry for Retimed {
         self.registry.apply(&writes).await
     }
 
+    fn continuity(&self) -> u64 {
+        self.registry.continuity()
+    }
+
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
         self.registry.refresh_interval(&self.retimed(service))
     }

@@ -8,6 +8,7 @@ pub mod address;
 pub mod check;
 pub mod decision;
 pub mod describe;
+pub mod id;
 pub mod ignored;
 pub mod metadata;
 pub mod notes;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::registry::{Entry, Marked, Registry, RegistryError};
-use registrator::service::{CheckKind, Service};
+use registrator::service::{Check, CheckKind, Heartbeat, Service};
 use testkit::proxy::Cutter;
 use testkit::servers::Server;
 use testkit::wait::becomes;
@@ -127,7 +127,12 @@ pub(super) fn entry_of(registry: &dyn Registry, service: &Service) -> Entry {
 /// Every method ends in time, and says that the store cannot be reached.
 pub(crate) async fn assert_unreachable(registry: &dyn Registry) {
     // More than are written at once, so that a batch has some that have not begun.
-    let ttl = |id: &str| with(service(id), |service| service.check = Some(Box::new(check(CheckKind::Ttl(LONGEST)))));
+    let ttl = |id: &str| {
+        let heartbeat = Some(Heartbeat::Container);
+        with(service(id), |service| {
+            service.check = Some(Box::new(Check { heartbeat, ..check(CheckKind::Ttl(LONGEST)) }));
+        })
+    };
     let services: Vec<_> = (0..100).map(|n| ttl(&format!("s{n}"))).collect();
     let entries: Vec<_> = services.iter().map(|service| entry_of(registry, service)).collect();
     let all = async {

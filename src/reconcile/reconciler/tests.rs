@@ -1,6 +1,7 @@
 //! What a reconciler promises, without a clock, a task or a store.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -11,8 +12,11 @@ use crate::registry::{Capabilities, Content};
 use crate::service::{AddressOf, Check, CheckKind, Origin};
 
 /// A registry whose keys are service IDs, or made of the port, so that services change keys.
+#[derive(Default)]
 struct Form {
     by_port: bool,
+    /// How often it was lost.
+    losses: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -40,6 +44,10 @@ impl Registry for Form {
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         vec![Ok(()); writes.len()]
     }
+
+    fn continuity(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
 }
 
 /// A reconciler beside the store that it is for, which this test plays.
@@ -47,6 +55,8 @@ struct Bench {
     reconciler: Reconciler,
     now: Instant,
     store: BTreeMap<Arc<str>, Entry>,
+    /// How often the store was lost.
+    losses: Arc<AtomicU64>,
     lines: Vec<String>,
     /// What the store says to each write, if it is no success.
     refuses: Option<fn(&Write) -> Option<RegistryError>>,
@@ -56,13 +66,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(Form { by_port: false }, rules())
+        Self::with(Form::default(), rules())
     }
 
     fn with(form: Form, rules: Rules) -> Self {
         let now = Instant::now();
+        let losses = Arc::clone(&form.losses);
         let reconciler = Reconciler::new("store://".into(), Arc::new(form), rules, 0, now);
-        Self { reconciler, now, store: BTreeMap::new(), lines: Vec::new(), refuses: None, written: Vec::new() }
+        let store = BTreeMap::new();
+        Self { reconciler, now, store, losses, lines: Vec::new(), refuses: None, written: Vec::new() }
     }
 
     /// A bench at which these services are registered.
@@ -206,7 +218,7 @@ fn no_rights(_: &Write) -> Option<RegistryError> {
 
 #[test]
 fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it() {
-    let mut bench = Bench::with(Form { by_port: true }, rules());
+    let mut bench = Bench::with(Form { by_port: true, ..Form::default() }, rules());
     let target = |bench: &Bench, key: &str| {
         let record = bench.reconciler.records.get(key).expect("a record");
         match record.target() {
@@ -393,6 +405,13 @@ fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_anothe
     bench.store.clear();
     bench.pass(1);
     assert_eq!(bench.puts(), 2);
+    // The same where the registry was away meanwhile: it may have lost what it held.
+    bench.store.get_mut("a").unwrap().critical = true;
+    bench.pass(70);
+    bench.losses.fetch_add(1, Ordering::Relaxed);
+    bench.store.remove("a");
+    bench.pass(1);
+    assert_eq!(bench.puts(), 1);
     bench.store.get_mut("a").unwrap().critical = true;
     bench.pass(10);
     bench.store.remove("a");
@@ -408,7 +427,7 @@ fn an_entry_without_an_owner_is_taken_over_only_where_it_is_ours_by_its_form_or_
         ("vault", 9, false, false),
         ("vault", 9, true, true),
     ] {
-        let mut bench = Bench::with(Form { by_port: false }, Rules { adopt, ..rules() });
+        let mut bench = Bench::with(Form::default(), Rules { adopt, ..rules() });
         // A digest of its own, as an entry without our owner has.
         let stands = Entry { fingerprint: 77, ..entry(&service(id, port), None) };
         bench.store.insert(id.into(), stands.clone());

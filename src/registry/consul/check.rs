@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::container::Health;
 use crate::registry::text::stable_digest;
-use crate::service::{Check, CheckKind, Service};
+use crate::service::{Check, CheckKind, Heartbeat, Service};
 
 /// A check's definition, as it is sent with a registration.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,17 +57,18 @@ fn of(service: &Service) -> Option<&Check> {
     service.check.as_deref().filter(|check| check.kind != CheckKind::Ttl(Duration::ZERO))
 }
 
-/// The TTL of a service that is to be kept passing.
-pub(super) fn ttl(service: &Service) -> Option<Duration> {
-    match of(service)?.kind {
-        CheckKind::Ttl(ttl) => Some(ttl),
+/// The TTL of a check whose heartbeats we send (`CHECK_TTL_HEARTBEAT`). Any other is the application's.
+pub(super) fn heartbeat(service: &Service) -> Option<Duration> {
+    let check = of(service)?;
+    match (&check.kind, check.heartbeat) {
+        (CheckKind::Ttl(ttl), Some(Heartbeat::Container)) => Some(*ttl),
         _ => None,
     }
 }
 
-/// Whether a service says itself what its state is until the first result.
-pub(super) fn has_initial_status(service: &Service) -> bool {
-    of(service).is_some_and(|check| check.initial_status.is_some())
+/// Whether a heartbeat says that all is well: its container runs and, where it has a HEALTHCHECK, is healthy.
+pub(super) fn is_well(service: &Service) -> bool {
+    matches!(service.health, Health::None | Health::Healthy)
 }
 
 /// The definition to register with a service.
@@ -103,8 +105,10 @@ pub(super) fn definition(service: &Service) -> Option<Definition> {
         CheckKind::Ttl(ttl) => {
             definition.ttl = Some(duration(*ttl));
             definition.interval = None;
-            // We keep it passing from now on; it must not start as the opposite.
-            definition.status.get_or_insert_with(|| "passing".to_owned());
+            // Without a status, Consul begins with critical, until the application's first heartbeat.
+            if heartbeat(service).is_some() && is_well(service) {
+                definition.status.get_or_insert_with(|| "passing".to_owned());
+            }
         }
     }
     if takes_timeout(&check.kind) {
@@ -182,13 +186,31 @@ pub(super) fn notes(service: &Service) -> String {
     if let CheckKind::Http { skip_verify: true, .. } | CheckKind::Grpc { skip_verify: true, .. } = check.kind {
         notes += ", any certificate";
     }
+    if heartbeat(service).is_some() {
+        notes += HEARTBEAT;
+    }
     if let Some(status) = &check.initial_status {
         notes += &format!(", at first {status}");
     }
     if let Some(after) = check.deregister_after {
-        notes += &format!(", removed after {} critical", duration(after));
+        notes += &format!("{REMOVED_AFTER}{} critical", duration(after));
     }
     notes
+}
+
+/// What [`notes`] say of a check whose heartbeats we send.
+const HEARTBEAT: &str = ", kept by registrator";
+/// What [`notes`] say, before the time, of a check for which Consul removes a service.
+const REMOVED_AFTER: &str = ", removed after ";
+
+/// Whether these notes are those of a check whose heartbeats we send.
+pub(super) fn notes_heartbeat(notes: &str) -> bool {
+    notes.contains(HEARTBEAT)
+}
+
+/// Whether these notes are those of a check for which Consul removes a service.
+pub(super) fn notes_removal(notes: &str) -> bool {
+    notes.contains(REMOVED_AFTER)
 }
 
 fn takes_timeout(kind: &CheckKind) -> bool {
@@ -214,7 +236,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::container::{Health, Moment, Protocol};
+    use crate::container::{Moment, Protocol};
     use crate::service::Origin;
     use serde_json::json;
 
@@ -309,7 +331,12 @@ mod tests {
                 json!({"Args": ["sh", "-c", "curl -u me:secret x"], "Interval": "10s"}),
                 "script 771c12ba1e47e763 every 10s",
             ),
-            (check(CheckKind::Ttl(Duration::from_secs(30))), json!({"TTL": "30s", "Status": "passing"}), "ttl 30s"),
+            (check(CheckKind::Ttl(Duration::from_secs(30))), json!({"TTL": "30s"}), "ttl 30s"),
+            (
+                Check { heartbeat: Some(Heartbeat::Container), ..check(CheckKind::Ttl(Duration::from_secs(30))) },
+                json!({"TTL": "30s", "Status": "passing"}),
+                "ttl 30s, kept by registrator",
+            ),
             (
                 full(CheckKind::Ttl(Duration::from_secs(30))),
                 json!({"TTL": "30s", "Status": "warning", "DeregisterCriticalServiceAfter": "90s"}),
@@ -320,6 +347,20 @@ mod tests {
             let service = service("10.0.0.1", Some(check));
             assert_eq!(serde_json::to_value(definition(&service)).expect("JSON"), expected);
             assert_eq!(notes(&service), words);
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_of_ours_begins_as_its_container_is() {
+        let ttl = Check { heartbeat: Some(Heartbeat::Container), ..check(CheckKind::Ttl(Duration::from_secs(30))) };
+        for (health, status) in [
+            (Health::None, Some("passing")),
+            (Health::Healthy, Some("passing")),
+            (Health::Starting, None),
+            (Health::Unhealthy, None),
+        ] {
+            let service = Service { health, ..service("10.0.0.1", Some(ttl.clone())) };
+            assert_eq!(definition(&service).unwrap().status.as_deref(), status, "{health:?}");
         }
     }
 
@@ -338,7 +379,7 @@ mod tests {
     #[test]
     fn a_ttl_of_nothing_is_no_check() {
         let service = service("10.0.0.1", Some(check(CheckKind::Ttl(Duration::ZERO))));
-        assert_eq!((definition(&service), kind(&service), ttl(&service)), (None, None, None));
+        assert_eq!((definition(&service), kind(&service), heartbeat(&service)), (None, None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Requests to a Consul agent: where they go, how long they may take, and what their failures mean.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -34,6 +35,8 @@ pub(super) struct Client {
     token: Token,
     basic: Option<(String, SecretString)>,
     scope: Vec<(&'static str, String)>,
+    /// How many requests had no answer.
+    failures: AtomicU64,
 }
 
 /// What becomes of the body of an answer while it arrives: that of one in which ten thousand services are is megabytes.
@@ -91,7 +94,13 @@ impl Client {
             token: Token::new(settings.token, settings.token_file, reporter),
             basic: settings.basic,
             scope: settings.scope,
+            failures: AtomicU64::new(0),
         })
+    }
+
+    /// How often the agent could not be reached so far: it may have been restarted each time.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Reads something. A server's own failure is no answer to a question, so that is `Unreachable`.
@@ -248,7 +257,11 @@ impl Client {
         } else {
             self.http.in_time(deadline, exchange).await
         };
-        answered.unwrap_or_else(|late| Err(self.unreachable(&late.to_string())))
+        let answered = answered.unwrap_or_else(|late| Err(self.unreachable(&late.to_string())));
+        if answered.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        answered
     }
 
     /// The address of a request; each element of the path is encoded on its own.

@@ -5,7 +5,9 @@
 //! [`spelling`] and [`check`] say what a service is to Consul, [`client`] speaks, this file does.
 
 mod check;
+mod claimed;
 mod client;
+mod critical;
 pub(super) mod kv;
 mod list;
 mod settings;
@@ -31,14 +33,15 @@ use super::uri::Uri;
 use super::{Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Registry, RegistryError, Scope, Write};
 
 use client::{Client, DEADLINE};
+use critical::Criticals;
 use list::List;
 use settings::{Settings, TLS_NAMES};
-use spelling::{Checks, Compare, HeldCheck};
+use spelling::{Checks, Compare, HeldCheck, Reader};
 use watch::Watch;
 
 /// How long a batch may go on starting writes; with the last one's own deadline, what a batch may take.
 const BATCH_DEADLINE: Duration = Duration::from_secs(60);
-/// The least time between two passes of a TTL check, so that a tiny TTL does not keep the agent busy.
+/// The least time between two heartbeats of a TTL check, so that a tiny TTL does not keep the agent busy.
 const LEAST_REFRESH: Duration = Duration::from_millis(200);
 /// The most characters of a name or attribute that a line repeats.
 const NAME_LIMIT: usize = 100;
@@ -66,6 +69,8 @@ pub(super) fn open(
         ttl_refresh: config.ttl_refresh,
         throttle: Throttle::default(),
         watch: Watch::new(reporter.clone()),
+        criticals: Criticals::default(),
+        hostname: config.hostname.clone(),
         reporter: reporter.clone(),
     }))
 }
@@ -80,6 +85,9 @@ struct Consul {
     ttl_refresh: Option<Duration>,
     throttle: Throttle,
     watch: Watch,
+    criticals: Criticals,
+    /// What the IDs begin with that this host makes itself.
+    hostname: String,
     reporter: Reporter,
 }
 
@@ -119,7 +127,7 @@ impl Consul {
     }
 
     /// What the agent holds, put behind these entries.
-    async fn read_into(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, RegistryError> {
+    async fn read_into(&self, mut entries: Vec<Entry>, contents: bool) -> Result<Vec<Entry>, RegistryError> {
         // Checks first, since each service is read with its own. A service that is registered between the two readings
         // differs from what we would write until it is read again.
         let checks = self.checks().await?;
@@ -127,15 +135,15 @@ impl Consul {
             self.types_untold.store(true, Ordering::Relaxed);
         }
         let compare = self.compare();
-        let take = |id: &str, service: Value<'_>| {
-            entries.push(spelling::entry(id, &service, &checks, compare, self.owner.as_ref()))
-        };
+        self.criticals.read(&checks, compare);
+        let reader = Reader { checks: &checks, compare, owner: self.owner.as_ref(), contents };
+        let take = |id: &str, service: Value<'_>| entries.push(spelling::entry(id, &service, reader));
         self.list("services", &spelling::READ, take).await?;
         Ok(entries)
     }
 
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
-        if let Some(reason) = spelling::irremovable(&service.id) {
+        if let Some(reason) = spelling::id_objection(&service.id) {
             return Err(RegistryError::service(reason));
         }
         let left_out = spelling::left_out(service, self.owner.as_deref());
@@ -151,20 +159,17 @@ impl Consul {
         }
         let body = serde_json::to_vec(&spelling::registration(service, self.owner.as_deref()))
             .map_err(|error| RegistryError::service(error.to_string()))?;
+        if service.check.as_ref().is_some_and(|check| check.deregister_after.is_some()) {
+            self.criticals.need();
+        }
         let replace = [("replace-existing-checks", "true")];
         self.client.put(&["agent", "service", "register"], &replace, Some(body), &write_right(&service.name)).await?;
         // The agent keeps the state of a check that it knows: one that had lapsed would stay critical.
-        if check::ttl(service).is_some() && !check::has_initial_status(service) {
-            self.pass(service, &spelling::check_id(&service.id)).await?;
-        }
-        if service.ttl.is_some() {
-            self.pass(service, &check::lease_id(&service.id)).await?;
-        }
-        Ok(())
+        self.refresh_one(service).await
     }
 
     async fn deregister_one(&self, entry: &Entry) -> Result<(), RegistryError> {
-        if let Some(reason) = spelling::irremovable(&entry.key) {
+        if let Some(reason) = spelling::id_objection(&entry.key) {
             return Err(RegistryError::service(reason));
         }
         let path = ["agent", "service", "deregister", &entry.key];
@@ -176,8 +181,9 @@ impl Consul {
         }
     }
 
-    async fn pass(&self, service: &Service, check: &str) -> Result<(), RegistryError> {
-        let path = ["agent", "check", "pass", check];
+    /// Sends a heartbeat to a check of a service.
+    async fn send_heartbeat(&self, service: &Service, check: &str, is_well: bool) -> Result<(), RegistryError> {
+        let path = ["agent", "check", if is_well { "pass" } else { "fail" }, check];
         self.client.put(&path, &[], None, &write_right(&service.name)).await
     }
 
@@ -196,6 +202,10 @@ impl Consul {
 
     /// Makes one write; `checks` are the agent's, where a mark is to be taken away.
     async fn apply_one(&self, write: &Write, checks: &Result<Checks, RegistryError>) -> Result<(), RegistryError> {
+        if claimed::is_claimed(write, &self.hostname) {
+            let found = claimed::find(&self.client, &write.key).await?;
+            claimed::permit(found.as_ref(), write, self.owner.as_deref())?;
+        }
         match &write.action {
             Action::Put(service) => self.register_one(service).await,
             Action::Remove(entry) => self.deregister_one(entry).await,
@@ -234,11 +244,11 @@ impl Consul {
     }
 
     async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
-        if check::ttl(service).is_some() {
-            self.pass(service, &spelling::check_id(&service.id)).await?;
+        if check::heartbeat(service).is_some() {
+            self.send_heartbeat(service, &spelling::check_id(&service.id), check::is_well(service)).await?;
         }
         if service.ttl.is_some() {
-            self.pass(service, &check::lease_id(&service.id)).await?;
+            self.send_heartbeat(service, &check::lease_id(&service.id), true).await?;
         }
         Ok(())
     }
@@ -267,7 +277,7 @@ impl Registry for Consul {
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         // An agent is asked for everything that it has; most of it is ours, and takes no more room than it needs.
         let room = scope.keys.as_ref().map_or(0, |keys| keys.len() + 1);
-        self.read_into(Vec::with_capacity(room)).await
+        self.read_into(Vec::with_capacity(room), scope.contents).await
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
@@ -277,9 +287,13 @@ impl Registry for Consul {
         self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await
     }
 
+    fn continuity(&self) -> u64 {
+        self.client.failures()
+    }
+
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
         let lease = service.ttl.map(|ttl| self.ttl_refresh.unwrap_or(ttl / 3));
-        let check = check::ttl(service).map(|ttl| (ttl / 3).max(LEAST_REFRESH));
+        let check = check::heartbeat(service).map(|ttl| (ttl / 3).max(LEAST_REFRESH));
         lease.into_iter().chain(check).min()
     }
 
@@ -288,7 +302,10 @@ impl Registry for Consul {
     }
 
     async fn changed(&self) -> Change {
-        self.watch.changed(&self.client).await;
+        tokio::select! {
+            () = self.watch.changed(&self.client) => {}
+            () = self.criticals.changed(&self.client, || self.compare()) => {}
+        }
         Change::Content
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::json::Shape::{Members, Whole};
 use crate::json::{self, Shape};
-use crate::registry::{Entry, Marked};
+use crate::registry::{Content, Entry, Marked};
 use crate::service::Service;
 
 use super::check::{self, Definition};
@@ -56,6 +56,8 @@ struct Held<'a> {
     tags: Vec<&'a str>,
     meta: BTreeMap<&'a str, &'a str>,
     check: Option<&'a str>,
+    /// Whether it is passing, where that is our doing.
+    passing: Option<bool>,
     lease: Option<&'a str>,
 }
 
@@ -128,6 +130,7 @@ pub(super) fn fingerprint(service: &Service, owner: Option<&str>, compare: Compa
         tags: service.tags.iter().map(String::as_str).collect(),
         meta: meta(service, owner).0,
         check: check::kind(service).map(|kind| compare.of(&notes, kind)),
+        passing: check::heartbeat(service).filter(|_| compare == Compare::Notes).map(|_| check::is_well(service)),
         lease: check::lease_notes(service).as_deref().map(|notes| compare.of(notes, "ttl")),
     }
     .fingerprint()
@@ -183,9 +186,12 @@ fn objection(key: &str, value: &str, owned: bool) -> Option<&'static str> {
     }
 }
 
-/// Why a service of this ID must not be registered: it stands in the path of the request that removes it
-/// again, where Consul's server takes only what prints, and no path that it would have to tidy.
-pub(super) fn irremovable(id: &str) -> Option<&'static str> {
+/// The ID under which a Consul server registers itself.
+const SERVERS_OWN: &str = "consul";
+
+/// Why a service of this ID must not be written or removed: it is Consul's own, or cannot stand in the path of the
+/// request that removes it again. There Consul's server takes only what prints, and no path that it would have to clean.
+pub(super) fn id_objection(id: &str) -> Option<&'static str> {
     // Go's `unicode.IsPrint` and Rust's escaping agree on what prints; Rust escapes quotes besides, and a
     // mark that has no letter before it.
     let letters: String = std::iter::once('a').chain(id.chars().filter(|c| !matches!(c, '"' | '\'' | '\\'))).collect();
@@ -194,6 +200,8 @@ pub(super) fn irremovable(id: &str) -> Option<&'static str> {
     let last = segments.next().unwrap_or("");
     if id.is_empty() {
         Some("the ID is empty")
+    } else if id == SERVERS_OWN {
+        Some("the ID is that of Consul's own service, which is never taken")
     } else if !prints {
         Some("the ID has characters that do not print, and Consul could not remove it again")
     } else if matches!(last, "." | "..") || segments.any(|segment| matches!(segment, "" | "." | "..")) {
@@ -216,25 +224,52 @@ pub(super) struct HeldCheck {
     pub(super) notes: String,
     /// Empty where the agent does not tell it.
     pub(super) kind: String,
+    pub(super) status: Status,
+}
+
+/// The state of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Passing,
+    Critical,
+    /// Warning, or one that Consul did not have.
+    Other,
 }
 
 impl HeldCheck {
-    pub(super) const SHAPE: Shape = Members(&[("Notes", Whole), ("Type", Whole)]);
+    pub(super) const SHAPE: Shape = Members(&[("Notes", Whole), ("Type", Whole), ("Status", Whole)]);
 
     pub(super) fn read(said: &json::Value<'_>) -> Self {
         let text = |member: &str| said[member].as_str().unwrap_or_default().to_owned();
-        Self { notes: text("Notes"), kind: text("Type") }
+        let status = match said["Status"].as_str() {
+            Some("passing") => Status::Passing,
+            Some("critical") => Status::Critical,
+            _ => Status::Other,
+        };
+        Self { notes: text("Notes"), kind: text("Type"), status }
+    }
+
+    /// Whether Consul may remove the service for it. Without notes, nobody can tell.
+    pub(super) fn may_remove(&self, compare: Compare) -> bool {
+        compare != Compare::Notes || check::notes_removal(&self.notes)
     }
 }
 
+/// Who reads entries, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) checks: &'a Checks,
+    pub(super) compare: Compare,
+    /// The owner that this instance records.
+    pub(super) owner: Option<&'a Arc<str>>,
+    /// Whether the content of every entry is wanted, and not only of those without an owner.
+    pub(super) contents: bool,
+}
+
 /// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
-pub(super) fn entry(
-    id: &str,
-    service: &json::Value<'_>,
-    checks: &Checks,
-    compare: Compare,
-    owner: Option<&Arc<str>>,
-) -> Entry {
+pub(super) fn entry(id: &str, service: &json::Value<'_>, reader: Reader<'_>) -> Entry {
+    let Reader { checks, compare, owner, contents } = reader;
+    let of_service = checks.get(&check_id(id));
     let held = |id: &str| checks.get(id).map(|check| compare.of(&check.notes, &check.kind));
     let meta: BTreeMap<_, _> =
         service["Meta"].members().iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?))).collect();
@@ -243,23 +278,36 @@ pub(super) fn entry(
         port: service["Port"].as_u64().unwrap_or(0),
         address: service["Address"].as_str().unwrap_or_default(),
         tags: service["Tags"].elements().iter().filter_map(json::Value::as_str).collect(),
-        check: held(&check_id(id)),
+        check: of_service.map(|check| compare.of(&check.notes, &check.kind)),
+        passing: of_service
+            .filter(|check| compare == Compare::Notes && check::notes_heartbeat(&check.notes))
+            .map(|check| check.status == Status::Passing),
         lease: held(&check::lease_id(id)),
         meta,
     };
     let key: Arc<str> = id.into();
+    // Most are ours.
+    let recorded =
+        held.meta.get(OWNER_KEY).map(|&held| owner.filter(|us| ***us == *held).map_or_else(|| held.into(), Arc::clone));
     Entry {
         service_id: Arc::clone(&key),
         key,
-        // Most are ours.
-        owner: held
-            .meta
-            .get(OWNER_KEY)
-            .map(|&held| owner.filter(|us| ***us == *held).map_or_else(|| held.into(), Arc::clone)),
         fingerprint: held.fingerprint(),
         marked: marked(id, checks),
-        critical: false,
-        content: None,
+        critical: of_service.is_some_and(|check| check.status == Status::Critical && check.may_remove(compare)),
+        content: (contents || recorded.is_none()).then(|| Box::new(content(service))),
+        owner: recorded,
+    }
+}
+
+/// What an entry says; `service` is as the agent has it.
+pub(super) fn content(service: &json::Value<'_>) -> Content {
+    let text = |member: &str| service[member].as_str().unwrap_or_default().to_owned();
+    Content {
+        name: text("Service"),
+        address: text("Address"),
+        port: service["Port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(0),
+        tags: service["Tags"].elements().iter().filter_map(|tag| Some(tag.as_str()?.to_owned())).collect(),
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
         (state.writing == 0).then_some(state.started)
     };
     let part = scope.keys.as_deref().and_then(|keys| read::part(engine, keys));
-    let values = match &part {
+    let mut contents = match &part {
         Some(part) => read::keys(engine, part, scope.contents).await?,
         None => read::everything(engine, scope.contents).await?,
     };
@@ -29,7 +29,15 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
             }
             None => state.keys.iter().map(|(key, known)| (&**key, &**known)).collect(),
         };
-        let entries = keys.iter().filter_map(|(key, known)| entry(engine, &state, key, known, &values)).collect();
+        let entries = keys
+            .iter()
+            .filter_map(|(key, known)| {
+                entry(engine, &state, key, known).map(|entry| {
+                    let content = contents.remove(&*entry.key);
+                    Entry { content, ..entry }
+                })
+            })
+            .collect();
         // While nothing was being written, a claim of ours without an entry is left from a crash.
         let quiet = started == Some(state.started);
         let left = keys.iter().filter(|(_, known)| quiet && state.instances.left_behind(known));
@@ -42,16 +50,15 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
     Ok(entries)
 }
 
-fn entry(engine: &Engine, state: &State, key: &str, known: &Known, values: &read::Values) -> Option<Entry> {
+fn entry(engine: &Engine, state: &State, key: &str, known: &Known) -> Option<Entry> {
     let by_key = engine.layout.service_id(key)?;
     let seen = known.entry.as_ref()?;
     let claim = known.claimed();
-    let (owner, ours) = match state.instances.ownership(known) {
-        Ownership::Free => (None, false),
-        Ownership::Ours | Ownership::Inherited(_) => (Some(Arc::clone(&state.instances.owner)), true),
-        Ownership::Foreign(owner) => (Some(owner), false),
+    let owner = match state.instances.ownership(known) {
+        Ownership::Free => None,
+        Ownership::Ours | Ownership::Inherited(_) => Some(Arc::clone(&state.instances.owner)),
+        Ownership::Foreign(owner) => Some(owner),
     };
-    let value = values.get(key).filter(|_| !ours);
     Some(Entry {
         key: key.into(),
         service_id: claim.map_or_else(|| by_key.into(), |claim| Arc::clone(&claim.id)),
@@ -59,6 +66,6 @@ fn entry(engine: &Engine, state: &State, key: &str, known: &Known, values: &read
         fingerprint: fingerprint(seen.content, seen.ttl, claim.is_some()),
         marked: Marked::No,
         critical: false,
-        content: value.and_then(|value| engine.layout.content(key, value)).map(Box::new),
+        content: None,
     })
 }

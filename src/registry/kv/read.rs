@@ -6,38 +6,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::registry::RegistryError;
+use crate::registry::{Content, RegistryError};
 
 use super::claims::{InstanceLease, read};
 use super::engine::Engine;
-use super::key::{Known, Seen};
+use super::key::{Known, Ownership, Seen};
 use super::store::Stored;
 
 /// How often everything is read, also where most of it is others'. Randomised, so that many hosts do not do it at once.
 const EVERYTHING: Duration = Duration::from_secs(300);
 
-/// The values of the entries that were read, by key, where they were asked for.
-pub(super) type Values = HashMap<String, Vec<u8>>;
+/// What entries say whose value is wanted, by key.
+pub(super) type Contents = HashMap<String, Box<Content>>;
 
-/// Reads everything, and remembers it.
+/// Reads everything, and remembers it. Returns what entries say: those without an owner, or all of them.
 ///
 /// Leases are written before claims, claims before entries; they are removed in the other order. Read in the order of
 /// removal, no entry seems to be nobody's, and no lease free, that is not.
-pub(super) async fn everything(engine: &Engine, keep_values: bool) -> Result<Values, RegistryError> {
-    let mut values = Values::new();
+pub(super) async fn everything(engine: &Engine, all_contents: bool) -> Result<Contents, RegistryError> {
     let entries = engine.store.list(&format!("{}/", engine.layout.root())).await?;
-    // Beyond this point only digests of the values are needed.
-    let entries: Vec<_> = entries
-        .into_iter()
-        .filter(|stored| engine.layout.service_id(&stored.key).is_some())
-        .map(|stored| {
-            let seen = Seen::entry(&stored);
-            if keep_values {
-                values.insert(stored.key.clone(), stored.value);
-            }
-            (seen, stored.key)
-        })
-        .collect();
     let (claims, leases) = match &engine.claims {
         None => (Vec::new(), Vec::new()),
         Some(keys) => {
@@ -48,9 +35,6 @@ pub(super) async fn everything(engine: &Engine, keep_values: bool) -> Result<Val
     let state = &mut *engine.state();
     for known in state.keys.values_mut() {
         **known = Known { written: known.written, ..Known::default() };
-    }
-    for (seen, key) in entries {
-        state.keys.entry(key.into()).or_default().entry = Some(seen);
     }
     if let Some(keys) = &engine.claims {
         for stored in claims {
@@ -66,11 +50,31 @@ pub(super) async fn everything(engine: &Engine, keep_values: bool) -> Result<Val
         });
         state.instances.alive = alive.collect();
     }
+    let mut contents = Contents::new();
+    for stored in entries {
+        if engine.layout.service_id(&stored.key).is_none() {
+            continue;
+        }
+        let seen = Seen::entry(&stored);
+        let known = match state.keys.get_mut(stored.key.as_str()) {
+            Some(known) => known,
+            None => state.keys.entry(stored.key.as_str().into()).or_default(),
+        };
+        known.entry = Some(seen);
+        if all_contents || state.instances.ownership(known) == Ownership::Free {
+            contents.extend(content(engine, stored));
+        }
+    }
     state.keys.retain(|_, known| known.entry.is_some() || known.claim.is_some());
     state.in_doubt.clear();
     state.others = state.keys.values().filter(|known| !state.instances.is_ours(known)).count();
     state.everything_due = Some(Instant::now() + EVERYTHING.mul_f64(0.75 + fastrand::f64() / 2.0));
-    Ok(values)
+    Ok(contents)
+}
+
+fn content(engine: &Engine, Stored { key, value, .. }: Stored) -> Option<(String, Box<Content>)> {
+    let content = engine.layout.content(&key, &value)?;
+    Some((key, Box::new(content)))
 }
 
 /// What to read instead of everything, where most of that is others': these keys, and those that are or may be ours.
@@ -87,7 +91,7 @@ pub(super) fn part(engine: &Engine, keys: &[Arc<str>]) -> Option<Vec<String>> {
 }
 
 /// [`everything`] for some keys, in the same order.
-pub(super) async fn keys(engine: &Engine, keys: &[String], keep_values: bool) -> Result<Values, RegistryError> {
+pub(super) async fn keys(engine: &Engine, keys: &[String], all_contents: bool) -> Result<Contents, RegistryError> {
     let entries = engine.store.get_all(keys).await?;
     let mut claims: Vec<Option<Seen<_>>> = vec![None; keys.len()];
     let mut leases = Vec::new();
@@ -101,15 +105,19 @@ pub(super) async fn keys(engine: &Engine, keys: &[String], keep_values: bool) ->
         let stored = engine.store.get_all(&lease_keys).await?;
         leases = named.into_iter().zip(stored).collect();
     }
-    let mut state = engine.state();
-    for ((key, entry), claim) in keys.iter().zip(&entries).zip(claims) {
-        state.saw(key, entry.as_ref().map(Seen::entry), claim);
-    }
+    let state = &mut *engine.state();
     for (lease, stored) in leases {
         state.saw_lease(&lease, stored.as_ref());
     }
-    let values = entries.into_iter().flatten().filter(|_| keep_values);
-    Ok(values.map(|Stored { key, value, .. }| (key, value)).collect())
+    let mut contents = Contents::new();
+    for ((key, entry), claim) in keys.iter().zip(entries).zip(claims) {
+        state.saw(key, entry.as_ref().map(Seen::entry), claim);
+        let is_free = |known: &Known| state.instances.ownership(known) == Ownership::Free;
+        if all_contents || state.keys.get(key.as_str()).is_some_and(|known| is_free(known)) {
+            contents.extend(entry.and_then(|entry| content(engine, entry)));
+        }
+    }
+    Ok(contents)
 }
 
 /// Reads one key again, and what says whose it is.

@@ -41,7 +41,7 @@ struct Pending {
 pub(super) async fn apply(engine: &Engine, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
     let puts = writes.iter().any(|write| matches!(write.action, Action::Put(_)));
     let lease = match &engine.claims {
-        Some(_) if puts => leases::any(engine).await.map(Some).map_err(whole),
+        Some(_) if puts => leases::any(engine).await.map(Some),
         _ => Ok(None),
     };
     let owner = Arc::clone(&engine.state().instances.owner);
@@ -87,7 +87,7 @@ pub(super) async fn make(engine: &Engine, desired: &[(String, Desired)]) -> Vec<
     if engine.state().everything_due.is_none()
         && let Err(error) = read::everything(engine, false).await
     {
-        return vec![Err(whole(error)); desired.len()];
+        return vec![Err(error); desired.len()];
     }
     let _writing = Writing::begin(engine);
     let mut results: Vec<_> = desired.iter().map(|(key, _)| Err(busy(key))).collect();
@@ -206,13 +206,5 @@ impl<'a> Writing<'a> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.state().writing -= 1;
-    }
-}
-
-/// A refusal of all that we ask is no reason to give up a single service.
-fn whole(error: RegistryError) -> RegistryError {
-    match error {
-        RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),
-        RegistryError::Unreachable(_) => error,
     }
 }

@@ -90,14 +90,6 @@ impl ZooKeeper {
         timeout_at(until, self.session.client()).await.unwrap_or_else(|_| Err(failure::too_late()))
     }
 
-    /// A client to write with. A refusal of all that we ask is no reason to give up a single service.
-    async fn writer(&self, until: Instant) -> Result<Client, RegistryError> {
-        self.client(until).await.map_err(|error| match error {
-            RegistryError::Refused { text, .. } | RegistryError::Taken(text) => RegistryError::Unreachable(text),
-            RegistryError::Unreachable(_) => error,
-        })
-    }
-
     /// Writes nodes, those that are any, with a result for each.
     async fn put(
         &self,
@@ -148,17 +140,17 @@ impl Registry for ZooKeeper {
         asked.map(drop).map_err(|error| failure::at("/", &error))
     }
 
-    async fn read(&self, _scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
+    async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         let until = Instant::now() + DEADLINE;
         let client = self.client(until).await?;
-        timeout_at(until, read::entries(&client, self.base(), &self.owner))
+        timeout_at(until, read::entries(&client, self.base(), &self.owner, scope.contents))
             .await
             .unwrap_or_else(|_| Err(failure::too_late()))
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
         let until = Instant::now() + DEADLINE;
-        let client = match self.writer(until).await {
+        let client = match self.client(until).await {
             Ok(client) => client,
             Err(error) => return vec![Err(error); writes.len()],
         };

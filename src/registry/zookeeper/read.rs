@@ -8,7 +8,7 @@ use zookeeper_client::{Client, Error, SessionId, Stat};
 use crate::registry::{Entry, Marked, RegistryError};
 
 use super::failure;
-use super::spelling::fingerprint;
+use super::spelling::{content, fingerprint};
 
 /// How many requests are on their way at once; the servers answer them in order.
 const IN_FLIGHT: usize = 256;
@@ -39,17 +39,22 @@ impl Holder {
 }
 
 /// Every entry below `base`. Whatever else stands there is none of our business.
-pub(super) async fn entries(client: &Client, base: &str, us: &str) -> Result<Vec<Entry>, RegistryError> {
+pub(super) async fn entries(
+    client: &Client,
+    base: &str,
+    us: &str,
+    all_contents: bool,
+) -> Result<Vec<Entry>, RegistryError> {
     let root = if base.is_empty() { "/" } else { base };
     let names = match client.list_children(root).await {
         Err(Error::NoNode) => return Ok(Vec::new()),
         names => names.map_err(|error| failure::at(root, &error))?,
     };
-    let places: Vec<Vec<String>> = stream::iter(names.into_iter().map(|name| places(client, format!("{base}/{name}"))))
+    let paths: Vec<Vec<String>> = stream::iter(names.into_iter().map(|name| paths(client, format!("{base}/{name}"))))
         .buffer_unordered(IN_FLIGHT)
         .try_collect()
         .await?;
-    stream::iter(places.into_iter().flatten().map(|place| entry(client, place, us)))
+    stream::iter(paths.into_iter().flatten().map(|path| entry(client, path, us, all_contents)))
         .buffer_unordered(IN_FLIGHT)
         .try_filter_map(|entry| async { Ok(entry) })
         .try_collect()
@@ -57,7 +62,7 @@ pub(super) async fn entries(client: &Client, base: &str, us: &str) -> Result<Vec
 }
 
 /// The paths of the nodes below a name that look like entries.
-async fn places(client: &Client, name: String) -> Result<Vec<String>, RegistryError> {
+async fn paths(client: &Client, name: String) -> Result<Vec<String>, RegistryError> {
     match client.list_children(&name).await {
         Ok(children) => {
             Ok(children.iter().filter(|child| is_authority(child)).map(|child| format!("{name}/{child}")).collect())
@@ -74,7 +79,7 @@ fn is_authority(name: &str) -> bool {
 }
 
 /// The entry at this path, unless it is gone.
-async fn entry(client: &Client, path: String, us: &str) -> Result<Option<Entry>, RegistryError> {
+async fn entry(client: &Client, path: String, us: &str, all_contents: bool) -> Result<Option<Entry>, RegistryError> {
     let (data, stat) = match client.get_data(&path).await {
         Ok((data, stat)) => (Some(data), stat),
         Err(Error::NoNode) => return Ok(None),
@@ -87,7 +92,8 @@ async fn entry(client: &Client, path: String, us: &str) -> Result<Option<Entry>,
         Err(error) => return Err(failure::at(&path, &error)),
     };
     let holder = Holder::of(&stat, client.session_id());
-    let fingerprint = data.map_or(0, |data| fingerprint(holder != Holder::Nobody, &data));
+    let fingerprint = data.as_ref().map_or(0, |data| fingerprint(holder != Holder::Nobody, data));
+    let content = data.filter(|_| all_contents || holder == Holder::Nobody).and_then(|data| content(&data));
     let owner = match holder {
         Holder::Us => Some(us.into()),
         Holder::Nobody => None,
@@ -102,7 +108,7 @@ async fn entry(client: &Client, path: String, us: &str) -> Result<Option<Entry>,
         fingerprint,
         marked: Marked::No,
         critical: false,
-        content: None,
+        content: content.map(Box::new),
     }))
 }
 

@@ -10,8 +10,9 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use litemap::LiteMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::registry::Content;
 use crate::service::Service;
 
 use super::json;
@@ -48,6 +49,21 @@ pub(super) fn data(service: &Service) -> serde_json::Result<Vec<u8>> {
         tags: &service.tags,
         attrs: &service.attributes,
     })
+}
+
+/// What a node says; `None` where it is none of this spelling.
+pub(super) fn content(data: &[u8]) -> Option<Content> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Said {
+        name: String,
+        #[serde(rename = "IP")]
+        ip: String,
+        public_port: u16,
+        tags: Option<Vec<String>>,
+    }
+    let Said { name, ip, public_port, tags } = serde_json::from_slice(data).ok()?;
+    Some(Content { name, address: ip, port: public_port, tags: tags.unwrap_or_default() })
 }
 
 /// The path of a service's node below `base`, which is absolute, and empty for the root.
@@ -158,6 +174,9 @@ mod tests {
         );
         assert_eq!(path("/registrator", &service), "/registrator/redis/192.168.1.102:10000");
         assert_eq!(path("", &service), "/redis/192.168.1.102:10000");
+        let said = Content { name: "redis".to_owned(), address: "192.168.1.102".to_owned(), port: 10000, tags: vec![] };
+        assert_eq!(content(&data(&service).unwrap()), Some(said));
+        assert_eq!((content(b""), content(br#"{"Name":"x"}"#)), (None, None));
         service.name = "db".to_owned();
         service.tags = vec!["master".to_owned(), "backups".to_owned()].into();
         Arc::make_mut(&mut service.attributes).insert("region".to_owned(), "us2".to_owned());

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::container::{Health, Moment, Protocol};
-use crate::service::{Check, CheckKind, Origin};
+use crate::service::{Check, CheckKind, Heartbeat, Origin};
 
 /// An entry out of this value, read like the text that Consul sends.
 fn read(id: &str, held: &Value, checks: &Checks, compare: Compare) -> Entry {
     let text = held.to_string();
-    entry(id, &json::read(&text, &READ).unwrap(), checks, compare, None)
+    entry(id, &json::read(&text, &READ).unwrap(), Reader { checks, compare, owner: None, contents: true })
 }
 
 fn service() -> Service {
@@ -187,6 +187,90 @@ fn an_entry_with_a_ttl_has_a_check_of_ours_beside_its_own() {
 }
 
 #[test]
+fn a_heartbeat_of_ours_is_right_when_it_is_passing_as_its_container_is_well() {
+    let beating = |health| {
+        with(|service| {
+            let kind = CheckKind::Ttl(Duration::from_secs(30));
+            service.check = Some(Box::new(Check { kind, heartbeat: Some(Heartbeat::Container), ..tcp_check() }));
+            service.health = health;
+        })
+    };
+    let owner: Arc<str> = "me".into();
+    let read = |status, compare| {
+        let (entry, mut checks) = held(&beating(Health::None), Some("me"));
+        checks.values_mut().for_each(|check| check.status = status);
+        let text = entry.to_string();
+        let reader = Reader { checks: &checks, compare, owner: Some(&owner), contents: false };
+        super::entry("host:web:80", &json::read(&text, &READ).unwrap(), reader).fingerprint
+    };
+    let wanted = |health, compare| fingerprint(&beating(health), Some("me"), compare);
+    for (status, health, equal) in [
+        (Status::Passing, Health::None, true),
+        (Status::Passing, Health::Healthy, true),
+        (Status::Passing, Health::Unhealthy, false),
+        (Status::Critical, Health::Unhealthy, true),
+        (Status::Critical, Health::Starting, true),
+        (Status::Critical, Health::Healthy, false),
+    ] {
+        let compare = Compare::Notes;
+        assert_eq!(read(status, compare) == wanted(health, compare), equal, "{status:?} {health:?}");
+        // Without notes nobody can tell whose heartbeat it is.
+        assert_eq!(read(status, Compare::Type), wanted(health, Compare::Type));
+    }
+}
+
+#[test]
+fn an_entry_is_critical_where_consul_removes_it_for_that() {
+    let probed =
+        |deregister_after| with(|service| service.check = Some(Box::new(Check { deregister_after, ..tcp_check() })));
+    let minute = Some(Duration::from_secs(60));
+    for (owner, after, status, compare, critical) in [
+        (Some("me"), minute, Status::Critical, Compare::Notes, true),
+        (Some("me"), minute, Status::Passing, Compare::Notes, false),
+        (Some("me"), minute, Status::Other, Compare::Notes, false),
+        (Some("me"), None, Status::Critical, Compare::Notes, false),
+        // Nothing says what becomes of it.
+        (None, minute, Status::Critical, Compare::Type, true),
+        (None, None, Status::Critical, Compare::Type, true),
+    ] {
+        let (entry, mut checks) = held(&probed(after), owner);
+        checks.values_mut().for_each(|check| check.status = status);
+        assert_eq!(
+            read("host:web:80", &entry, &checks, compare).critical,
+            critical,
+            "{after:?} {status:?} {compare:?}"
+        );
+    }
+}
+
+#[test]
+fn what_an_entry_says_is_told_of_those_without_an_owner_and_of_all_where_it_is_asked_for() {
+    let owner: Arc<str> = "me".into();
+    let content = |recorded, contents| {
+        let (entry, checks) = held(&service(), recorded);
+        let text = entry.to_string();
+        let reader = Reader { checks: &checks, compare: Compare::Notes, owner: Some(&owner), contents };
+        super::entry("host:web:80", &json::read(&text, &READ).unwrap(), reader).content
+    };
+    let said = Content {
+        name: "web".to_owned(),
+        address: "10.0.0.1".to_owned(),
+        port: 8000,
+        tags: vec!["a".to_owned(), "b".to_owned()],
+    };
+    for (recorded, contents, told) in [
+        (Some("me"), true, true),
+        (Some("other"), true, true),
+        (None, true, true),
+        (Some("me"), false, false),
+        (Some("other"), false, false),
+        (None, false, true),
+    ] {
+        assert_eq!(content(recorded, contents).as_deref(), told.then_some(&said), "{recorded:?} {contents}");
+    }
+}
+
+#[test]
 fn a_maintenance_mode_is_ours_by_its_reason() {
     let checks = |notes: &str| {
         let id = "_service_maintenance:host:web:80".to_owned();
@@ -288,12 +372,12 @@ fn an_id_that_could_not_be_removed_is_known_beforehand() {
     for id in
         ["a", "host:web:80", "a b", "a/b", "x/", "a%2Fb", "é", "日本", "a.b", "...", "..a/b", "e\u{301}", "\"'\\", "🐳"]
     {
-        assert_eq!(irremovable(id), None, "{id:?}");
+        assert_eq!(id_objection(id), None, "{id:?}");
     }
     for id in
         ["", ".", "..", "a/..", "a/../b", "/", "/x", "a//b", "a\nb", "a\0", "\u{202e}", "\u{a0}", "\u{200d}", "\t"]
     {
-        assert!(irremovable(id).is_some(), "{id:?}");
+        assert!(id_objection(id).is_some(), "{id:?}");
     }
 }
 

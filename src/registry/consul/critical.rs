@@ -1,0 +1,151 @@
+//! Notices services that turn critical, or recover, where Consul removes a service for it (`CHECK_DEREGISTER_AFTER`).
+//!
+//! What was removed that way must not be registered again, so it has to be known that the service was critical before. The
+//! least that Consul waits is a minute. The catalog, which [`super::watch`] waits on, does not tell the states of checks;
+//! so they are asked for every few seconds, those that are critical only, and only while such services exist.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::json::Value;
+use crate::registry::RegistryError;
+
+use super::client::{Client, DEADLINE};
+use super::list::List;
+use super::spelling::{self, Checks, Compare, HeldCheck, Status};
+
+/// How often checks are asked for: four times within the shortest time that Consul takes.
+const PACE: Duration = Duration::from_secs(15);
+
+/// What is known of critical checks; survives a dropped wait.
+#[derive(Default)]
+pub(super) struct Criticals {
+    state: Mutex<State>,
+    /// There is a service now that Consul may remove.
+    needed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether there is a service that Consul may remove.
+    is_needed: bool,
+    /// The checks that were critical when they were last seen.
+    known: BTreeSet<String>,
+    /// When to ask next.
+    due: Option<Instant>,
+}
+
+impl Criticals {
+    /// A service is written that Consul may remove.
+    pub(super) fn need(&self) {
+        self.state().is_needed = true;
+        self.needed.notify_one();
+    }
+
+    /// All checks were read.
+    pub(super) fn read(&self, checks: &Checks, compare: Compare) {
+        let mut relevant = checks.iter().filter(|(id, check)| is_relevant(id, check, compare)).peekable();
+        let known_by_notes = compare == Compare::Notes;
+        let is_needed = relevant.peek().is_some() && known_by_notes;
+        let known = relevant.filter(|(_, check)| check.status == Status::Critical).map(|(id, _)| id.clone()).collect();
+        let mut state = self.state();
+        state.known = known;
+        // Without notes only the services that were written tell.
+        if known_by_notes {
+            state.is_needed = is_needed;
+        }
+        if is_needed {
+            self.needed.notify_one();
+        }
+    }
+
+    /// Returns when a check turned critical, or recovered, since all were read.
+    pub(super) async fn changed(&self, client: &Client, compare: impl Fn() -> Compare + Send) {
+        loop {
+            if !self.state().is_needed {
+                self.needed.notified().await;
+                continue;
+            }
+            let due = *self.state().due.get_or_insert_with(|| Instant::now() + PACE);
+            sleep_until(due).await;
+            self.state().due = Some(Instant::now() + PACE);
+            // When Consul is away, the watch of the catalog says so.
+            let Ok(now) = critical(client, compare()).await else { continue };
+            let mut state = self.state();
+            if state.known != now {
+                state.known = now;
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether Consul may remove a service for this check.
+fn is_relevant(id: &str, check: &HeldCheck, compare: Compare) -> bool {
+    spelling::is_of_a_service(id) && check.may_remove(compare)
+}
+
+/// The checks for which Consul may remove a service and that are critical now. Agents before 1.5 tell all, and not only those
+/// that the filter names.
+async fn critical(client: &Client, compare: Compare) -> Result<BTreeSet<String>, RegistryError> {
+    let mut found = BTreeSet::new();
+    let take = |id: &str, said: Value<'_>| {
+        let check = HeldCheck::read(&said);
+        if check.status == Status::Critical && is_relevant(id, &check, compare) {
+            found.insert(id.to_owned());
+        }
+    };
+    let list = List::new(&HeldCheck::SHAPE, take);
+    let filter = [("filter", "Status == \"critical\"")];
+    let answer = client.read(&["agent", "checks"], &filter, DEADLINE, "service:read", list).await?;
+    if answer.body.end() { Ok(found) } else { Err(client.unreachable("its list of checks is none")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(notes: &str, status: Status) -> HeldCheck {
+        HeldCheck { notes: notes.to_owned(), kind: "tcp".to_owned(), status }
+    }
+
+    fn checks(all: &[(&str, HeldCheck)]) -> Checks {
+        all.iter().map(|(id, check)| ((*id).to_owned(), check.clone())).collect()
+    }
+
+    #[test]
+    fn checks_are_asked_for_only_while_consul_may_remove_a_service() {
+        let plain = check("tcp 10.0.0.1:80 every 10s", Status::Critical);
+        let removes = |status| check("tcp 10.0.0.1:80 every 10s, removed after 60s critical", status);
+        for (all, needed, known) in [
+            (vec![], false, vec![]),
+            (vec![("service:a", plain.clone())], false, vec![]),
+            (vec![("mine", removes(Status::Critical))], false, vec![]),
+            (vec![("service:a", removes(Status::Passing))], true, vec![]),
+            (vec![("service:a", removes(Status::Critical)), ("service:b", plain)], true, vec!["service:a"]),
+        ] {
+            let criticals = Criticals::default();
+            criticals.read(&checks(&all), Compare::Notes);
+            let state = criticals.state();
+            assert_eq!((state.is_needed, state.known.iter().map(String::as_str).collect::<Vec<_>>()), (needed, known));
+        }
+    }
+
+    #[test]
+    fn without_notes_what_was_written_tells() {
+        let criticals = Criticals::default();
+        criticals.read(&checks(&[("service:a", check("", Status::Critical))]), Compare::Type);
+        assert!(!criticals.state().is_needed);
+        criticals.need();
+        criticals.read(&checks(&[("service:a", check("", Status::Critical))]), Compare::Type);
+        assert!(criticals.state().is_needed && criticals.state().known.contains("service:a"));
+    }
+}
