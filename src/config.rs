@@ -1,7 +1,7 @@
-//! Validated settings, one small struct for each room.
+//! Validated settings, one small struct for each module.
 //!
-//! [`crate::cli`] makes them out of the command line and the environment, once, at the start;
-//! every room is handed the part that it needs.
+//! [`crate::cli`] builds them once, at the start, from the command line and the environment. Each module gets only its
+//! own part.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that one run needs to know.
+/// All settings of one run.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// For [`crate::log`].
@@ -30,7 +30,7 @@ pub struct Config {
 pub struct LogConfig {
     /// Its shape.
     pub format: LogFormat,
-    /// The least level that is written.
+    /// The lowest level that is written.
     pub level: LogLevel,
 }
 
@@ -39,37 +39,37 @@ pub struct LogConfig {
 pub enum LogFormat {
     /// `2015/08/30 19:18:12 message`, local time.
     Text,
-    /// One JSON object a line, with its fields.
+    /// One JSON object per line, with the event's fields.
     Json,
 }
 
-/// Levels of the log, least first.
+/// Levels of the log, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Everything done for others to see why.
+    /// Every step, to see why something happens.
     Debug,
     /// What was done.
     Info,
-    /// What is not as it should be, and is dealt with.
+    /// Something is wrong, and is being handled.
     Warn,
-    /// What could not be done.
+    /// Something could not be done.
     Error,
 }
 
-/// Where Docker is, and how it is spoken to.
+/// Where Docker is, and how to connect to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DockerConfig {
-    /// `DOCKER_HOST`: `unix://…`, `tcp://…`, `http://…`, `https://…`; without it the usual sockets.
+    /// `DOCKER_HOST`: `unix://…`, `tcp://…`, `http://…`, `https://…`; without it, the usual sockets.
     pub host: Option<String>,
-    /// `DOCKER_TLS_VERIFY`: speak TLS, and verify.
+    /// `DOCKER_TLS_VERIFY`: use TLS, and verify the certificate.
     pub tls_verify: bool,
     /// `DOCKER_CERT_PATH`: the folder of `ca.pem`, `cert.pem` and `key.pem`.
     pub cert_path: Option<PathBuf>,
-    /// `DOCKER_API_VERSION`: speak this one and do not negotiate.
+    /// `DOCKER_API_VERSION`: use this version instead of negotiating one.
     pub api_version: Option<String>,
     /// Keep the whole inspect result with each container, for tag templates.
     pub keep_inspect: bool,
-    /// The label that holds an address (`-useIpFromLabel`); but for it, only labels that are settings are kept.
+    /// The label that holds an address (`-useIpFromLabel`). Other labels are kept only if they are settings.
     pub ip_label: Option<String>,
     /// List containers that do not run, too (for `-deregister on-success` and `never`).
     pub list_all: bool,
@@ -77,7 +77,7 @@ pub struct DockerConfig {
     pub resync: Option<Duration>,
 }
 
-// A URL can hold a password, so it is not among what is shown.
+// Not shown: a URL can hold a password.
 impl fmt::Debug for DockerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host: _, tls_verify, cert_path, api_version, keep_inspect, ip_label, list_all, resync } = self;
@@ -96,7 +96,7 @@ impl fmt::Debug for DockerConfig {
 /// How containers are described as services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
-    /// The host's name, first part of default IDs.
+    /// The host's name, the first part of default IDs.
     pub hostname: String,
     /// `-ip`.
     pub ip: Option<String>,
@@ -106,34 +106,34 @@ pub struct ServiceConfig {
     pub explicit: bool,
     /// `-useIpFromLabel`.
     pub ip_label: Option<String>,
-    /// `-tags`: a list of tags, or a template that makes one.
+    /// `-tags`: a list of tags, or a template that yields one.
     pub tags: Option<String>,
     /// `-ttl`.
     pub ttl: Option<Duration>,
-    /// `-max-services`: how many services one container may have.
+    /// `-max-services`: the maximum number of services of one container.
     pub max_services: usize,
 }
 
 /// One registry to write to.
 #[derive(Clone)]
 pub struct RegistryConfig {
-    /// The URI as it was given.
+    /// The URI as given.
     pub uri: String,
     /// The identity under which this instance writes.
     pub owner: String,
-    /// The host's name, first part of default IDs.
+    /// The host's name, the first part of default IDs.
     pub hostname: String,
-    /// Whether the owner is recorded with each entry (`-owner-meta`).
+    /// Whether the owner is stored with each entry (`-owner-meta`).
     pub record_owner: bool,
     /// `-ttl`.
     pub ttl: Option<Duration>,
     /// `-ttl-refresh`.
     pub ttl_refresh: Option<Duration>,
-    /// The environment, in which the registries' own variables are looked up.
+    /// The environment, where registries look up their own variables.
     pub environment: Arc<Environment>,
 }
 
-// A URI can hold a password, so it is not among what is shown.
+// Not shown: a URI can hold a password.
 impl fmt::Debug for RegistryConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri: _, owner, hostname, record_owner, ttl, ttl_refresh, environment: _ } = self;
@@ -156,32 +156,35 @@ pub struct BridgeConfig {
     pub on_shutdown: OnShutdown,
     /// `-cleanup`.
     pub cleanup: bool,
-    /// `-adopt`: entries without an owner are taken over, whatever they are.
+    /// `-adopt`: take over entries without an owner, whatever they are.
     pub adopt: bool,
-    /// `-drain`: how long an entry is critical at least before its container's end removes it; `None` for not at all.
+    /// `-drain`: the minimum time for which an entry is critical before it is removed at its container's end; `None`
+    /// for none.
     pub drain: Option<Duration>,
-    /// `-removal-guard`: how much of what a registry holds (percent) goes at once only after a second look; 0 for any.
+    /// `-removal-guard`: the percentage of a registry's entries above which removals wait for another list; 0 turns it
+    /// off.
     pub removal_guard: u8,
-    /// `-retry-attempts`: attempts beyond the first to reach the engine or a registry at the start; `None` for no end.
+    /// `-retry-attempts`: attempts beyond the first to reach the engine or a registry at the start; `None` if
+    /// unlimited.
     pub retry_attempts: Option<u32>,
-    /// `-retry-interval`: the pause between them.
+    /// `-retry-interval`: the pause between these attempts.
     pub retry_interval: Duration,
 }
 
 impl BridgeConfig {
-    /// How often, and how long apart, what is away at the start is tried again.
+    /// How often, and with which pause, the start retries an engine or a registry that does not answer.
     #[must_use]
     pub fn retry(&self) -> Retry {
         Retry { attempts: self.retry_attempts, interval: self.retry_interval }
     }
 }
 
-/// How long the start waits for an engine or a registry that does not answer.
+/// The retries of the start, for the engine and the registries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Attempts beyond the first; `None` for no end.
+    /// Attempts beyond the first; `None` if unlimited.
     pub attempts: Option<u32>,
-    /// The pause between two.
+    /// The pause between two attempts.
     pub interval: Duration,
 }
 
@@ -193,11 +196,11 @@ pub enum Deregister {
     Always,
     /// When it succeeded, was killed by a signal, or is gone.
     OnSuccess,
-    /// Not even when it is gone; only `-cleanup` removes what no container stands behind.
+    /// Not even when it is gone; only `-cleanup` removes entries without a container.
     Never,
 }
 
-/// What becomes of entries when we are told to stop.
+/// What happens to entries at shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnShutdown {
     /// They stay as they are.
@@ -205,22 +208,22 @@ pub enum OnShutdown {
     Keep,
     /// They are removed.
     Deregister,
-    /// They are marked as critical, where the registry has health.
+    /// They are marked as critical, if the registry has health.
     Critical,
 }
 
-/// The environment variables of the process, read once. Not printed: they hold tokens.
+/// The environment variables of the process, read once. Never printed: they hold tokens.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variable's value, unless it is unset or empty.
+    /// The value of a variable, unless it is unset or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The names of the variables that are set and not empty, in order.
+    /// The names of the variables that are set and not empty, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
     }

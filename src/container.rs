@@ -1,7 +1,7 @@
-//! `Container`: the few facts of an engine's inspect that services are made of.
+//! `Container`: the facts of an engine's inspect result that services are made of.
 //!
-//! All that [`crate::docker`] and [`crate::service`] share: the former fills it
-//! from whatever JSON an engine sends, the latter reads nothing else.
+//! The interface between [`crate::docker`] and [`crate::service`]: the former fills it from the engine's JSON, the
+//! latter reads nothing else.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,24 +10,24 @@ use std::time::Duration;
 
 use litemap::LiteMap;
 
-/// The engine's full identifier of a container: 64 hexadecimal digits on Docker and Podman.
+/// The engine's full ID of a container: 64 hexadecimal digits on Docker and Podman.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerId(Arc<str>);
 
 impl ContainerId {
-    /// The first 12 characters, as people and log lines write it.
+    /// The first 12 characters, as people and log lines write them.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.char_indices().nth(12).map_or(&self.0, |(end, _)| &self.0[..end])
     }
 
-    /// The whole identifier.
+    /// The whole ID.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The whole identifier, shared.
+    /// The whole ID, shared.
     #[must_use]
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -52,53 +52,53 @@ impl fmt::Debug for ContainerId {
     }
 }
 
-/// How the environment variables and labels begin that say something of services.
+/// The prefix of the environment variables and labels that describe services.
 pub const SETTING: &str = "SERVICE_";
 
-/// The label that Swarm gives the containers of its tasks.
+/// The label that Swarm sets on the containers of its tasks.
 const SWARM_TASK: &str = "com.docker.swarm.task.id";
 
-/// The network of a container that has none (`--net=none`).
+/// The network mode of a container without a network (`--net=none`).
 const NO_NETWORK: &str = "none";
 
-/// One container, as it was when it was last inspected.
+/// One container, as last inspected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Container {
-    /// The engine's identifier.
+    /// The engine's ID.
     pub id: ContainerId,
-    /// Its name, without the slash that the engine puts before it.
+    /// Its name, without the slash that the engine prepends.
     pub name: Arc<str>,
-    /// The image as it was named at creation: `registry:5000/team/app:1.2` (`Config.Image`).
+    /// The image as named at creation: `registry:5000/team/app:1.2` (`Config.Image`).
     pub image: Arc<str>,
     /// The host name inside the container (`Config.Hostname`).
     pub hostname: Arc<str>,
-    /// `KEY=value` lines, in the engine's order (`Config.Env`); not every one need have a `=`. A watch tells
-    /// only those that are settings.
+    /// `KEY=value` lines, in the engine's order (`Config.Env`); some may have no `=`. A watch keeps only settings.
     pub env: Arc<[String]>,
-    /// Labels (`Config.Labels`). A watch tells only those that are settings, hold an address, or tell a Swarm task.
+    /// Labels (`Config.Labels`). A watch keeps only settings, addresses and Swarm's task label.
     pub labels: LiteMap<String, String>,
-    /// Whose network stack it uses (`HostConfig.NetworkMode`).
+    /// Whose network namespace it uses (`HostConfig.NetworkMode`).
     pub network_mode: NetworkMode,
-    /// The networks it is attached to, by name, with its addresses there.
+    /// The networks it is attached to, by name, with its addresses on them.
     pub networks: LiteMap<String, NetworkAddress>,
-    /// Every port it has, ordered by number and protocol, each once.
+    /// All its ports, each once, ordered by number and protocol.
     ///
-    /// The union of `Config.ExposedPorts` and `NetworkSettings.Ports`; for a container that does
-    /// not run, whose `NetworkSettings.Ports` is empty, `HostConfig.PortBindings` stands in.
+    /// The union of `Config.ExposedPorts` and `NetworkSettings.Ports`. A container that does not run has no
+    /// `NetworkSettings.Ports`; then `HostConfig.PortBindings` is used.
     pub ports: Vec<ContainerPort>,
     /// What it is doing.
     pub state: State,
-    /// When its process last started. Tells one life from the next.
+    /// When its process last started. Distinguishes one run of it from the next.
     pub started: Moment,
     /// How it is told to stop.
     pub stop: Stop,
     /// When it was created. Orders containers by age.
     pub created: Moment,
-    /// The whole inspect result, kept only where tag templates need it.
+    /// The whole inspect result, kept only if tag templates need it.
     pub inspect: Option<Arc<serde_json::Value>>,
 }
 
-/// When something happened to a container: nanoseconds since 1970, UTC; the earliest where the engine does not say.
+/// The time of something that happened to a container: nanoseconds since 1970, UTC; the earliest value if the engine
+/// does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
@@ -111,21 +111,21 @@ impl Default for Moment {
 /// How a container is told to stop (`docker stop`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The number of the signal that asks it to (`Config.StopSignal`).
+    /// The number of the stop signal (`Config.StopSignal`).
     pub signal: u32,
-    /// How long it then has before it is killed (`Config.StopTimeout`).
+    /// How long it then has until it is killed (`Config.StopTimeout`).
     pub timeout: Duration,
 }
 
 impl Default for Stop {
-    /// SIGTERM and 10 seconds, as for a container that says nothing else.
+    /// SIGTERM and 10 seconds, the defaults.
     fn default() -> Self {
         Self { signal: 15, timeout: Duration::from_secs(10) }
     }
 }
 
 impl Container {
-    /// Whether it is on any network now, whatever it was started with.
+    /// Whether it is attached to a network now, whatever its network mode.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.networks.keys().any(|network| network != NO_NETWORK)
@@ -137,8 +137,8 @@ impl Container {
         self.labels.contains_key(SWARM_TASK)
     }
 
-    /// Forgets what no service is made of: of environment and labels all but the settings, the label of
-    /// this name, and what tells a Swarm task. On a host with ten thousand containers that is most of what they are.
+    /// Drops what no service is made of: all environment variables and labels but the settings, the label with this
+    /// name and Swarm's task label. On a host with ten thousand containers, that is most of the memory.
     pub fn forget_what_is_not_ours(&mut self, label: Option<&str>) {
         self.env = self.env.iter().filter(|line| line.starts_with(SETTING)).cloned().collect();
         let ours = |key: &str| key.starts_with(SETTING) || key == SWARM_TASK || Some(key) == label;
@@ -150,32 +150,32 @@ impl Container {
     }
 }
 
-/// A map in no more room than it takes: most have one entry or none, in room for four.
+/// Shrinks a map to its size: most have one entry or none, and room for four.
 pub(crate) fn fitted<K, V>(map: LiteMap<K, V>) -> LiteMap<K, V> {
     let mut pairs = map.into_tuple_vec();
     pairs.shrink_to_fit();
     LiteMap::from_sorted_store_unchecked(pairs)
 }
 
-/// Whose network stack a container uses.
+/// Whose network namespace a container uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkMode {
     /// The host's own (`--net=host`).
     Host,
-    /// None at all (`--net=none`).
+    /// No network (`--net=none`).
     None,
-    /// That of another container (`--net=container:…`), given by its id or name.
+    /// Another container's (`--net=container:…`), given by its ID or name.
     Container(String),
-    /// Its own, on the network of this name; `default` and `bridge` are the engine's bridge.
+    /// Its own, on the network with this name; `default` and `bridge` are the engine's bridge.
     Network(String),
 }
 
 /// A container's addresses on one network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetworkAddress {
-    /// IPv4 address, if it has one.
+    /// Its IPv4 address, if any.
     pub ipv4: Option<IpAddr>,
-    /// Global IPv6 address, if it has one.
+    /// Its global IPv6 address, if any.
     pub ipv6: Option<IpAddr>,
 }
 
@@ -194,22 +194,22 @@ pub struct ContainerPort {
     pub number: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// Named by the image or by `--expose` (`Config.ExposedPorts`).
+    /// Whether the image or `--expose` names it (`Config.ExposedPorts`).
     pub exposed: bool,
-    /// Where the host publishes it, in the engine's order; empty when it does not.
+    /// The host bindings, in the engine's order; empty if it is not published.
     pub bindings: Vec<Binding>,
 }
 
-/// One place on the host where a port is published.
+/// A host binding: one address and port of the host where a port is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The host address it listens on; `None` where the engine names none.
+    /// The host address; `None` if the engine names none.
     pub ip: Option<IpAddr>,
-    /// The host's port; 0 where the engine would choose one at the next start.
+    /// The host port; 0 if the engine chooses one at the next start.
     pub port: u16,
 }
 
-/// A transport protocol that an engine can publish.
+/// A transport protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// `tcp`, the default.
@@ -231,26 +231,26 @@ impl Protocol {
         }
     }
 
-    /// Reads the engine's spelling, in any case.
+    /// Parses the engine's spelling, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| text.eq_ignore_ascii_case(protocol.as_str()))
     }
 }
 
-/// What a container is doing.
+/// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Created and never started.
+    /// Created, never started.
     Created,
-    /// Its process runs, or is paused.
+    /// Its process runs or is paused.
     Running {
         /// Whether it is paused.
         paused: bool,
-        /// What its HEALTHCHECK says.
+        /// The result of its HEALTHCHECK.
         health: Health,
     },
-    /// Its process ended; it may be waiting for its restart policy.
+    /// Its process ended; it may be waiting for a restart.
     Exited {
         /// The exit code of its process.
         code: i64,
@@ -258,13 +258,13 @@ pub enum State {
 }
 
 impl State {
-    /// Whether its ports can be served.
+    /// Whether its ports can serve.
     #[must_use]
     pub fn is_running(self) -> bool {
         matches!(self, Self::Running { .. })
     }
 
-    /// What its HEALTHCHECK says; nothing where it does not run.
+    /// The result of its HEALTHCHECK; none if it does not run.
     #[must_use]
     pub fn health(self) -> Health {
         match self {
@@ -274,7 +274,7 @@ impl State {
     }
 }
 
-/// What Docker's HEALTHCHECK says of a container (`State.Health.Status`).
+/// The result of a container's HEALTHCHECK (`State.Health.Status`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// It has no HEALTHCHECK.
@@ -284,6 +284,6 @@ pub enum Health {
     Starting,
     /// The last probe succeeded.
     Healthy,
-    /// Too many probes failed.
+    /// Too many probes in a row failed.
     Unhealthy,
 }

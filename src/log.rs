@@ -1,8 +1,8 @@
-//! The log: one line for each event, on the standard error.
+//! The log: one line per event, on the standard error.
 //!
-//! As text, a line is what scripts for the replaced program read: Go's stamp in local time, then
-//! the message alone. As JSON, an object with the event's fields. Messages quote what containers
-//! say of themselves, so whatever could break a line or a terminal is escaped here, for all.
+//! The text format is the one that scripts for the replaced program read: Go's time stamp in local time, then the
+//! message. The JSON format is one object with the event's fields. Messages quote text from containers, so characters
+//! that could break a line or a terminal are escaped here, for all messages.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,9 +21,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Starts the log, for the whole process. Where one has been started before, that one stays.
+/// Starts the log for the whole process. A log that was started earlier stays.
 pub fn start(config: &LogConfig) {
-    // Fails only where a log is already there.
+    // Fails only if a log is already set.
     let _ = tracing::subscriber::set_global_default(subscriber(config, io::stderr));
 }
 
@@ -34,12 +34,12 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Line(config.format))
         .with_writer(writer)
-        // A reader that is gone is no reason to stop, and there is nowhere else to complain.
+        // A closed standard error is no reason to stop, and there is nowhere to report it.
         .log_internal_errors(false);
     tracing_subscriber::registry().with(lines.with_filter(filter(config.level)))
 }
 
-/// Our own events from `level` on; those of libraries from `warn` on, whatever we are asked for.
+/// Our own events from `level` up; those of libraries from `warn` up, whatever the level.
 fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -50,7 +50,7 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(env!("CARGO_PKG_NAME"), level)
 }
 
-/// Writes an event in the format.
+/// Writes an event in the chosen format.
 struct Line(LogFormat);
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -77,7 +77,7 @@ where
                 if let Some(fields) = content.fields.filter(|fields| !fields.is_empty()) {
                     line.insert("fields".to_owned(), fields.into());
                 }
-                // JSON leaves some of them as they are; all of them stand inside strings.
+                // JSON leaves some of these characters unescaped; they occur only inside strings.
                 write_escaped(&mut writer, &Value::Object(line).to_string(), |writer, unsafe_one| {
                     unsafe_one.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))
                 })?;
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// Writes the text, handing each character that could break a line or a terminal to `escape`.
+/// Writes the text. Passes each character that could break a line or a terminal to `escape`.
 fn write_escaped(
     writer: &mut Writer<'_>,
     text: &str,
@@ -98,7 +98,7 @@ fn write_escaped(
     })
 }
 
-/// Control characters, Unicode's line breaks, and what is not seen or changes how its neighbours are.
+/// Control characters, Unicode's line breaks, and characters that are invisible or change their neighbours.
 fn breaks_out(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_control();
@@ -118,8 +118,8 @@ fn order(first: char, last: char, character: char) -> Ordering {
     }
 }
 
-/// What is not seen: Unicode's category Cf (format), among it what turns the direction of writing and the tags that can
-/// hide a text, and what its property `Default_Ignorable_Code_Point` has besides: fillers, joiners, selectors of variants.
+/// Invisible characters: Unicode's category Cf (format), which includes bidirectional controls and tag characters, and
+/// the rest of its property `Default_Ignorable_Code_Point`: fillers, joiners and variation selectors.
 const INVISIBLE: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -148,14 +148,14 @@ const INVISIBLE: &[(char, char)] = &[
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// What an event says: its message, and its other fields where they are written.
+/// The content of an event: its message, and its other fields if they are written.
 struct Content {
     message: String,
     fields: Option<Map<String, Value>>,
 }
 
 impl Content {
-    /// Takes a field; the value is not even made where nobody reads it.
+    /// Takes a field. The value is not computed if it is not written.
     fn put(&mut self, field: &Field, value: impl FnOnce() -> Value) {
         match (field.name(), &mut self.fields) {
             ("message", _) => {

@@ -1,12 +1,12 @@
-//! The command line: from what was typed to validated settings.
+//! The command line: from arguments to validated settings.
 //!
-//! `options` is one table. From it come the parser (`read`), the usage, the man page, the shell
-//! completions and `docs/reference.md` (`render`), so that none of them can lag behind. What was
-//! typed (`typed`) and what it means together (`settings`) are two steps.
+//! `options` is one table. The parser (`read`), the usage, the man page, the shell completions and `docs/reference.md`
+//! (`render`) are made from it, so they always agree. Parsing each value (`typed`) and combining the values
+//! (`settings`) are two steps.
 //!
-//! No library for command lines is used: Go's style (one dash before long names, booleans without
-//! a separate value) is what the replaced program speaks, its parser is short, and completions
-//! made by a library would offer a spelling that no document uses.
+//! No command line library is used: the replaced program uses Go's style (one dash before long names, booleans without
+//! a separate value). A parser for it is short, and a library's completions would offer another spelling than the
+//! documents.
 
 mod options;
 mod read;
@@ -28,7 +28,7 @@ mod tests;
 /// What `-version` prints and the log's first line says.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What is printed instead of running, and how the process then ends.
+/// Printed instead of running, with the exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// For the standard output.
@@ -39,23 +39,23 @@ pub struct Answer {
     pub code: u8,
 }
 
-/// Why a command line cannot be run.
+/// Why a command line is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Invalid {
-    /// It cannot be read: the reason, how it is called and where help is; exit code 2.
+    /// It cannot be parsed: the reason, the usage line and where to find help; exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// It can be read, and makes no sense: one line, exit code 1.
+    /// It can be parsed, but the settings contradict each other: one line, exit code 1.
     #[error("{0}")]
     Rule(String),
 }
 
-/// Reads the arguments (without the program's name) and the environment.
+/// Parses the arguments (without the program's name) and the environment.
 ///
 /// `machine` is the machine's host name, the default of `-hostname`.
 ///
 /// # Errors
-/// The answer to print instead of running: to a question such as `-help`, or to a mistake.
+/// The answer to print instead of running: to a question such as `-help`, or about a mistake.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Arc<Environment>,
@@ -68,7 +68,7 @@ pub fn parse(
     settings::settle(typed, environment, machine).map_err(refuse)
 }
 
-/// What is worth saying of the environment, though the program runs with it.
+/// Advice about the environment; the program runs despite it.
 #[must_use]
 pub fn advice(environment: &Environment) -> Vec<Event> {
     read::unknown_variables(environment).map(|text| Event::Advice { about: "unknown variable", text }).collect()

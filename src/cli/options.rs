@@ -11,32 +11,32 @@ use crate::template::{ForcedTags, TemplateError};
 pub(super) struct Opt {
     /// Its name, without the dash.
     pub(super) name: &'static str,
-    /// What stands behind it.
+    /// What follows it.
     pub(super) takes: Takes,
-    /// What holds without it, as a person would type it; empty for nothing.
+    /// The default as a person would type it; empty for none.
     pub(super) default: &'static str,
     /// One line, for the usage and the completions.
     pub(super) help: &'static str,
-    /// What else there is to know; may be empty.
+    /// Further details; may be empty.
     pub(super) more: &'static str,
-    /// Under which heading it stands.
+    /// The heading that it is listed under.
     pub(super) group: Group,
     /// Reads its value.
     pub(super) set: fn(&mut Typed, &str) -> Result<(), Bad>,
 }
 
-/// What stands behind an option.
+/// What follows an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Nothing, or `=true` and `=false`.
+    /// Nothing, `=true` or `=false`.
     Flag,
-    /// A value, with the name that documents give it.
+    /// A value, with its name in documents.
     Value(&'static str),
-    /// One of a few words, with the name that documents give it.
+    /// One of a few words, with its name in documents.
     Choice(&'static str, &'static [&'static str]),
 }
 
-/// The headings, in their order.
+/// The headings, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     Services,
@@ -65,7 +65,7 @@ impl Group {
 }
 
 impl Opt {
-    /// The option of that name (without dashes).
+    /// The option with this name (without dashes).
     pub(super) fn find(name: &str) -> Option<&'static Self> {
         let name = if name == "h" { "help" } else { name };
         OPTIONS.iter().find(|option| option.name == name)
@@ -79,7 +79,7 @@ impl Opt {
         }
     }
 
-    /// The variable that sets it; a question has none, as it stands for a command.
+    /// The environment variable that sets it. A question has none, because it is a command.
     pub(super) fn variable(&self) -> Option<String> {
         if self.group == Group::Questions {
             return None;
@@ -113,7 +113,7 @@ pub(super) const OPTIONS: &[Opt] = &[
                Usually an IP address; a name that others can resolve works as well.",
         group: Group::Services,
         set: |typed, text| {
-            // As in the replaced program, so that a script may pass a variable that is empty.
+            // As in the replaced program, so that a script may pass an empty variable.
             typed.ip = if text.is_empty() { None } else { Some(word(text)?) };
             Ok(())
         },
@@ -410,13 +410,13 @@ pub(super) const OPTIONS: &[Opt] = &[
     },
 ];
 
-/// The largest number of seconds, milliseconds or attempts: that of 32 bits, which no clock overflows.
+/// The largest number of seconds, milliseconds or attempts: 32 bits, which overflows no clock.
 const LONGEST: i64 = i32::MAX as i64;
 
-/// How many ports a container can have: tcp, udp and sctp of each number.
+/// The maximum number of ports of a container: tcp, udp and sctp for each number.
 const MOST_PORTS: i64 = 3 * 65_535;
 
-/// The longest address or name: that of a DNS name.
+/// The maximum length of an address or name: that of a DNS name.
 const LONGEST_WORD: usize = 253;
 
 fn flag(text: &str) -> Result<bool, Bad> {
@@ -448,7 +448,7 @@ fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Bad> {
     }
 }
 
-/// Text that can be printed; U+FFFD stands where a variable was not UTF-8.
+/// Printable text. U+FFFD means that a variable was not UTF-8.
 fn printable(text: &str) -> Result<&str, Bad> {
     if text.chars().any(|character| character.is_control() || character == char::REPLACEMENT_CHARACTER) {
         return Err(Bad::Value("must hold no control characters".to_owned()));
@@ -456,7 +456,7 @@ fn printable(text: &str) -> Result<&str, Bad> {
     Ok(text)
 }
 
-/// An address or a name: no spaces, and not an option that was taken for a value.
+/// An address or a name: without spaces, and not an option by mistake.
 pub(super) fn word(text: &str) -> Result<String, Bad> {
     let text = printable(text)?;
     let wrong = if text.is_empty() {

@@ -1,4 +1,4 @@
-//! Reads arguments and variables into what was typed.
+//! Parses arguments and environment variables.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,13 +10,13 @@ use super::typed::{Bad, Typed};
 use crate::config::Environment;
 use crate::nearest::nearest;
 
-/// What the variables of our options begin with.
+/// The prefix of our options' variables.
 const PREFIX: &str = "REGISTRATOR_";
 
-/// The variable of the URIs.
+/// The variable for the URIs.
 const URI: &str = "REGISTRATOR_URI";
 
-/// Where a value was typed.
+/// The source of a value.
 enum Source {
     Argument(&'static Opt),
     Variable(String),
@@ -31,7 +31,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Reads arguments, then the environment for what they leave open. A question ends the reading.
+/// Parses the arguments, then the environment for options that were not given. Stops at a question.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Result<Typed, Invalid> {
     let mut typed = Typed::default();
     let mut given: Vec<&'static str> = Vec::new();
@@ -85,13 +85,13 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>, environment: &
     Ok(typed)
 }
 
-/// A line for each variable that looks like one of an option and is none.
+/// One line for each variable that looks like an option's but is none.
 pub(super) fn unknown_variables(environment: &Environment) -> impl Iterator<Item = String> {
     let known: Vec<String> = OPTIONS.iter().filter_map(Opt::variable).chain(iter::once(URI.to_owned())).collect();
     let names = environment.names().filter(|name| name.starts_with(PREFIX));
     let unknown: Vec<_> = names.filter(|name| !known.iter().any(|known| known == name)).collect();
     unknown.into_iter().map(move |name| {
-        // What all begin with says nothing about how near they are.
+        // The common prefix would make all names look similar.
         let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
         let candidates: Vec<String> = known.iter().map(|known| own(known)).collect();
         let meant = nearest(&own(name), candidates.iter().map(String::as_str));
@@ -103,7 +103,7 @@ pub(super) fn unknown_variables(environment: &Environment) -> impl Iterator<Item
     })
 }
 
-/// A switch whose value stands apart: the word would be taken for a registry.
+/// A switch with a separate value: the value would be read as a registry.
 fn value_apart(switch: &Opt, word: &str) -> Invalid {
     let name = switch.name;
     Invalid::Rule(format!("unrecognized adapter: {word}; a switch takes its value with an equals sign: -{name}={word}"))

@@ -1,4 +1,4 @@
-//! What the typed words mean together: the validated settings.
+//! Combines the parsed options into validated settings.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::config::{
     BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, RegistryConfig, ServiceConfig,
 };
 
-/// Checks what no option can check by itself, and hands each room its part.
+/// Checks the combinations of options, and builds each module's settings.
 pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str) -> Result<Config, Invalid> {
     if typed.uris.is_empty() {
         return Err(Invalid::Usage("Missing required argument for registry URI.".to_owned()));
@@ -70,7 +70,7 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
     })
 }
 
-/// The engine's own variables, as Docker's client reads them, and what the options want of it.
+/// The engine's own variables, as Docker's client reads them, and what our options need from it.
 fn engine(typed: &Typed, environment: &Environment) -> DockerConfig {
     let owned = |name: &str| environment.get(name).map(str::to_owned);
     DockerConfig {

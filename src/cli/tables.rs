@@ -1,6 +1,6 @@
-//! The tables beside the options that the usage, the man page and the reference are made of.
+//! The tables besides the options for the usage, the man page and the reference.
 
-/// A form of registry URI, and what it stands for.
+/// A form of registry URI, and its meaning.
 pub(super) const REGISTRIES: &[(&str, &str)] = &[
     ("consul://HOST:PORT", "a Consul agent; consul: is consul://127.0.0.1:8500"),
     ("consul-tls://HOST:PORT", "a Consul agent, over TLS"),
@@ -19,7 +19,7 @@ pub(super) const REGISTRIES: &[(&str, &str)] = &[
     ("zookeeper-tls://HOSTS", "ZooKeeper, over TLS; with a PATH as well"),
 ];
 
-/// A parameter of registry URIs, and what it says.
+/// A parameter of registry URIs, and its meaning.
 pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("ttl=SECONDS", "any registry: this instead of -ttl, 0 for ever; refreshed every third of it, or by -ttl-refresh"),
     (
@@ -43,7 +43,7 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// A command, and what it does.
+/// A command, and its effect.
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("registrator embedded://", "this machine needs nothing else: what runs is found over HTTP and DNS"),
     ("registrator consul:", "register what runs here with the Consul agent on this host"),
@@ -57,7 +57,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// A variable that is not an option's, and what it sets.
+/// A variable that belongs to no option, and its effect.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("REGISTRATOR_URI", "registry URIs, separated by spaces, where the command line has none"),
     (
@@ -90,7 +90,7 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("ZOOKEEPER_CLIENT_KEY", "PEM file of our key, where the URI has no key="),
 ];
 
-/// An exit code, and what it says.
+/// An exit code, and its meaning.
 pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "stopped by SIGTERM or SIGINT, or a question was answered"),
     (

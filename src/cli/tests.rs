@@ -1,4 +1,4 @@
-//! What the command line promises, but for streams and exit codes (tests/cli.rs).
+//! What the command line promises, except streams and exit codes (tests/cli.rs).
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -30,7 +30,7 @@ fn typed(arguments: &[&str], variables: &[(&str, &str)]) -> Typed {
     read::read(arguments.iter().map(OsString::from), &environment(variables)).unwrap()
 }
 
-/// A value that the option takes and that is not its default.
+/// A value that the option accepts and that is not its default.
 fn example(option: &Opt) -> &'static str {
     match (option.takes, option.name) {
         (Takes::Flag, _) if option.default == "true" => "false",
@@ -426,7 +426,7 @@ fn the_documents_are_what_the_table_makes() {
 
 // === Whatever is typed ===
 
-/// An option with a value, as one argument, and the URI-like words between options.
+/// An option with its value in one argument, and URI-like words between options.
 fn any_setting() -> impl Strategy<Value = (&'static Opt, &'static str)> {
     (0..settings().count())
         .prop_map(|index| settings().nth(index).unwrap())

@@ -1,8 +1,8 @@
-//! What was typed: each value valid by itself, and no more than that.
+//! The parsed options: each value is valid by itself.
 
 use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown};
 
-/// The options as they were typed, defaults where they were not, and the URIs in their order.
+/// The options with their values or defaults, and the URIs in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Typed {
     pub(super) ip: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Typed {
     pub(super) removal_guard: u8,
     pub(super) owner: Option<String>,
     pub(super) owner_meta: bool,
-    /// -1 is without end.
+    /// -1 means unlimited.
     pub(super) retry_attempts: i64,
     /// Milliseconds.
     pub(super) retry_interval: i64,
@@ -88,7 +88,7 @@ pub(super) enum Document {
 }
 
 impl Document {
-    /// Each with the word that asks for it.
+    /// The documents, each with its word on the command line.
     pub(super) const ALL: [(&'static str, Self); 5] = [
         ("man", Self::Man),
         ("bash", Self::Bash),
@@ -98,11 +98,11 @@ impl Document {
     ];
 }
 
-/// Why a value is refused.
+/// Why a value is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bad {
-    /// It cannot be read: what it must be, in words that go on from the value.
+    /// It cannot be parsed: what it must be, as text that follows the value.
     Value(String),
-    /// It breaks a rule, in the words of the replaced program, that go on from the option's name.
+    /// It breaks a rule: the replaced program's words, which follow the option's name.
     Rule(&'static str),
 }

@@ -1,4 +1,4 @@
-//! Where the engine is: from `DOCKER_HOST` and its companions, or the first of the usual sockets.
+//! Where the engine is: from `DOCKER_HOST` and related variables, or the first usual socket that exists.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,29 +9,29 @@ use super::errors::ConnectError;
 use crate::config::DockerConfig;
 use crate::http::Tls;
 
-/// Where the engine's socket is mounted by the documented command line.
+/// Where the documented command line mounts the engine's socket.
 const MOUNTED: &str = "/tmp/docker.sock";
-/// Where Docker's engine listens.
+/// Docker's default socket.
 const DOCKER: &str = "/var/run/docker.sock";
-/// Where Podman's service listens, of the system and, below `$XDG_RUNTIME_DIR`, of a user.
+/// Podman's socket: the system's and, below `$XDG_RUNTIME_DIR`, a user's.
 const PODMAN: &str = "/run/podman/podman.sock";
 const PODMAN_OF_USER: &str = "podman/podman.sock";
 
 /// How to reach an engine.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// As people write it, without credentials: `unix:///tmp/docker.sock`.
+    /// The endpoint as people write it, without credentials: `unix:///tmp/docker.sock`.
     pub(super) name: String,
-    /// The socket that requests go to, if it is one.
+    /// The unix socket, if it is one.
     pub(super) socket: Option<PathBuf>,
-    /// What paths are appended to; has no slash at its end.
+    /// The base URL, without a slash at its end.
     pub(super) base: String,
-    /// The TLS to speak where `base` says https.
+    /// The TLS settings if `base` is https.
     pub(super) tls: Tls,
 }
 
 impl Endpoint {
-    /// Nowhere on the network: something else carries requests to it.
+    /// An endpoint without a network address: something else carries its requests.
     pub(super) fn elsewhere() -> Self {
         Self { name: "elsewhere".to_owned(), socket: None, base: "http://elsewhere".to_owned(), tls: Tls::default() }
     }
@@ -44,18 +44,18 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// What the machine around us is like.
+/// The relevant facts of this machine.
 pub(super) struct Surroundings<'a> {
     /// `$HOME`.
     pub(super) home: Option<PathBuf>,
     /// `$XDG_RUNTIME_DIR`.
     pub(super) runtime_dir: Option<PathBuf>,
-    /// Whether there is something at a path.
+    /// Whether a path exists.
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
 }
 
 impl Surroundings<'_> {
-    /// Those of this process.
+    /// The facts of this process.
     pub(super) fn of_process() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self { home: variable("HOME"), runtime_dir: variable("XDG_RUNTIME_DIR"), exists: &|path| path.exists() }
@@ -90,12 +90,12 @@ pub(super) fn find(config: &DockerConfig, around: &Surroundings<'_>) -> Result<E
     }
 }
 
-/// Whether this is `host:port`, which people write for `tcp://host:port`.
+/// Whether this is `host:port`, which people write instead of `tcp://host:port`.
 fn names_port(text: &str) -> bool {
     Url::parse(&format!("tcp://{text}")).is_ok_and(|url| url.has_host() && url.port().is_some())
 }
 
-/// The first of the usual sockets that is there.
+/// The first usual socket that exists.
 fn usual(around: &Surroundings<'_>) -> Result<Endpoint, ConnectError> {
     [
         Some(MOUNTED.into()),
@@ -124,7 +124,7 @@ fn tcp(
 ) -> Result<Endpoint, ConnectError> {
     let bad = |reason: &str| ConnectError::BadHost { host: without_credentials(host), reason: reason.to_owned() };
     let tcp = host.starts_with("tcp:");
-    // Docker's own client takes the host of `tcp://` and `tcp://:2375` to be this one.
+    // For Docker's own client, `tcp://` and `tcp://:2375` mean this host.
     let rest =
         if tcp && (rest.is_empty() || rest.starts_with(':')) { format!("localhost{rest}") } else { rest.to_owned() };
     let mut url = Url::parse(&format!("{}://{rest}", if tls { "https" } else { "http" }))
@@ -132,10 +132,10 @@ fn tcp(
     if url.path().contains('@') {
         return Err(bad("an @ stands behind its host: in a user or password, write / as %2F"));
     }
-    // `http` would hide an explicit port 80: only a scheme without a default port tells.
+    // An explicit port 80 is lost in an `http` URL, so a scheme without a default port is used.
     let no_port = Url::parse(&format!("tcp://{rest}")).is_ok_and(|url| url.port().is_none());
     if tcp && no_port {
-        // The ports that are registered for Docker, without and with TLS.
+        // Docker's registered ports, without and with TLS.
         let _ = url.set_port(Some(if tls { 2376 } else { 2375 }));
     }
     url.set_query(None);
@@ -145,11 +145,11 @@ fn tcp(
     Ok(Endpoint { name, socket: None, base, tls: if tls { files(config, around)? } else { Tls::default() } })
 }
 
-/// The PEM files of `DOCKER_CERT_PATH`, by default `~/.docker`.
+/// The PEM files in `DOCKER_CERT_PATH`, by default `~/.docker`.
 fn files(config: &DockerConfig, around: &Surroundings<'_>) -> Result<Tls, ConnectError> {
     let folder = match (&config.cert_path, &around.home) {
         (Some(folder), _) => folder.clone(),
-        // An https:// URL alone needs no files: the system's authorities may do.
+        // An https:// URL needs no files: the system's authorities may be enough.
         (None, _) if !config.tls_verify => return Ok(Tls::default()),
         (None, Some(home)) => home.join(".docker"),
         (None, None) => return Err(ConnectError::NoCertificates { file: PathBuf::from("~/.docker/ca.pem") }),
@@ -162,7 +162,7 @@ fn files(config: &DockerConfig, around: &Surroundings<'_>) -> Result<Tls, Connec
     Ok(Tls { ca: Some(ca), identity, skip_verify: false })
 }
 
-/// The URL without a user and password before its host, also where they hold a slash that is not encoded.
+/// The URL without the user and password, even if they contain an unescaped slash.
 fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned();

@@ -1,4 +1,4 @@
-//! Why the connection to an engine failed, and what is said of it: once, and after a while what to do.
+//! An outage of the engine: why the connection failed, and what the log says about it.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::errors::{ConnectError, RequestError};
 use super::refusals::Request;
 
-/// After failing for so long, it is said what may be wrong; and again so often.
+/// After failing for this long, the log says what may be wrong; it is repeated after the same time.
 const ADVICE: Duration = Duration::from_secs(60);
 const ADVICE_AGAIN: Duration = Duration::from_secs(600);
 
@@ -23,7 +23,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The request that the engine, or a proxy before it, will not answer.
+    /// The request that the engine, or a proxy in front of it, refuses.
     pub(super) fn refused(&self) -> Option<Request> {
         match self {
             Self::Request(request, error) if error.is_refusal() => Some(*request),
@@ -31,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// What to do when it lasts; nothing where that was said with the refusal.
+    /// What to do if it lasts; nothing if the refusal's line said so.
     fn advice(&self, is_socket: bool) -> Option<String> {
         match self {
             Self::Connect(
@@ -53,11 +53,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A time during which the engine fails.
+/// A period in which the engine fails.
 #[derive(Debug)]
 pub(super) struct Outage {
     since: Instant,
-    /// Whether the log says that it is lost. A refusal has lines of its own.
+    /// Whether the log reports it as lost. A refusal has its own lines.
     said: bool,
     advice: Option<String>,
     advise_at: Instant,
@@ -69,25 +69,25 @@ impl Outage {
         Self { since: now, said: false, advice: None, advise_at: now + ADVICE }
     }
 
-    /// Takes in a failure, and returns whether it is to be said.
+    /// Takes a failure. Returns whether it should be logged.
     pub(super) fn failed(&mut self, failure: &Failure, is_socket: bool) -> bool {
         self.advice = failure.advice(is_socket);
         failure.refused().is_none() && !std::mem::replace(&mut self.said, true)
     }
 
-    /// What is to be said because it lasts: for how long it has, and what to do.
+    /// If it has lasted long enough: for how long, and what to do.
     pub(super) fn advise(&mut self, now: Instant) -> Option<(Duration, String)> {
         let advice = self.advice.clone().filter(|_| now >= self.advise_at)?;
         self.advise_at = now + ADVICE_AGAIN;
         Some((now - self.since, advice))
     }
 
-    /// When [`Outage::advise`] has something to say, if nothing else happens.
+    /// When [`Outage::advise`] is due next.
     pub(super) fn advise_at(&self) -> Option<Instant> {
         self.advice.as_ref().map(|_| self.advise_at)
     }
 
-    /// How long it has been, if it was said that it began.
+    /// How long it lasted, if its beginning was logged.
     pub(super) fn end(self, now: Instant) -> Option<Duration> {
         self.said.then(|| now - self.since)
     }

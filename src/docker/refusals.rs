@@ -1,7 +1,8 @@
-//! What the engine, or a proxy before it, refuses to answer: said once, again every few minutes, and when it is over.
+//! Requests that the engine, or a proxy in front of it, refuses. Logged at once, again every few minutes, and when it
+//! ends.
 //!
-//! People put proxies before an engine's socket that let through only what they know. Which request is missing, and how
-//! it is allowed, is all that there is to say; it is tried on, and works again as soon as it is granted.
+//! Some people put a proxy in front of the engine's socket that allows only certain requests. The line names the
+//! refused request and the right that allows it. The request is retried, so it works as soon as it is allowed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::container::ContainerId;
 
-/// How often it is said again that something is refused.
+/// How often a refusal is logged again.
 const AGAIN: Duration = Duration::from_secs(300);
 
-/// What is asked of an engine.
+/// A kind of request to an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Request {
     List,
@@ -22,7 +23,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// Its path, behind the version of the API.
+    /// Its path, after the version of the API.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::List => "/containers/json",
@@ -31,7 +32,7 @@ impl Request {
         }
     }
 
-    /// What has to be allowed.
+    /// What must be allowed.
     pub(super) fn right(self) -> &'static str {
         match self {
             Self::List => "let the proxy before it pass GET /containers/json (docker-socket-proxy: CONTAINERS=1)",
@@ -43,7 +44,7 @@ impl Request {
     }
 }
 
-/// The requests that are refused now.
+/// The currently refused requests.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(BTreeMap<Request, Refusal>);
 
@@ -51,12 +52,12 @@ pub(super) struct Refusals(BTreeMap<Request, Refusal>);
 struct Refusal {
     since: Instant,
     said: Instant,
-    /// About whom, where it is about containers: others may well be answered.
+    /// The refused containers, for requests about containers: those for others may still be answered.
     containers: HashSet<ContainerId>,
 }
 
 impl Refusals {
-    /// This request was refused. Returns whether that must be said now.
+    /// This request was refused. Returns whether that must be logged now.
     pub(super) fn refused(&mut self, request: Request, container: Option<&ContainerId>, now: Instant) -> bool {
         let is_new = !self.0.contains_key(&request);
         let refusal =
@@ -69,7 +70,7 @@ impl Refusals {
         is_due
     }
 
-    /// This request was answered. Returns for how long it was refused, if nothing of its kind is refused any more.
+    /// This request was answered. Returns how long its kind was refused, if none is refused any more.
     pub(super) fn answered(
         &mut self,
         request: Request,

@@ -1,4 +1,4 @@
-//! The first contact with the engine: `-retry-attempts` and `-retry-interval` hold for it as for a registry.
+//! The first contact with the engine. `-retry-attempts` and `-retry-interval` apply as for a registry.
 
 use tokio::time::sleep;
 
@@ -7,16 +7,16 @@ use super::errors::ConnectError;
 use crate::config::{DockerConfig, Retry};
 use crate::event::{Event, Events};
 
-/// Finds the engine and connects to it; where it is away, tries again as often as is allowed.
+/// Finds the engine and connects to it; retries as often as the settings allow.
 ///
 /// # Errors
-/// When it is still away after the last attempt, and at once when waiting cannot help ([`ConnectError::is_final`]).
+/// When the last attempt failed, or at once when waiting cannot help ([`ConnectError::is_final`]).
 pub async fn reach(config: &DockerConfig, retry: Retry, events: &Events) -> Result<Docker, ConnectError> {
     let attempts = retry.attempts.map_or_else(|| "-1".to_owned(), |attempts| attempts.to_string());
     let mut attempt = 0_u64;
     loop {
         events.emit(Event::ConnectingToDocker { attempt, attempts: attempts.clone() });
-        // Without DOCKER_HOST, each time the first of the usual sockets that is there by now.
+        // Without DOCKER_HOST, each attempt uses the first usual socket that exists by then.
         let error = match Docker::connect(config).await {
             Ok(docker) => return Ok(docker),
             Err(error) => error,

@@ -1,8 +1,8 @@
-//! Which version of the Engine API to speak, and with whom.
+//! The version of the Engine API, and the engine that answers.
 //!
-//! An engine serves every version between its `MinAPIVersion` and its `ApiVersion`
-//! (Docker Engine API, "Versioning"): 20.10 serves 1.12 to 1.41, 29 serves 1.44 and later. So the
-//! version is negotiated, always: the newest that both sides know.
+//! An engine supports all versions from its `MinAPIVersion` to its `ApiVersion` (Docker Engine API, "Versioning"):
+//! 20.10 supports 1.12 to 1.41, 29 supports 1.44 and later. So the version is always negotiated: the newest that both
+//! sides know.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::decode::{self, Malformed};
 
-/// The newest version whose answers were read when this was written.
+/// The newest version that this program was written for.
 pub const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 52 };
-/// The oldest version that has all we need (Docker 1.12).
+/// The oldest version with everything we need (Docker 1.12).
 pub const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 24 };
 
 /// A version of the Engine API: `1.41`.
@@ -23,7 +23,7 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// Reads `1.41` or `v1.41`.
+    /// Parses `1.41` or `v1.41`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().trim_start_matches('v').split_once('.')?;
@@ -37,32 +37,32 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Who answered, and the version that is spoken with it.
+/// The engine, and the negotiated version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
     /// `Docker` or `Podman`.
     pub name: &'static str,
     /// The engine's own version: `20.10.24`.
     pub version: String,
-    /// The version of the API that is spoken with it.
+    /// The negotiated version of the API.
     pub api: ApiVersion,
 }
 
-/// The most characters of a version that are repeated.
+/// The maximum number of characters of a version that is shown.
 const LONGEST_VERSION: usize = 64;
 
-/// What an engine says of itself (`GET /version`).
+/// The engine's description of itself (`GET /version`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     name: &'static str,
     version: String,
     newest: ApiVersion,
-    /// `None` where it does not say, as engines before 1.13.
+    /// `None` if it does not say, as engines before 1.13.
     oldest: Option<ApiVersion>,
 }
 
 impl Greeting {
-    /// Reads the answer to `GET /version`.
+    /// Parses the answer to `GET /version`.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let said = decode::value(bytes)?;
         let newest = said["ApiVersion"].as_str().and_then(ApiVersion::parse).ok_or(Malformed::Missing("ApiVersion"))?;
@@ -79,7 +79,7 @@ impl Greeting {
         })
     }
 
-    /// The engine, and the newest version that both sides know; or `forced`, if the engine speaks it.
+    /// The engine, with the newest version that both sides know, or with `forced` if the engine supports that.
     pub(super) fn agree(self, forced: Option<ApiVersion>) -> Result<EngineInfo, NoCommonVersion> {
         let oldest = self.oldest.unwrap_or(OLDEST);
         let api = match forced {
@@ -95,26 +95,26 @@ impl Greeting {
     }
 }
 
-/// Why there is no version that both sides know.
+/// Why no version fits both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCommonVersion {
-    /// The engine has given up every version that we know.
+    /// The engine no longer supports any version that we know.
     #[error("the engine speaks API {0} and later, this program up to {NEWEST}: update this program")]
     EngineTooNew(ApiVersion),
-    /// The engine does not yet know what we need.
+    /// The engine is too old for what we need.
     #[error("the engine speaks API up to {0}, this program {OLDEST} and later: update the engine")]
     EngineTooOld(ApiVersion),
-    /// `DOCKER_API_VERSION` asks for one that the engine does not speak.
+    /// The engine does not support the version in `DOCKER_API_VERSION`.
     #[error(
         "the engine speaks API {oldest} to {newest}, and not DOCKER_API_VERSION={forced}: unset it to take the newest \
          that fits"
     )]
     Forced {
-        /// What was asked for.
+        /// The requested version.
         forced: ApiVersion,
-        /// What the engine speaks at least.
+        /// The engine's oldest version.
         oldest: ApiVersion,
-        /// What it speaks at most.
+        /// The engine's newest version.
         newest: ApiVersion,
     },
 }
@@ -163,7 +163,7 @@ mod tests {
                 )
             );
         }
-        // One that does not say what it speaks at least.
+        // An engine that does not report its oldest version.
         let old = Greeting::decode(br#"{"Version":"1.12.6","ApiVersion":"1.24"}"#).unwrap();
         assert_eq!(old.agree(ApiVersion::parse("1.20")).unwrap().api.to_string(), "1.20");
     }

@@ -1,4 +1,4 @@
-//! Connections: by a unix socket or over the network, each made in time.
+//! Connections over a unix socket or TCP, with a deadline for connecting.
 
 use std::error::Error;
 use std::io;
@@ -17,15 +17,15 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// After so long without a word, and so often, the system asks whether the other side is still there.
+/// TCP keep-alive: the idle time before the first probe, and the interval of further probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// What goes wrong with a connection.
+/// Errors of a connection.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
-/// To wherever a URL says, with TLS where it says https.
+/// Connects to the host of the URL, with TLS for https.
 pub(super) fn network(tls: ClientConfig) -> InTime<HttpsConnector<HttpConnector>> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -36,7 +36,7 @@ pub(super) fn network(tls: ClientConfig) -> InTime<HttpsConnector<HttpConnector>
     InTime(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
 }
 
-/// To one socket, whatever a URL says.
+/// Connects to one socket, whatever the URL says.
 pub(super) fn socket(path: &Path) -> InTime<Socket> {
     InTime(Socket(path.into()))
 }
@@ -59,7 +59,7 @@ impl Service<Uri> for Socket {
     }
 }
 
-/// A connector that gives up.
+/// A connector with a deadline.
 #[derive(Clone)]
 pub(super) struct InTime<C>(C);
 

@@ -1,4 +1,4 @@
-//! What a failed connection shows beyond its own words, so that who made it can say what to do.
+//! The kind of fault behind a failed connection, so that the caller can say what to do.
 
 use std::error::Error;
 use std::io;
@@ -8,22 +8,22 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 /// What is wrong with a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// We spoke TLS to a server that does not.
+    /// We used TLS, but the server does not.
     NoTls,
-    /// The server's certificate is signed by nobody whom we trust.
+    /// The server's certificate is not signed by a trusted authority.
     UnknownAuthority,
-    /// The server's certificate is not good for another reason, which follows "its certificate ".
+    /// The server's certificate is invalid for another reason, which follows "its certificate ".
     BadCertificate(String),
-    /// The server asks for a certificate of ours, or does not take the one that it got.
+    /// The server requires a client certificate, or rejects ours.
     Identity,
-    /// The connection was made, and ended without an answer.
+    /// The connection was made, but closed without an answer.
     Broken,
-    /// Anything else, as that nobody answers.
+    /// Any other fault, such as an unreachable server.
     Other,
 }
 
 impl Fault {
-    /// Finds it in an error and what that was made of.
+    /// Finds the fault in an error and its sources.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut fault = Self::Other;
@@ -34,7 +34,7 @@ impl Fault {
                 (found, _) => found,
             };
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                // Its own source is that of what it holds.
+                // `io::Error::source` skips the error that it wraps.
                 Some(held) => Some(held as &(dyn Error + 'static)),
                 None => error.source(),
             };
@@ -50,7 +50,7 @@ impl Fault {
             return if error.is_incomplete_message() { Self::Broken } else { Self::Other };
         }
         match error.downcast_ref::<io::Error>() {
-            // A server that knows no TLS may also hang up on what it takes for nonsense.
+            // A server without TLS may also close the connection when it reads the handshake.
             Some(error) if error.to_string() == "tls handshake eof" => Self::NoTls,
             Some(error) => match error.kind() {
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {

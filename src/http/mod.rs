@@ -1,9 +1,9 @@
-//! The HTTP client that Docker and the HTTP registries share: TCP or a unix socket, with TLS.
+//! The HTTP client for Docker and the HTTP registries: TCP or a unix socket, with TLS.
 //!
-//! Connections are kept and used again, until a request misses its deadline: then all of them are closed, since a
-//! firewall or proxy that lost track of one has mostly lost track of all. Each request is one, to the place that its URL
-//! names, through no proxy and after no redirect. What this client lacks of larger ones would be done for every request
-//! anew: two more readings of its URL, and copies of its headers.
+//! Connections are kept and reused until a request misses its deadline. Then all of them are closed: a firewall or
+//! proxy that has lost track of one has usually lost track of all. A request goes directly to the host in its URL,
+//! without proxies or redirects. Larger clients would cost more for every request: they parse the URL twice more and
+//! copy the headers.
 
 mod connect;
 mod fault;
@@ -38,26 +38,26 @@ pub use tls::{ClientError, Pem, Tls, speaks_tls, tls_config, try_tls};
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registrator/", env!("CARGO_PKG_VERSION")));
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
-/// How long a connection is kept that nobody uses.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// A client, with its connections. Cheap to clone; clones share the connections.
+/// A client with its connections. Cheap to clone; clones share the connections.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
 struct Shared {
     connector: Connector,
-    /// The connections of now. Whoever waits for a change is woken when they are thrown away.
+    /// The current connections. Requests that wait for a change are woken when the connections are discarded.
     pool: watch::Sender<Pool>,
 }
 
-/// How connections are made.
+/// How to connect.
 enum Connector {
     Network(InTime<HttpsConnector<HttpConnector>>),
     Socket(InTime<Socket>),
 }
 
-/// Connections that were made after the same time.
+/// A pool of connections, all made after the same time.
 #[derive(Clone)]
 struct Pool {
     made: Instant,
@@ -71,7 +71,7 @@ enum Way {
 }
 
 impl Connector {
-    /// A pool without a connection.
+    /// An empty pool.
     fn pool(&self) -> Pool {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).http1_max_buf_size(MOST_AT_ONCE);
@@ -83,10 +83,10 @@ impl Connector {
     }
 }
 
-/// A client whose requests all go to `socket`, if given, and otherwise where their URL says.
+/// A client that sends all requests to `socket`, if given, and otherwise to the host of their URL.
 ///
 /// # Errors
-/// When a PEM file is missing or is not one, or the certificate does not fit the key.
+/// When a PEM file is missing or invalid, or the certificate does not match the key.
 pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<Client, ClientError> {
     let connector = match socket {
         Some(path) => Connector::Socket(connect::socket(path)),
@@ -96,16 +96,17 @@ pub fn client(socket: Option<&Path>, tls: &Tls) -> Result<Client, ClientError> {
     Ok(Client(Arc::new(Shared { connector, pool })))
 }
 
-/// No answer came before the deadline, or the connections were thrown away meanwhile.
+/// No answer arrived before the deadline, or the connections were discarded in the meantime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no answer in time")]
 pub struct Late;
 
 impl Client {
-    /// Sends a request to its URL; ends when the answer begins. The user and the password of a URL are sent as such.
+    /// Sends a request to its URL; returns when the answer begins. A user and password in the URL are sent as basic
+    /// authentication.
     ///
     /// # Errors
-    /// When there is no connection, or none that bears an answer.
+    /// When no connection can be made, or it fails before an answer.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response, Error> {
         let mut request = request.map(Full::new);
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
@@ -122,19 +123,19 @@ impl Client {
         }
     }
 
-    /// Asks for what is at a URL.
+    /// Sends a GET request to a URL.
     ///
     /// # Errors
-    /// As [`Client::send`], and when it is no URL.
+    /// As [`Client::send`], and when the URL is invalid.
     pub async fn get(&self, url: &str) -> Result<Response, Error> {
         self.send(Request::get(url).body(Bytes::new())?).await
     }
 
-    /// Waits for an exchange with the server, body included, for no longer than this. When it takes longer, every
-    /// connection that there was when it began is thrown away.
+    /// Waits for an exchange with the server, including the body, up to a deadline. If it is missed, all connections
+    /// that existed at the beginning are discarded.
     ///
     /// # Errors
-    /// When it takes longer.
+    /// When the deadline is missed.
     pub async fn in_time<T>(&self, deadline: Duration, exchange: impl Future<Output = T>) -> Result<T, Late> {
         let asked = Instant::now();
         timeout(deadline, exchange).await.map_err(|_| {
@@ -143,11 +144,11 @@ impl Client {
         })
     }
 
-    /// The same for an exchange that changes nothing and that the server answers late on purpose, as a blocking query:
-    /// it also ends when another exchange has shown that the connections are no good.
+    /// As above, for a read that the server answers late on purpose, such as a blocking query. It also ends when
+    /// another exchange has shown that the connections are dead.
     ///
     /// # Errors
-    /// When it takes longer, or the connections were thrown away.
+    /// When the deadline is missed, or the connections were discarded.
     pub async fn long_poll<T>(&self, deadline: Duration, exchange: impl Future<Output = T>) -> Result<T, Late> {
         let mut pool = self.0.pool.subscribe();
         tokio::select! {
@@ -156,12 +157,12 @@ impl Client {
         }
     }
 
-    /// Throws away the connections that there were at this time: one of them did not bear an answer. Requests under
-    /// way on them go on until their own deadlines; none begins on them.
+    /// Discards the connections that existed at this time, because one of them did not deliver an answer. Requests in
+    /// progress on them continue until their own deadlines; new ones do not use them.
     pub fn drop_connections(&self, asked: Instant) {
         let Shared { connector, pool } = &*self.0;
         pool.send_if_modified(|pool| {
-            // Many requests fail at the same time; what was made since the first of them failed is good.
+            // Many requests fail at once; connections made after the first failure are good.
             let is_old = pool.made <= asked;
             if is_old {
                 *pool = connector.pool();
@@ -181,7 +182,7 @@ pub fn basic(user: &str, password: &str) -> HeaderValue {
     value
 }
 
-/// Says who asks as a header has it, where a URL says it.
+/// Moves a user and password from the URL to the `Authorization` header.
 fn take_credentials<B>(request: &mut Request<B>) {
     let Some((user, host)) = request.uri().authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
         return;
@@ -197,7 +198,7 @@ fn take_credentials<B>(request: &mut Request<B>) {
     request.headers_mut().entry(AUTHORIZATION).or_insert(value);
 }
 
-/// What was answered, with a body that is still to be read.
+/// An answer; its body is not yet read.
 #[derive(Debug)]
 pub struct Response {
     status: StatusCode,
@@ -218,7 +219,7 @@ impl Response {
         &self.headers
     }
 
-    /// The next piece of its body; `None` at its end.
+    /// The next part of the body; `None` at its end.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -243,7 +244,7 @@ where
     }
 }
 
-/// What went wrong with a request, in one line: the innermost reason, which says most.
+/// Why a request failed, in one line: the innermost reason, which is the most precise.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", innermost(failure.as_ref()))]
 pub struct Error {
@@ -253,19 +254,19 @@ pub struct Error {
 }
 
 impl Error {
-    /// Whether no connection could be made.
+    /// Whether connecting failed.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.connecting
     }
 
-    /// What is wrong with the connection.
+    /// The kind of fault of the connection.
     #[must_use]
     pub fn fault(&self) -> Fault {
         Fault::of(self)
     }
 
-    /// A connection that broke for this reason.
+    /// A connection that failed for this reason.
     pub fn broken(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { connecting: false, failure: reason.into() }
     }
@@ -287,7 +288,7 @@ fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError +
 /// Why the body of an answer could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// It is longer than any that makes sense; holds the most that is read, in bytes.
+    /// It exceeds the limit. Holds the limit, in bytes.
     #[error("the answer is larger than {} KiB", .0 >> 10)]
     TooLarge(usize),
     /// The connection broke.
@@ -295,14 +296,14 @@ pub enum BodyError {
     Broken(#[from] Error),
 }
 
-/// However long an answer is, or says that it is, no more room than this is made before it arrives, in bytes. Its headers
-/// have to fit.
+/// The largest buffer that is allocated in advance, whatever length the answer declares, in bytes. The headers must
+/// fit.
 const MOST_AT_ONCE: usize = 64 << 10;
 
-/// The body of an answer: nobody is listened to for more than `limit` bytes.
+/// Reads the body of an answer, up to `limit` bytes.
 ///
 /// # Errors
-/// When it is longer, or breaks off.
+/// When it is longer, or the connection breaks.
 pub async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
     let said = response.body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut body = Vec::with_capacity(said.unwrap_or_default().min(limit).min(MOST_AT_ONCE));

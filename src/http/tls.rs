@@ -1,4 +1,4 @@
-//! TLS: whom to trust, and who we are.
+//! TLS: the trusted authorities, and our own certificate.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,31 +18,31 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::Fault;
 
-/// What TLS to speak where a URL says https.
+/// The TLS settings for https URLs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM file of the authorities to trust instead of the system's.
+    /// PEM file of the authorities to trust, instead of the system's.
     pub ca: Option<PathBuf>,
-    /// PEM files of our own certificate and key.
+    /// PEM files of our certificate and key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Accept any certificate of the server.
+    /// Accept any server certificate.
     pub skip_verify: bool,
 }
 
-/// What keeps a client from being made.
+/// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// A PEM file cannot be used.
     #[error("{what} cannot be read from {path}: {reason}")]
     Pem {
-        /// What it should hold.
+        /// What the file should hold.
         what: Pem,
         /// The file.
         path: PathBuf,
         /// Why not.
         reason: String,
     },
-    /// The TLS settings do not fit together.
+    /// The TLS settings do not match.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -68,10 +68,10 @@ impl fmt::Display for Pem {
     }
 }
 
-/// How a client speaks this TLS, for protocols other than HTTP/1.
+/// The TLS configuration, for protocols other than HTTP/1.
 ///
 /// # Errors
-/// When a PEM file is missing or is not one, or the certificate does not fit the key.
+/// When a PEM file is missing or invalid, or the certificate does not match the key.
 pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -93,7 +93,7 @@ pub fn tls_config(tls: &Tls) -> Result<ClientConfig, ClientError> {
     })
 }
 
-/// The authorities of a file.
+/// Reads the authorities in a file.
 fn authorities(path: &Path) -> Result<RootCertStore, ClientError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(Pem::Authorities, path)? {
@@ -121,19 +121,19 @@ fn unusable(what: Pem, path: &Path, error: &pem::Error) -> ClientError {
     ClientError::Pem { what, path: path.to_owned(), reason }
 }
 
-/// How long looking at how a server speaks TLS may take.
+/// How long a probe of a server's TLS may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// How long a server may take to refuse a handshake that is done on our side: who we are is seen last.
+/// How long a server may take to reject our certificate, which it checks after our side of the handshake is done.
 const AFTERTHOUGHT: Duration = Duration::from_millis(300);
 
-/// Whether the server there speaks TLS, for who spoke to it without and got no answer. Its certificate does not matter.
+/// Whether the server uses TLS; asked after a plain request got no answer. Its certificate does not matter.
 pub async fn speaks_tls(host: &str, port: u16) -> bool {
     let any = Tls { skip_verify: true, ..Tls::default() };
     matches!(try_tls(host, port, &any).await, Some(Ok(()) | Err(Fault::Identity)))
 }
 
-/// What is wrong with TLS there, by a connection of its own over which nothing is sent; `None` where none can be made.
+/// What is wrong with the server's TLS, found with a separate connection without data; `None` if none can be made.
 pub async fn try_tls(host: &str, port: u16, tls: &Tls) -> Option<Result<(), Fault>> {
     let config = tls_config(tls).ok()?;
     let name = ServerName::try_from(host.to_owned()).ok()?;
@@ -151,8 +151,8 @@ pub async fn try_tls(host: &str, port: u16, tls: &Tls) -> Option<Result<(), Faul
     timeout(PROBE, handshake).await.ok().flatten()
 }
 
-/// Trusts whom the system trusts. Its authorities are read when the first server shows a certificate: most
-/// engines and registries never do, and reading them takes longer than all else at a start.
+/// Trusts the system's authorities. They are read when the first server shows a certificate: most engines and
+/// registries have none, and reading them takes longer than the rest of the start.
 #[derive(Debug)]
 struct SystemRoots {
     provider: Arc<CryptoProvider>,
@@ -211,7 +211,7 @@ impl ServerCertVerifier for SystemRoots {
     }
 }
 
-/// Trusts whoever answers; only where the user asked for it.
+/// Trusts any server; only if the user asked for it.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

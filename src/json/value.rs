@@ -1,6 +1,6 @@
-//! JSON as it stands in its text: strings are borrowed from there, and objects are lists.
+//! JSON values that borrow their strings from the text; objects are lists.
 //!
-//! What an engine says is looked at once and then dropped; an owned value would copy each of its words before.
+//! An engine's answer is read once and dropped, so an owned value would only copy every string first.
 
 use std::borrow::Cow;
 use std::ops::Index;
@@ -16,7 +16,7 @@ pub(crate) enum Value<'a> {
     Number(Number),
     Text(Cow<'a, str>),
     Array(Vec<Self>),
-    /// The members in the order in which they stand. Of two of one name the last counts.
+    /// The members in their order. Of several with the same name, the last counts.
     Object(Vec<(Cow<'a, str>, Self)>),
 }
 
@@ -41,18 +41,18 @@ impl<'a> Value<'a> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The elements of an array; of anything else none.
+    /// The elements of an array; none for other values.
     pub(crate) fn elements(&self) -> &[Self] {
         if let Self::Array(elements) = self { elements } else { &[] }
     }
 
-    /// The members of an object; of anything else none.
+    /// The members of an object; none for other values.
     pub(crate) fn members(&self) -> &[(Cow<'a, str>, Self)] {
         if let Self::Object(members) = self { members } else { &[] }
     }
 }
 
-/// The member of this name; null where there is none.
+/// The member with this name; null if there is none.
 impl<'a> Index<&str> for Value<'a> {
     type Output = Self;
 

@@ -1,13 +1,13 @@
-//! The machine's name, and the address under which others reach it.
+//! The machine's host name, and the address at which others reach it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How long the host's name may take to resolve.
+/// How long resolving the host's name may take.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// An address of this host, and why it is that one.
+/// An address of this host, and why it was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddress {
     /// An IP address.
@@ -41,9 +41,9 @@ pub struct How {
 enum Found {
     /// The host's name resolves to it.
     Name,
-    /// The interface with the default route has it; the name is no help, for this reason.
+    /// The interface with the default route has it; the host's name does not help, for this reason.
     Route(String),
-    /// Nothing better was found; the name is no help, for this reason.
+    /// Nothing better was found; the host's name does not help, for this reason.
     Nothing(String),
 }
 
@@ -68,16 +68,16 @@ impl fmt::Display for How {
     }
 }
 
-/// The machine's host name, as this process sees it (in a container: the container's).
+/// The machine's host name as this process sees it (in a container: the container's).
 #[must_use]
 pub fn name() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
-/// The address under which this host is reached, as far as it can tell.
+/// The best known address at which others reach this host.
 ///
-/// What `hostname` resolves to, IPv4 before IPv6; where that reaches no further than this host, or
-/// is nothing within three seconds, the address of the interface with the default route.
+/// What `hostname` resolves to, IPv4 before IPv6. If others cannot reach that, or it does not resolve within three
+/// seconds: the address of the interface with the default route.
 pub async fn address(hostname: &str) -> HostAddress {
     let resolved = match tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((hostname, 0))).await {
         Ok(Ok(addresses)) => Ok(addresses.map(|address| address.ip()).collect()),
@@ -111,8 +111,8 @@ fn choose(hostname: &str, resolved: Result<Vec<IpAddr>, String>, route: Option<I
     HostAddress::found(hostname, address, found)
 }
 
-/// Whether another host could reach it: not loopback, not the wildcard, and no IPv6 address that
-/// means something on one link only.
+/// Whether another host could reach it: not loopback, not the wildcard, and no IPv6 address that is valid on one link
+/// only.
 fn reachable(address: &IpAddr) -> bool {
     let one_link = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
     !(address.is_loopback() || address.is_unspecified() || one_link)
@@ -121,7 +121,7 @@ fn reachable(address: &IpAddr) -> bool {
 /// The address of the interface with the default route, IPv4 before IPv6.
 #[must_use]
 pub fn default_route() -> Option<IpAddr> {
-    // Addresses for documentation (RFC 5737, RFC 3849): nobody has them, so only a default route leads there.
+    // Addresses for documentation (RFC 5737, RFC 3849): no host has them, so only a default route leads there.
     let outside = [
         (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
         (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
@@ -129,7 +129,7 @@ pub fn default_route() -> Option<IpAddr> {
     outside.into_iter().find_map(|(any, there)| source(any, there).ok()).filter(reachable)
 }
 
-/// The source address that the system would use; connecting a UDP socket sends no packet.
+/// The source address that the system would use. Connecting a UDP socket sends no packet.
 fn source(any: IpAddr, there: IpAddr) -> std::io::Result<IpAddr> {
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     socket.connect(SocketAddr::new(there, 9))?;
@@ -151,10 +151,10 @@ mod tests {
         for (resolved, route, chosen) in [
             (to(&["10.0.0.5"]), Some("192.168.1.2"), "10.0.0.5"),
             (to(&["10.0.0.5"]), None, "10.0.0.5"),
-            // IPv4 before IPv6, whatever the order.
+            // IPv4 before IPv6, in any order.
             (to(&["2001:db8::5", "10.0.0.5"]), None, "10.0.0.5"),
             (to(&["2001:db8::5"]), Some("192.168.1.2"), "2001:db8::5"),
-            // An address that others can reach before one that they cannot.
+            // A reachable address before an unreachable one.
             (to(&["127.0.1.1", "10.0.0.5"]), Some("192.168.1.2"), "10.0.0.5"),
             (to(&["127.0.1.1"]), Some("192.168.1.2"), "192.168.1.2"),
             (to(&["::1", "127.0.0.1"]), Some("2001:db8::9"), "2001:db8::9"),

@@ -1,7 +1,8 @@
-//! A container that this program runs in: without `--net=host`, its host name is its ID and its address is on a bridge.
+//! Detects that this program runs in a container without `--net=host`: its host name is the container's ID, and its
+//! address is on a bridge.
 //!
-//! Both are others in the next container, and the address reaches no other host. That is the most frequent mistake with a
-//! first `docker run`, so it is said at the start.
+//! Both change with the next container, and other hosts cannot reach the address. This is the most frequent mistake
+//! with a first `docker run`, so the start reports it.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,32 +10,32 @@ use std::path::Path;
 
 use super::address::{default_route, name};
 
-/// The length of a container's ID; its first 12 characters are its host name, unless it was given one.
+/// The length of a container's ID. Its first 12 characters are the default host name.
 const ID: usize = 64;
 const SHORT_ID: usize = 12;
 
-/// What to say about the name and the address under which services are registered; nothing where they are fine.
+/// A warning about the name and the address under which services are registered; `None` if both are fine.
 ///
-/// `address` is the one that was found out; `None` where it is of no use, or a person gave it.
+/// `address` is the detected one; `None` if it is not used or a person set it.
 #[must_use]
 pub fn advice(hostname: &str, address: Option<&str>) -> Option<String> {
     let around = Surroundings::of_process()?;
-    // A name that a person gave is what they want.
+    // A name that a person set is intended.
     let hostname = Some(hostname).filter(|hostname| *hostname == name());
     around.advice(hostname, address)
 }
 
-/// What a process in a container can see of it.
+/// What a process in a container can learn about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Surroundings {
-    /// Its ID, where the system tells.
+    /// Its ID, if the system shows it.
     id: Option<String>,
-    /// The address of its end of a pair of virtual interfaces, the other of which is on a bridge of the engine.
+    /// The address of its end of a veth pair; the other end is on a bridge of the engine.
     bridged: Option<IpAddr>,
 }
 
 impl Surroundings {
-    /// Those of this process; `None` where it runs in no container.
+    /// Of this process; `None` if it does not run in a container.
     fn of_process() -> Option<Self> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let id = container_id(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
@@ -78,14 +79,14 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The ID of the container: engines mount some files in `/etc` from a folder that is named by it, and (with version 1 of
-/// control groups) name its group by it.
+/// The ID of the container. Engines mount some files in `/etc` from a folder named after it; with cgroups version 1,
+/// they also name its group after it.
 fn container_id(mountinfo: &str, cgroup: &str) -> Option<String> {
     let ours = |line: &&str| {
         let place = line.split(' ').nth(4);
         matches!(place, Some("/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf"))
     };
-    // proc(5): the fourth field is the folder that is mounted, the fifth is where.
+    // proc(5): the fourth field is the mounted folder, the fifth is the mount point.
     let mounted = mountinfo.lines().filter(ours).filter_map(|line| line.split(' ').nth(3));
     let groups = cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     mounted.chain(groups).find_map(|path| {
@@ -94,15 +95,16 @@ fn container_id(mountinfo: &str, cgroup: &str) -> Option<String> {
     })
 }
 
-/// Whether a process of this group runs in a container, though its ID is not told.
+/// Whether a process of this group runs in a container, even without a known ID.
 fn is_container_group(cgroup: &str) -> bool {
     ["/docker", "/libpod", "/kubepods", "/containerd", "/crio"].iter().any(|name| cgroup.contains(name))
 }
 
-/// Whether the interface with the default route is one of a pair of virtual ones, and no engine of its own runs beside it.
+/// Whether the interface with the default route is one end of a veth pair, and no engine runs in the same network
+/// namespace.
 ///
-/// With `--net=host`, the engine's bridge is there; with a macvlan or ipvlan network, the address is one of the host's
-/// own network.
+/// With `--net=host`, the engine's bridge is visible; with a macvlan or ipvlan network, the address belongs to the
+/// host's own network.
 fn is_bridged() -> bool {
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let Some(name) = interface(&routes) else { return false };
@@ -113,7 +115,7 @@ fn is_bridged() -> bool {
     !has_bridge && is_pair(&of("ifindex"), &of("iflink"), &of("uevent"))
 }
 
-/// The interface of the default route, of `/proc/net/route`.
+/// The interface of the default route, from `/proc/net/route`.
 fn interface(routes: &str) -> Option<&str> {
     let mut fields = routes.lines().skip(1).map(str::split_whitespace);
     fields
@@ -121,8 +123,8 @@ fn interface(routes: &str) -> Option<&str> {
         .map(|(name, _)| name)
 }
 
-/// Whether an interface is one of a pair: it is linked to another, and is of no kind that has a place of its own in the
-/// network of that other.
+/// Whether an interface is one end of a veth pair: it is linked to another one, and is not of a kind (macvlan, ipvlan)
+/// with its own presence in that one's network.
 fn is_pair(index: &str, link: &str, uevent: &str) -> bool {
     let kind = uevent.lines().find_map(|line| line.strip_prefix("DEVTYPE="));
     !link.trim().is_empty() && index.trim() != link.trim() && matches!(kind, None | Some("veth"))
@@ -150,11 +152,11 @@ mod tests {
             (id, Some("172.17.0.4"), None, Some("172.17.0.4"), (false, true)),
             (id, Some("172.17.0.4"), Some("b84e81f50551"), None, (true, false)),
             (id, Some("172.17.0.4"), None, None, (false, false)),
-            // With --net=host, and without an address of its own that is chosen.
+            // With --net=host, and without its own address.
             (id, None, Some("web1"), Some("10.0.0.5"), (false, false)),
             (id, Some("172.17.0.4"), Some("web1"), Some("10.0.0.5"), (false, false)),
             (id, Some("172.17.0.4"), Some("web1"), Some("127.0.0.1"), (false, false)),
-            // A host that is called like an ID, where the container's own is known to be another.
+            // A host name that looks like an ID, while the container's ID is known to be another.
             (id, None, Some("0123456789ab"), Some("10.0.0.5"), (false, false)),
             (id, None, Some("b8"), Some("10.0.0.5"), (false, false)),
             // The ID is not known.
@@ -181,7 +183,7 @@ mod tests {
         let podman = format!(
             "99 1 0:44 /containers/storage/overlay-containers/{LONG}/userdata/hostname /etc/hostname rw - tmpfs tmpfs rw"
         );
-        // A volume of another container, mounted somewhere.
+        // A mounted volume of another container.
         let other = format!("99 1 0:44 /var/lib/docker/containers/{LONG}/x /data rw - ext4 /dev/vda rw");
         for (mountinfo, cgroup, found) in [
             (docker.as_str(), "0::/", true),

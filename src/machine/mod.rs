@@ -1,8 +1,6 @@
-//! The machine that the program runs on: its name, the address under which others reach it, and whether the two are only
-//! those of a container.
+//! The machine that the program runs on: its name, its address, and whether both belong only to a container.
 //!
-//! Stands beside [`crate::config`]; what is decided here is pure, and the few questions to the system are asked in thin
-//! functions of their own.
+//! On the same floor as [`crate::config`]. Decisions are pure; the few system calls are in thin functions.
 
 mod address;
 mod container;

@@ -1,13 +1,13 @@
-//! Batches, cut into what goes into one request.
+//! Splits a batch into chunks, one per request.
 
-/// How much one request may hold, and what one thing of a batch takes of that.
+/// The limits of one request, and what one item counts towards them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) steps: usize,
     pub(super) bytes: usize,
 }
 
-/// As many neighbours together as there is room for, in order. What takes more than that goes alone.
+/// Splits items into chunks, in order, each with as many neighbours as fit. An item above the limits goes alone.
 pub(super) fn chunks<T>(items: &[T], room: Room, takes: impl Fn(&T) -> Room) -> Vec<&[T]> {
     let mut chunks = Vec::new();
     let mut start = 0;

@@ -1,6 +1,6 @@
-//! What any registry's URI can say, whichever registry it is: `?ttl=60&policy=upsert-only`.
+//! The parameters that every registry's URI may have: `?ttl=60&policy=upsert-only`.
 //!
-//! These parameters are taken off the URI before the registry sees it.
+//! They are removed from the URI before the registry sees it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::config::RegistryConfig;
 /// The values of these parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Common {
-    /// How long entries live without a refresh, where the URI says so; `Some(None)` for ever.
+    /// The TTL of entries, if the URI sets it; `Some(None)` for no TTL.
     pub(super) ttl: Option<Option<Duration>>,
     /// What may be done.
     pub(super) policy: Policy,
 }
 
 impl Common {
-    /// Takes these parameters out of a URI; the second is the query that is left for the registry.
+    /// Takes these parameters out of a URI; the second value is the query without them.
     pub(super) fn take(uri: &Uri<'_>, whole: &str) -> Result<(Self, Option<String>), OpenError> {
         let bad = |reason| OpenError::BadUri { uri: redacted(whole), reason };
         let mut parameters = Parameters::read(uri.query).map_err(bad)?;
@@ -33,8 +33,8 @@ impl Common {
         Ok((Self { ttl, policy: policy.unwrap_or_default() }, uri.query.map(rest).filter(|rest| !rest.is_empty())))
     }
 
-    /// The settings of the registry, with what the URI says instead of the options. A refresh that would
-    /// come too late for the TTL, or that nobody asked for, comes in time for two to be missed.
+    /// The settings of the registry, with the URI's values instead of the options'. If the refresh interval is missing
+    /// or too long for the TTL, a third of the TTL is used.
     pub(super) fn applied<'a>(&self, config: &'a RegistryConfig) -> Cow<'a, RegistryConfig> {
         let Some(ttl) = self.ttl else { return Cow::Borrowed(config) };
         let ttl_refresh = ttl.map(|ttl| config.ttl_refresh.filter(|refresh| *refresh < ttl).unwrap_or(ttl / 3));
@@ -42,13 +42,13 @@ impl Common {
     }
 }
 
-/// A whole number of seconds, 0 for ever.
+/// A whole number of seconds; 0 for none.
 fn seconds(text: &str) -> Option<Option<Duration>> {
     let seconds: u32 = text.parse().ok()?;
     Some((seconds > 0).then(|| Duration::from_secs(seconds.into())))
 }
 
-/// A query without these parameters, the others as they were written.
+/// A query without these parameters; the others are unchanged.
 fn rest(query: &str) -> String {
     let name = |parameter: &str| decoded(parameter.split('=').next().unwrap_or_default());
     let others: Vec<_> = query

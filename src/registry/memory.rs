@@ -1,5 +1,5 @@
-//! A registry in memory: the reference that the conformance suite and the bridge's own tests are
-//! written against. It can be told to fail in the ways that real ones do.
+//! A registry in memory: the reference for the conformance suite and the bridge's own tests. It can be told to fail as
+//! real registries do.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use super::{Action, Canonical, Capabilities, Change, Entry, Mark, Marked, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
-/// A registry in memory. Clones are the same registry.
+/// A registry in memory. Clones share the same registry.
 #[derive(Clone, Debug)]
 pub struct Memory {
     owner: String,
-    /// Whether it tells of health.
+    /// Whether it has health.
     marks: bool,
     inner: Arc<Inner>,
 }
@@ -34,7 +34,7 @@ struct Held {
     faults: Faults,
 }
 
-/// What a registry was asked to do.
+/// A request to the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Its entries were read.
@@ -43,7 +43,7 @@ pub enum Request {
     Register(String),
     /// The entry of this service was removed.
     Deregister(String),
-    /// The entry of this service was marked, or its mark taken away.
+    /// The entry of this service was marked, or its mark was removed.
     Mark(String, Option<Mark>),
     /// This service was refreshed.
     Refresh(String),
@@ -52,17 +52,17 @@ pub enum Request {
 /// How it fails.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// It cannot be reached.
+    /// It is unreachable.
     pub away: bool,
     /// It never answers.
     pub hung: bool,
-    /// It does what it is asked, and reports that it could not be reached.
+    /// It performs the request, but reports that it was unreachable.
     pub mute: bool,
-    /// It refuses services whose ID contains this.
+    /// It refuses services whose ID contains this text.
     pub refuses: Option<String>,
-    /// Another's entry, which nobody has read, stands in the place of this service.
+    /// An unread entry of another owner has the key of this service.
     pub taken: Option<String>,
-    /// It takes so long to answer.
+    /// It answers after this time.
     pub delay: Duration,
 }
 
@@ -73,47 +73,47 @@ impl Memory {
         Self { owner: owner.to_owned(), marks: true, inner: Arc::default() }
     }
 
-    /// The same registry, as another owner sees it.
+    /// The same registry, for another owner.
     #[must_use]
     pub fn seen_by(&self, owner: &str) -> Self {
         Self { owner: owner.to_owned(), ..self.clone() }
     }
 
-    /// The same registry, as one that has no health.
+    /// The same registry, without health.
     #[must_use]
     pub fn without_marks(self) -> Self {
         Self { marks: false, ..self }
     }
 
-    /// What it holds, by key.
+    /// Its entries, by key.
     #[must_use]
     pub fn held(&self) -> BTreeMap<String, Entry> {
         self.lock().entries.clone()
     }
 
-    /// What it was asked since the last call of this.
+    /// The requests since the last call of this function.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.lock().requests)
     }
 
-    /// Fails like this from now on.
+    /// Fails in this way from now on.
     pub fn fail(&self, faults: Faults) {
         self.lock().faults = faults;
     }
 
-    /// Another hand writes to it.
+    /// An external writer writes an entry.
     pub fn put(&self, entry: Entry) {
         self.lock().entries.insert(entry.key.to_string(), entry);
         self.inner.changed.notify_waiters();
     }
 
-    /// An entry is lost, and nobody is told.
+    /// An entry disappears without a notification.
     pub fn expire(&self, key: &str) {
         self.lock().entries.remove(key);
     }
 
-    /// Another hand removes everything.
+    /// An external writer removes everything.
     pub fn wipe(&self) {
         self.lock().entries.clear();
         self.inner.changed.notify_waiters();
@@ -132,7 +132,7 @@ impl Memory {
         if faults.away { Err(RegistryError::Unreachable("away".to_owned())) } else { Ok(()) }
     }
 
-    /// Applies a write, and says what its sender is told.
+    /// Applies a write, and returns the reported result.
     async fn write(&self, request: Request, apply: impl FnOnce(&mut Held)) -> Result<(), RegistryError> {
         self.answer().await?;
         let mut held = self.lock();

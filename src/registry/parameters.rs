@@ -1,20 +1,20 @@
-//! The parameters of a registry URI: what stands behind its question mark.
+//! The parameters of a registry URI, after its question mark.
 
 use percent_encoding::percent_decode_str;
 
-/// What every registry's URI may say, whatever it is: [`super::common`] takes these.
+/// The parameters that every registry accepts; [`super::common`] takes these.
 pub(super) const COMMON: [&str; 2] = ["ttl", "policy"];
 
-/// Names with their values, decoded, in the order of the URI. Each is taken once by whoever knows
-/// it; what is left at the end nobody knows.
+/// Names with decoded values, in the order of the URI. Each is taken once by the code that knows it; those left at the
+/// end are unknown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads `name=value&name=value`.
+    /// Parses `name=value&name=value`.
     ///
     /// # Errors
-    /// The reason why it cannot be read, for [`super::OpenError::BadUri`].
+    /// Why it cannot be parsed, for [`super::OpenError::BadUri`].
     pub(super) fn read(query: Option<&str>) -> Result<Self, String> {
         let mut parameters = Self::default();
         for parameter in query.unwrap_or_default().split('&').filter(|parameter| !parameter.is_empty()) {
@@ -30,16 +30,16 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Takes the value of a parameter, if it is given.
+    /// Takes the value of a parameter, if present.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(given, _)| given == name)?;
         Some(self.0.remove(index).1)
     }
 
-    /// Says that everything has been taken; `known` is what could have been, beside what every registry knows.
+    /// Checks that no parameter is left. `known` are the names that this registry accepts, besides the common ones.
     ///
     /// # Errors
-    /// When something is left over: the reason, which names what is known.
+    /// When one is left: a message that names the known ones.
     pub(super) fn finish(self, known: &[&str]) -> Result<(), String> {
         match self.0.first() {
             None => Ok(()),
@@ -51,7 +51,7 @@ impl Parameters {
     }
 }
 
-/// Undoes percent-encoding; `None` where that makes no text.
+/// Decodes percent-encoding; `None` if the result is not text.
 pub(super) fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }

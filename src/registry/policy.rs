@@ -1,17 +1,17 @@
-//! What may be done to a registry's entries at all.
+//! Which changes of a registry's entries are allowed.
 
-/// What may be done to the entries of one registry (`?policy=` in its URI).
+/// Which changes of one registry's entries are allowed (`?policy=` in its URI).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Whatever makes it equal to what runs.
+    /// All changes that make it equal to the desired state.
     #[default]
     Sync,
-    /// Nothing is ever removed: entries are added and changed.
+    /// Entries are added and changed, never removed.
     UpsertOnly,
 }
 
 impl Policy {
-    /// The policy that the parameter names.
+    /// The policy with this name.
     ///
     /// # Errors
     /// When there is no such policy: the reason.

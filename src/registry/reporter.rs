@@ -1,13 +1,13 @@
-//! How an adapter tells what only its kind of registry has to say.
+//! Reports what only one kind of registry has to say.
 
 use std::sync::Arc;
 
 use crate::event::{Event, Events, Level};
 
-/// Emits the events of one registry. Clones emit those of the same one.
+/// Emits the events of one registry. Clones are for the same registry.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
-    /// What the registry is called.
+    /// The registry's name.
     registry: Arc<str>,
     events: Events,
 }
@@ -17,17 +17,17 @@ impl Reporter {
         Self { registry, events }
     }
 
-    /// Tells what was done; `about` is a word that stays the same.
+    /// Reports something that was done; `about` is a word that never changes.
     pub(super) fn info(&self, about: &'static str, text: String) {
         self.tell(Level::Info, about, text);
     }
 
-    /// Tells what is not as it should be.
+    /// Reports something wrong that is being handled.
     pub(super) fn warn(&self, about: &'static str, text: String) {
         self.tell(Level::Warn, about, text);
     }
 
-    /// Tells what could not be done.
+    /// Reports something that could not be done.
     pub(super) fn error(&self, about: &'static str, text: String) {
         self.tell(Level::Error, about, text);
     }
@@ -39,7 +39,7 @@ impl Reporter {
 
 #[cfg(test)]
 impl Reporter {
-    /// One that nobody listens to.
+    /// A reporter without listeners.
     pub(super) fn silent() -> Self {
         Self::new("".into(), Events::new(|_| {}))
     }

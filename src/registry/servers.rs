@@ -1,4 +1,4 @@
-//! The servers of a registry that may have several: `a:2181,b,[::1]:2181`.
+//! The servers in a registry URI: `a:2181,b,[::1]:2181`.
 
 use std::fmt;
 
@@ -17,10 +17,10 @@ impl fmt::Display for Server {
     }
 }
 
-/// Reads them; without any, it is the one on this host.
+/// Parses the servers. Without any, the server on this host.
 ///
 /// # Errors
-/// The reason why they cannot be read.
+/// Why they cannot be parsed.
 pub(super) fn servers(hosts: &str, default_port: u16) -> Result<Vec<Server>, String> {
     if hosts.is_empty() {
         return Ok(vec![Server { host: "127.0.0.1".to_owned(), port: default_port }]);

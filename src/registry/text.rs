@@ -1,8 +1,8 @@
-//! Other programs' words, made fit for one line of a log.
+//! Makes other programs' messages fit for one line of a log.
 
-/// The text on one line, at most `limit` characters of it: what does not print is escaped.
+/// The text on one line, at most `limit` characters; unprintable characters are escaped.
 ///
-/// Quotes and backslashes stay as they are, since this is for reading, not for parsing.
+/// Quotes and backslashes stay as they are: this is for reading, not for parsing.
 pub(super) fn one_line(text: &str, limit: usize) -> String {
     let text = text.trim();
     let mut line = String::with_capacity(text.len().min(limit));
@@ -19,7 +19,7 @@ pub(super) fn one_line(text: &str, limit: usize) -> String {
     line
 }
 
-/// FNV-1a of a text, for what is stored: it is the same in every release.
+/// FNV-1a of a text. For stored data: it is the same in every release.
 pub(super) fn stable_digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -1,8 +1,8 @@
-//! How many requests a server is sent at once: as many as make it faster, and no more.
+//! How many requests are sent to a server at once: as many as increase its throughput, and no more.
 //!
-//! Nobody can say beforehand: an agent on this machine is kept busy by a few, one behind a slow link by many, and more
-//! than a server can use only wait in it. So the number is doubled for as long as more are answered
-//! in the same time, halved when that was no use, and tried again now and then.
+//! The right number is unknown in advance: a few requests keep a local agent busy, a server behind a slow network needs
+//! many, and any above its capacity only wait. So the number is doubled while that increases the throughput, halved
+//! when it did not, and doubled again now and then as a trial.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -11,31 +11,32 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Duration, Instant};
 
-/// The fewest at once, and how many at first.
+/// The minimum number, which is also the first.
 const LEAST: usize = 8;
-/// The most at once. Each takes a connection.
+/// The maximum number. Each request needs a connection.
 const MOST: usize = 64;
-/// More are worth while when they are answered so much faster.
+/// Doubling is worth it if the throughput grows by this factor.
 const GAIN: f64 = 1.2;
-/// How many rounds a number is kept for before it is tried to double it again, when that was no use.
+/// For how many rounds a number is kept after a doubling that did not help.
 const CALM: u32 = 32;
-/// How many rounds it is measured for at least: one that was held up by something else makes the next look fast.
+/// The minimum number of rounds of a measurement: a single round may be delayed by something else, and make the next
+/// one look fast.
 const MEASURED: u32 = 3;
-/// A round that takes so long is measured well enough by itself.
+/// A round of this length is a sufficient measurement by itself.
 const LONG: Duration = Duration::from_millis(5);
 
-/// What was learned of one server; it outlasts a batch.
+/// What was learned about one server; kept between batches.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     limit: usize,
-    /// The most answers a second with the present number so far.
+    /// The best throughput with the present number, in answers per second.
     best: f64,
-    /// The same with half as many, while it is found out whether the present number is of use.
+    /// The best throughput with half the number, while the present number is on trial.
     before: Option<f64>,
-    /// How many rounds more the number is kept for.
+    /// For how many more rounds the number is kept.
     calm: u32,
 }
 
@@ -46,8 +47,8 @@ impl Default for State {
 }
 
 impl Throttle {
-    /// Waits for so many requests, as many at once as the server bears; the results are in their order.
-    /// Each is made when its turn has come: all of a batch at once would take megabytes.
+    /// Waits for all requests, with as many at once as the server can use. Results are in the order of the requests.
+    /// Each request is created when it is sent: all of a batch at once would take megabytes.
     pub(super) async fn all<F: Future>(&self, count: usize, request: impl Fn(usize) -> F) -> Vec<F::Output> {
         let mut waiting = 0..count;
         let mut flying = FuturesUnordered::new();
@@ -65,7 +66,7 @@ impl Throttle {
             let Some(answer) = flying.next().await else { break };
             done.push(answer);
             answers += 1;
-            // Towards the end of a batch fewer are under way, which tells nothing.
+            // At the end of a batch fewer requests are in progress, so that part is not measured.
             if is_full && answers >= 2 * limit {
                 self.learn(answers, since.elapsed());
                 (answers, since) = (0, Instant::now());
@@ -86,7 +87,7 @@ impl Throttle {
 }
 
 impl State {
-    /// Takes in how many answers a second there were with the present number, and whether that was a long round.
+    /// Takes the throughput with the present number, and whether the round was long.
     fn learn(&mut self, rate: f64, long: bool) {
         match self.before.take() {
             Some(before) if rate < before * GAIN => {
@@ -118,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// The number that is arrived at with a server that does so many at once, each in 5 ms.
+    /// The number found for a server that handles this many at once, each in 5 ms.
     async fn learned(server: usize) -> usize {
         let (throttle, seats) = (Throttle::default(), Semaphore::new(server));
         let request = |_| async {
@@ -131,7 +132,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_is_sent_as_many_as_it_can_use() {
-        // While it is tried whether more would help, there are twice as many for a round.
+        // During a trial, twice as many are used for a round.
         for (server, expected) in [(1, LEAST), (8, LEAST), (16, 16), (33, 32), (1_000, MOST)] {
             let found = learned(server).await;
             assert!(found == expected || found == 2 * expected, "{found} for one that does {server} at once");

@@ -1,4 +1,4 @@
-//! One change of one entry, as a value: what to do, to which key, and why.
+//! A change of one entry, as a value: the action, the key and the reason.
 
 use std::sync::Arc;
 
@@ -13,29 +13,29 @@ pub struct Write {
     pub key: Arc<str>,
     /// What to do.
     pub action: Action,
-    /// Why, for the plan, the log and the audit. A registry need not look at it.
+    /// The reason, for the plan, the log and the audit. A registry may ignore it.
     pub reason: Reason,
 }
 
 /// What to do with an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Write the service, replacing what stands at its key. Takes a mark of ours away.
+    /// Write the service, and replace the entry at its key. Removes our mark.
     Put(Arc<Service>),
     /// Remove the entry.
     Remove(Entry),
     /// Mark the entry as not to be used. Only where [`Capabilities::marks`](super::Capabilities::marks).
     Mark(Entry, Mark),
-    /// Take our mark away.
+    /// Remove our mark.
     Unmark(Entry),
 }
 
 /// Why an entry is written, marked or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Nothing stands there.
+    /// There is no entry.
     Missing,
-    /// What stands there is not as it should be.
+    /// The entry differs from the desired one.
     Differs,
     /// The container is paused.
     Paused,
@@ -45,11 +45,11 @@ pub enum Reason {
     Draining,
     /// This program stops.
     Shutdown,
-    /// What it was marked for is over.
+    /// The reason for the mark is over.
     Recovered,
     /// The service is no longer offered.
     Withdrawn,
-    /// The entry is ours, and no container is behind it.
+    /// The entry is ours, but has no container.
     Dangling,
 }
 
@@ -60,14 +60,14 @@ pub enum Mark {
     Draining,
     /// Its container is paused.
     Paused,
-    /// Its container ended, and the entry stays.
+    /// Its container ended, but the entry stays.
     Ended,
-    /// This program was stopped, and nobody looks after the entry.
+    /// This program stopped, so the entry is no longer kept up to date.
     Left,
 }
 
 impl Mark {
-    /// In words, as the store shows them.
+    /// The text that the store shows.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

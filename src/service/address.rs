@@ -1,8 +1,8 @@
-//! Address: which address a service is reached at, and why that one.
+//! The address of a service, and which rule gave it.
 //!
-//! The rules, of which the first that applies wins: `SERVICE_IP`; the container whose network it
-//! shares; `-useIpFromLabel`; `-internal`; `-ip`; the binding's own address; the host's address. So
-//! the host's port goes with the host's address, and the exposed port with the container's.
+//! The first rule that applies wins: `SERVICE_IP`; the container whose network it shares; `-useIpFromLabel`;
+//! `-internal`; `-ip`; the binding's own address; the host's address. So a host port always goes with a host address,
+//! and an exposed port with a container address.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,29 +17,29 @@ use super::metadata::{PortMetadata, Setting};
 use super::notes::{Notes, quote};
 use super::ports::Reach;
 
-/// How long a chain of containers that share a network may be.
+/// The maximum length of a chain of containers that share a network.
 const LONGEST_CHAIN: usize = 32;
 
-/// No address is longer, in bytes: that of a DNS name.
+/// The maximum length of an address, in bytes: that of a DNS name.
 const LONGEST_ADDRESS: usize = 253;
 
-/// The network that Swarm publishes ports on. It leads to all tasks of a service, and not to this one.
+/// Swarm's network for published ports. It leads to all tasks of a service, not to this one.
 const INGRESS: &str = "ingress";
 
 /// The other containers of the engine.
 pub trait Neighbours {
-    /// The container of this id, id prefix or name.
+    /// The container with this ID, ID prefix or name.
     fn find(&self, reference: &str) -> Option<Arc<Container>>;
 }
 
-/// Whose network stack a container uses in the end.
+/// Whose network namespace a container uses in the end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stack {
     /// Its own.
     Own,
-    /// That of another container (`--net=container:…`), at the end of the chain.
+    /// Another container's (`--net=container:…`), at the end of the chain.
     Shared(Arc<Container>),
-    /// The host's, by itself or at the end of a chain.
+    /// The host's, directly or at the end of a chain.
     Host,
 }
 
@@ -47,7 +47,7 @@ impl Stack {
     /// Follows `--net=container:…` to its end.
     ///
     /// # Errors
-    /// When there is no network at the end, or no end.
+    /// When the chain has no end, or there is no network at its end.
     pub fn of(container: &Container, neighbours: &dyn Neighbours) -> Result<Self, Unreachable> {
         let mut end: Option<Arc<Container>> = None;
         for _ in 0..LONGEST_CHAIN {
@@ -69,22 +69,22 @@ impl Stack {
     }
 }
 
-/// Why no address is known. Displays as what follows `ignored: <12> `.
+/// Why there is no address. Displays as it follows `ignored: <12> `.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unreachable {
-    /// `--net=none`, by itself or at the end of a chain, and no other network since.
+    /// `--net=none`, directly or at the end of a chain, and no network attached since.
     NoNetwork,
-    /// The container whose network it shares is not there.
+    /// The container whose network it shares does not exist.
     SharedMissing(String),
-    /// The container of this name, whose network it shares, does not run.
+    /// The container with this name, whose network it shares, does not run.
     SharedStopped(String),
-    /// The chain of containers that share their network has no end, or a very far one.
+    /// The chain of containers that share their network has no end, or is too long.
     SharedEndlessly,
-    /// The container whose own address is to be registered has none.
+    /// The container has no address of its own to register.
     NoContainerAddress,
-    /// The container whose own address is to be registered has one on Swarm's ingress network alone.
+    /// The container's only address is on Swarm's ingress network.
     OnlyIngress,
-    /// This host's address is needed and not known.
+    /// The host's address is needed, but unknown.
     NoHostAddress,
 }
 
@@ -109,27 +109,27 @@ impl fmt::Display for Unreachable {
     }
 }
 
-/// What the rules look at, for one port.
+/// The inputs of the rules, for one port.
 pub struct Question<'a> {
     /// The container.
     pub container: &'a Container,
     /// Whose network it uses.
     pub stack: &'a Result<Stack, Unreachable>,
-    /// What it says of the port.
+    /// The metadata of the port.
     pub metadata: PortMetadata<'a>,
     /// How the port is reached.
     pub reach: Reach,
     /// The policy.
     pub config: &'a ServiceConfig,
-    /// What the host's name resolves to, or what was found in its place; may be empty.
+    /// What the host's name resolves to, or what was chosen instead; may be empty.
     pub host_address: &'a str,
 }
 
 impl<'a> Question<'a> {
-    /// The address, by the first rule that applies, and that rule.
+    /// The address by the first rule that applies, and that rule.
     ///
     /// # Errors
-    /// When the rule that applies knows none.
+    /// When that rule yields no address.
     pub(super) fn answer(
         &self,
         notes: &mut Notes,
@@ -190,8 +190,8 @@ impl<'a> Question<'a> {
         None
     }
 
-    /// A container's own address and the network that it is on: that of `SERVICE_NETWORK`, else the one
-    /// it was started on, else the first by name.
+    /// A container's own address, and its network: `SERVICE_NETWORK`, else the network it was started on, else the
+    /// first by name.
     fn own_address(&self, whose: &'a Container, notes: &mut Notes) -> Result<(&'a str, IpAddr), Unreachable> {
         let on = |name: &str| {
             let (network, address) = whose.networks.iter().find(|(network, _)| *network == name)?;
@@ -220,7 +220,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Which rule gave an address; made into a [`Rule`] only where somebody wants to know.
+/// The rule that gave an address. Turned into a [`Rule`] only if it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Because<'a> {
     /// `SERVICE_IP`.
@@ -231,11 +231,11 @@ pub(super) enum Because<'a> {
     Own { network: &'a str, container: Option<&'a str> },
     /// `-ip`.
     Forced(&'a str),
-    /// The host publishes the port on this address alone.
+    /// The host publishes the port on this address only.
     Published,
     /// This host's.
     Host,
-    /// None is known, as the container does not run.
+    /// Unknown, because the container does not run.
     NotRunning,
 }
 
@@ -255,7 +255,7 @@ impl From<Because<'_>> for Rule {
     }
 }
 
-/// Whether others can reach something there. Names count, as some readers resolve them.
+/// Whether others can connect to it. Names are allowed, because some readers resolve them.
 fn is_address(text: &str) -> bool {
     (1..=LONGEST_ADDRESS).contains(&text.len())
         && !text.contains(|character: char| character.is_whitespace() || character.is_control())

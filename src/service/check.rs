@@ -1,4 +1,4 @@
-//! The check intent: how a container wants its health to be checked (`SERVICE_CHECK_…`).
+//! The health check that a container asks for (`SERVICE_CHECK_…`).
 
 use std::time::Duration;
 
@@ -8,58 +8,58 @@ use super::metadata::{PortMetadata, Setting};
 use super::notes::{Notes, quote, quote_key};
 use crate::nearest::nearest;
 
-/// `CHECK_INTERVAL` where none is given.
+/// The default of `CHECK_INTERVAL`.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// No method is longer, in bytes.
+/// The maximum length of a method, in bytes.
 const LONGEST_METHOD: usize = 32;
 
-/// The statuses that a check can begin with (Consul's agent API, "Register Check").
+/// The allowed initial statuses (Consul's agent API, "Register Check").
 const STATUSES: [&str; 3] = ["passing", "warning", "critical"];
 
-/// A check of one service. Which registry can run it is the registry's affair.
+/// The check of one service. Not every registry can run every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What to do.
     pub kind: CheckKind,
-    /// How often (`CHECK_INTERVAL`, default 10 s); without meaning for [`CheckKind::Ttl`].
+    /// The interval (`CHECK_INTERVAL`, default 10 s); unused for [`CheckKind::Ttl`].
     pub interval: Duration,
-    /// How long one probe may take (`CHECK_TIMEOUT`); for http, https, tcp and grpc.
+    /// The time limit of one probe (`CHECK_TIMEOUT`); for http, https, tcp and grpc.
     pub timeout: Option<Duration>,
-    /// The status until the first result (`CHECK_INITIAL_STATUS`): `passing`, `warning` or `critical`.
+    /// The status before the first result (`CHECK_INITIAL_STATUS`): `passing`, `warning` or `critical`.
     pub initial_status: Option<String>,
-    /// Remove the service when it was critical for so long (`CHECK_DEREGISTER_AFTER`).
+    /// Remove the service after it has been critical for this long (`CHECK_DEREGISTER_AFTER`).
     pub deregister_after: Option<Duration>,
-    /// Who gives the signs of life of a [`CheckKind::Ttl`] (`CHECK_TTL_HEARTBEAT`); `None` where the application does.
+    /// Who sends the heartbeats of a [`CheckKind::Ttl`] (`CHECK_TTL_HEARTBEAT`); `None` for the application.
     pub heartbeat: Option<Heartbeat>,
 }
 
-/// What signs of life we give in a container's place.
+/// The heartbeats that we send for a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
-    /// `container`: one for as long as the container runs and, where it has a HEALTHCHECK, is healthy.
+    /// `container`: heartbeats while the container runs and, if it has a HEALTHCHECK, is healthy.
     Container,
 }
 
-/// The kinds of checks, each named by the metadata key that asks for it.
+/// The kinds of checks, with the metadata keys that ask for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {
-    /// `CHECK_HTTP`, `CHECK_HTTPS`: a request to the service itself.
+    /// `CHECK_HTTP`, `CHECK_HTTPS`: a request to the service.
     Http {
         /// Whether it is https.
         tls: bool,
-        /// The path, with its leading slash.
+        /// The path, with the leading slash.
         path: String,
-        /// `CHECK_HTTP_METHOD`, `CHECK_HTTPS_METHOD`; the registry's default (GET) without it.
+        /// `CHECK_HTTP_METHOD`, `CHECK_HTTPS_METHOD`; without it, the registry's default (GET).
         method: Option<String>,
         /// `CHECK_TLS_SKIP_VERIFY`: accept any certificate.
         skip_verify: bool,
     },
     /// `CHECK_CMD`: the arguments of `check-cmd <12> <exposed port>`.
     Command(String),
-    /// `CHECK_SCRIPT`: a line for `sh -c`, with `$SERVICE_IP` and `$SERVICE_PORT` already replaced.
+    /// `CHECK_SCRIPT`: a command for `sh -c`; `$SERVICE_IP` and `$SERVICE_PORT` are already replaced.
     Script(String),
-    /// `CHECK_TTL`: passing as long as the application says so in time, or as [`Check::heartbeat`] has it.
+    /// `CHECK_TTL`: passing while heartbeats arrive in time; [`Check::heartbeat`] says who sends them.
     Ttl(Duration),
     /// `CHECK_TCP`: a connection to the service.
     Tcp,
@@ -72,7 +72,7 @@ pub enum CheckKind {
     },
 }
 
-/// Every key of a check, in lower case.
+/// All keys of checks, in lower case.
 const KEYS: [&str; 16] = [
     "check_http",
     "check_http_method",
@@ -93,8 +93,8 @@ const KEYS: [&str; 16] = [
 ];
 
 impl Check {
-    /// The check that is asked for a service at this address and port: the first that is set of http,
-    /// https, cmd, script, ttl, tcp and grpc. What cannot be used is noted and left out.
+    /// The check for a service at this address and port: the first that is set of http, https, cmd, script, ttl, tcp
+    /// and grpc. Unusable settings are left out with a note.
     #[must_use]
     pub(super) fn wanted(
         metadata: PortMetadata<'_>,
@@ -116,7 +116,7 @@ impl Check {
         })
     }
 
-    /// How much it holds, in bytes.
+    /// Its size, in bytes.
     pub(super) fn weight(&self) -> usize {
         match &self.kind {
             CheckKind::Http { path, method, .. } => path.len() + method.as_ref().map_or(0, String::len),
@@ -126,7 +126,7 @@ impl Check {
     }
 }
 
-/// Notes the keys of checks that mean nothing, each with the known one that is nearest.
+/// Notes unknown check keys, each with the nearest known one.
 pub(super) fn note_unknown<'a>(settings: impl Iterator<Item = Setting<'a>>, notes: &mut Notes) {
     for setting in settings.filter(|setting| setting.is_of_check() && !KEYS.contains(&setting.key())) {
         if notes.is_full() {
@@ -140,7 +140,7 @@ pub(super) fn note_unknown<'a>(settings: impl Iterator<Item = Setting<'a>>, note
     }
 }
 
-/// Reads the settings of one port's check.
+/// Reads the check settings of one port.
 struct Reader<'a, 'r, R> {
     metadata: PortMetadata<'a>,
     notes: &'r mut Notes,
@@ -218,7 +218,7 @@ impl<'a, R: Recorder> Reader<'a, '_, R> {
         })
     }
 
-    /// A duration longer than nothing.
+    /// A duration greater than zero.
     fn duration(&mut self, part: CheckPart, key: &'static str, instead: &str) -> Option<Duration> {
         let setting = self.metadata.get(key)?;
         let value = setting.value;
@@ -250,7 +250,7 @@ impl<'a, R: Recorder> Reader<'a, '_, R> {
         self.switch(CheckPart::SkipVerify, "check_tls_skip_verify", "yes")
     }
 
-    /// Whether a switch is on: any value switches it on, as with `SERVICE_IGNORE`.
+    /// Whether a switch is on. Any value switches it on, as with `SERVICE_IGNORE`.
     fn switch(&mut self, part: CheckPart, key: &'static str, decided: &str) -> bool {
         let Some(setting) = self.metadata.get(key) else { return false };
         if looks_like_a_no(setting.value) {
@@ -263,7 +263,7 @@ impl<'a, R: Recorder> Reader<'a, '_, R> {
     }
 }
 
-/// Whether somebody who writes this means off.
+/// Whether this value looks like "off".
 fn looks_like_a_no(value: &str) -> bool {
     let value = value.trim();
     ["0", "f", "false", "n", "no", "off", "none", "never", "disable", "disabled"]
@@ -280,7 +280,7 @@ mod tests {
     use crate::service::decision::Unrecorded;
     use crate::service::metadata::Metadata;
 
-    /// What lines of environment ask for at 10.0.0.1:8000, exposed as 80, and the notes on it.
+    /// The check for these environment lines at 10.0.0.1:8000 (exposed as 80), and its notes.
     fn wanted(env: &[&str]) -> (Option<Check>, Vec<String>) {
         let env: Vec<String> = env.iter().map(|&line| line.to_owned()).collect();
         let labels = LiteMap::new();
@@ -517,7 +517,7 @@ mod tests {
         ] {
             assert_eq!(wanted(&[line]), (None, vec![note.to_owned()]), "{line}");
         }
-        // That of a port that is not looked at is nobody's.
+        // A check for a port that is not registered is ignored.
         assert_eq!(wanted(&["SERVICE_81_CHECK_HTP=/"]), (None, vec![]));
     }
 

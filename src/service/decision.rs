@@ -1,20 +1,20 @@
 //! Decisions: why a service is as it is, field by field.
 //!
-//! They are made where the fields are made, by whoever makes them, and so cannot differ from what is registered. Nobody
-//! keeps them: [`super::describe::describe`] hands in [`Unrecorded`], and then they are not even made;
-//! [`super::describe::explain`] describes the container once more and collects them.
+//! They are made by the code that sets the fields, so they always match what is registered. They are not stored:
+//! [`super::describe::describe`] passes [`Unrecorded`], and then they are not even built; [`super::describe::explain`]
+//! describes the container again and collects them.
 
 use std::fmt;
 
 use super::metadata::{Setting, Source};
 use super::notes::{quote, quote_key};
 
-/// Why one field of one service is as it is. Displays as one short line that is safe to print.
+/// Why one field of one service is as it is. Displays as one short, safe line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The field. Tags come from several places, and have a decision for each.
+    /// The field. Tags come from several sources, with one decision per source.
     pub field: Field,
-    /// What it is, as it is registered: not escaped, and of any length. Tags are joined by commas.
+    /// The registered value: not escaped, of any length. Tags are joined by commas.
     pub value: String,
     /// What decided.
     pub rule: Rule,
@@ -23,7 +23,7 @@ pub struct Decision {
 /// A field of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Whether the port is a service at all.
+    /// Whether the port is a service.
     Registered,
     /// Its name.
     Name,
@@ -35,7 +35,7 @@ pub enum Field {
     Port,
     /// Some of its tags.
     Tags,
-    /// The attribute of this key.
+    /// The attribute with this key.
     Attribute(String),
     /// A part of its check.
     Check(CheckPart),
@@ -48,28 +48,28 @@ pub enum Field {
 pub enum CheckPart {
     /// What is done.
     Kind,
-    /// The method of a request.
+    /// The HTTP method.
     Method,
-    /// Whether it is over TLS.
+    /// Whether TLS is used.
     Tls,
-    /// Whether any certificate will do.
+    /// Whether any certificate is accepted.
     SkipVerify,
     /// How often.
     Interval,
-    /// How long one try may take.
+    /// The time limit of one probe.
     Timeout,
-    /// The status until the first result.
+    /// The status before the first result.
     InitialStatus,
     /// After how long a critical service is removed.
     DeregisterAfter,
-    /// Who gives the signs of life.
+    /// Who sends the heartbeats.
     Heartbeat,
 }
 
-/// What decided on a field.
+/// What decided a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The container says so.
+    /// The container's metadata.
     Metadata {
         /// The key: `SERVICE_80_NAME`.
         key: String,
@@ -78,14 +78,14 @@ pub enum Rule {
         /// Where it stands.
         source: Source,
     },
-    /// An option of ours says so.
+    /// An option.
     Option {
         /// Its name, with the dash.
         name: &'static str,
         /// Its value; empty for a switch.
         value: String,
     },
-    /// A label says so, which an option of ours names (`-useIpFromLabel`).
+    /// The label that an option names (`-useIpFromLabel`).
     Label {
         /// The label.
         label: String,
@@ -94,34 +94,34 @@ pub enum Rule {
     },
     /// The base of the image's name.
     Image(String),
-    /// The container's own name, since the image has none.
+    /// The container's own name, because the image has none.
     ContainerName,
-    /// Host, container and exposed port: the ID of who claims none.
+    /// Host name, container name and exposed port: the default ID.
     OwnId,
     /// The port's protocol.
     Protocol,
-    /// The port that the container listens on, since its own address is registered, or it is on the host's network.
+    /// The exposed port, because the container's own address is registered, or it uses the host's network.
     Exposed,
-    /// The host publishes it there.
+    /// The published port.
     Published,
     /// The container's own address on this network.
     Own {
         /// The network.
         network: String,
-        /// Whose address it is, where that is another container, whose network this one shares.
+        /// The container that has the address, if this one shares its network.
         container: Option<String>,
     },
     /// The address of this host.
     Host,
-    /// Not known while the container does not run.
+    /// Unknown while the container does not run.
     NotRunning,
-    /// Nothing else is said.
+    /// The default.
     Default,
-    /// As another rule says, with something added to it.
+    /// Another rule, and something added to its value.
     With(Box<Self>, Added),
 }
 
-/// What is added to a value, to tell services of one container apart.
+/// An addition that distinguishes services of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     /// The exposed port.
@@ -130,16 +130,16 @@ pub enum Added {
     Protocol,
 }
 
-/// Who is told of decisions.
+/// Receives decisions.
 pub(super) trait Recorder: Default {
-    /// Whether decisions are wanted at all. What was made before can be taken again only where they are not.
+    /// Whether decisions are wanted. Only if not, earlier results may be reused.
     const RECORDS: bool;
 
     /// Takes a decision, if it is wanted.
     fn decide(&mut self, decision: impl FnOnce() -> Decision);
 }
 
-/// Wants no decisions: they are not made.
+/// Wants no decisions, so they are not made.
 #[derive(Default)]
 pub(super) struct Unrecorded;
 
@@ -168,7 +168,7 @@ impl Rule {
         Self::Option { name, value: value.into() }
     }
 
-    /// This rule, with something added where `adds` says so.
+    /// This rule, with an addition if there is one.
     pub(super) fn with(self, added: Added, adds: bool) -> Self {
         if adds { Self::With(Box::new(self), added) } else { self }
     }

@@ -1,9 +1,8 @@
-//! Describe: a container and a policy make services, and a reason for each port that is none.
+//! Describe: a container and the settings make services, and a reason for each port that is none.
 //!
-//! The one door of this room. Everything that a container says of itself is judged here and behind
-//! here; what comes out is fit to be written, and whatever could not be taken as it is has a note.
-//! What one container may cost is bounded, whatever it says: each port is looked at once, and there is an end of
-//! services, of what they hold, and of lines about them.
+//! The entry point of this module. All metadata of a container is validated here and below, so the services are safe to
+//! write; whatever could not be used as it is gets a note. The cost of one container is bounded: each port is looked at
+//! once, and the number of services, their size and the number of log lines are limited.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,59 +27,58 @@ use super::{AddressOf, Origin, Service};
 pub use super::address::{Neighbours, Unreachable};
 pub use super::ignored::{Ignored, Why};
 
-/// No name or id is longer, in bytes; what is, is not meant as one.
+/// The maximum length of a name or ID, in bytes. A longer value is a mistake.
 const LONGEST_NAME: usize = 512;
 
-/// How many digits of an image's id stand for its name; as many as Docker shows.
+/// How many digits of an image ID serve as its name; as many as Docker shows.
 const SHORT_IMAGE_ID: usize = 12;
 
-/// How much the services of one container may hold in sum, in bytes: of tags, attributes and checks.
+/// The maximum total size of one container's services, in bytes: tags, attributes and checks.
 const LARGEST: usize = 16 << 20;
 
 /// What a container offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Its services, ordered by exposed port and protocol. While the container does not run, a port may be 0 and
-    /// an address empty.
+    /// Its services, ordered by exposed port and protocol. If the container does not run, a port may be 0 and an
+    /// address empty.
     pub services: Vec<Service>,
-    /// Why there are no more.
+    /// Why some ports are no services.
     pub ignored: Vec<Ignored>,
-    /// One line each on metadata that could not be taken as it is. Safe to print.
+    /// One line for each part of the metadata that could not be used as it is. Safe to print.
     pub notes: Vec<String>,
 }
 
-/// What a container offers, and why, field by field.
+/// What a container offers and why, field by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
-    /// Its ports, ordered by number and protocol. Those that are none for a reason that many share are left out.
+    /// Its ports, ordered by number and protocol. Ports that are no services for a common reason are left out.
     pub ports: Vec<PortDecisions>,
-    /// Why there are no more services: for each port, for many at once, or for the whole container.
+    /// Why other ports are no services: per port, for many at once, or for the whole container.
     pub ignored: Vec<Ignored>,
     /// As in [`Description`].
     pub notes: Vec<String>,
 }
 
-/// What became of one port, and why.
+/// The result for one port, with the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortDecisions {
     /// Its number inside the container.
     pub port: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// The service, or why it is none.
+    /// The service, or why there is none.
     pub outcome: Result<Service, Ignored>,
-    /// Why each field is as it is; of a port that is no service, as far as it came.
+    /// Why each field is as it is. If the port is no service: the fields decided up to then.
     pub decisions: Vec<Decision>,
 }
 
 /// Describes a container: its services, the reasons for ports that are none, and notes.
 ///
-/// `forced_tags` are those of `-tags` for this container, `host_address` is what the host's name
-/// resolves to (or what was found in its place; may be empty). Never fails: whatever a container says
-/// concerns its own services alone.
+/// `forced_tags` are the tags of `-tags` for this container. `host_address` is what the host's name resolves to, or
+/// what was chosen instead; it may be empty. Never fails: a container's metadata affects only its own services.
 ///
-/// A container that does not run is described as far as its IDs go: what is known only while it runs
-/// (a published port, an address) is left 0 or empty.
+/// For a container that does not run, only the IDs are complete. What is known only while it runs (a published port, an
+/// address) is 0 or empty.
 pub fn describe(
     container: &Container,
     forced_tags: &[String],
@@ -97,7 +95,7 @@ pub fn describe(
 
 /// Describes a container as [`describe`] does, and says why each field is as it is.
 ///
-/// It is the same work once more, so nothing is kept of containers that nobody asks about.
+/// It repeats the work, so that nothing has to be stored for containers that nobody asks about.
 pub fn explain(
     container: &Container,
     forced_tags: &[String],
@@ -115,52 +113,52 @@ pub fn explain(
     Explanation { ports, ignored, notes }
 }
 
-/// Describes the ports of one container, and tells a recorder why they are as they are.
+/// Describes the ports of one container, and passes the decisions to a recorder.
 struct Scribe<'a, R> {
     container: &'a Container,
     config: &'a ServiceConfig,
     forced_tags: &'a [String],
     host_address: &'a str,
     stack: &'a Result<Stack, Unreachable>,
-    /// What the container is called in IDs.
+    /// The container's name in IDs.
     container_name: String,
-    /// What its services are called where no name is given.
+    /// The default name of its services.
     usual_name: (String, NameRule<'a>),
     common: Common,
-    /// How much the services hold so far, in bytes.
+    /// The size of the services so far, in bytes.
     held: usize,
-    /// Whether what is said of all ports has been looked through.
+    /// Whether the settings for all ports were checked for unknown keys.
     general_noted: bool,
     notes: Notes,
-    /// Why the port that is looked at is as it is.
+    /// The decisions on the current port.
     decisions: R,
 }
 
-/// What services of one container have in common, made once.
+/// Values that services of one container share, computed once.
 #[derive(Default)]
 struct Common {
     address: Arc<str>,
-    /// Where nothing is said of the port alone.
+    /// The attributes, if the port has none of its own.
     tags: BTreeMap<Protocol, Weighed<[String]>>,
-    /// Where nothing is said of the port alone.
+    /// The tags, if the port has none of its own.
     attributes: Option<Weighed<LiteMap<String, String>>>,
 }
 
-/// A value, and how much it holds, in bytes.
+/// A value, and its size in bytes.
 struct Weighed<T: ?Sized> {
     value: Arc<T>,
     weight: usize,
 }
 
-/// A port, and what sets it apart from others.
+/// A port, and what distinguishes it from others.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     port: &'a ContainerPort,
     reach: Reach,
     metadata: PortMetadata<'a>,
-    /// Whether more than one port is registered, so that names need the port.
+    /// Whether several ports are registered, so that names need the port.
     several: bool,
-    /// Whether the port of this number is registered with another protocol as well, so that IDs need the protocol.
+    /// Whether this port number is registered with another protocol as well, so that IDs need the protocol.
     doubled: bool,
 }
 
@@ -193,7 +191,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         }
     }
 
-    /// Looks at each port, and tells what became of it; then why there are no more services, and the notes.
+    /// Describes each port in turn, then adds the remaining reasons and the notes.
     fn ports(
         mut self,
         mut each: impl FnMut(&ContainerPort, Result<Service, Ignored>, R),
@@ -214,7 +212,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         let mut reasons = Reasons::default();
         let mut services = 0;
         for (index, &(port, reach)) in ports.iter().enumerate() {
-            // Ports are in order, so those of one number stand side by side.
+            // Ports are sorted, so those with the same number are adjacent.
             let beside = [index.checked_sub(2), index.checked_sub(1), Some(index + 1), Some(index + 2)];
             let doubled = beside.into_iter().any(|index| is_registered(index, port.number));
             let subject = Subject { port, reach, metadata: metadata.port(port.number), several, doubled };
@@ -225,7 +223,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         (reasons.into_list(), self.notes.into_lines())
     }
 
-    /// The service that a port is, after this many others of the container.
+    /// The service of a port; `others` services of the container come before it.
     fn service(&mut self, subject: Subject<'_>, others: usize) -> Result<Service, Ignored> {
         let Subject { port, reach, metadata, .. } = subject;
         let published = match reach {
@@ -253,7 +251,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         if service_port == 0 && self.container.state.is_running() {
             return Err(Ignored::Port(port.number, Why::NoHostPort));
         }
-        // Checks connect over TCP: the same number in another protocol is another's.
+        // Checks connect over TCP. The same port number of another protocol may belong to another program.
         let hosts_port = service_port == published && port.protocol == Protocol::Tcp;
         let address_of = self.address_of(&address, because, reach, hosts_port);
         let check = Check::wanted(metadata, (&address, service_port), &mut self.notes, &mut self.decisions);
@@ -301,7 +299,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         Ok(name)
     }
 
-    /// The id, and whether the container claims it.
+    /// The ID, and whether the container claims it.
     fn id(&mut self, subject: Subject<'_>) -> (String, bool) {
         let Subject { port: &ContainerPort { number, protocol, .. }, metadata, doubled, .. } = subject;
         let suffix = match protocol {
@@ -320,7 +318,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         (id, true)
     }
 
-    /// The setting, if it can be a name or an id: on one line, and not a book.
+    /// The setting, if it can be a name or an ID: one line, and not too long.
     fn word<'m>(&mut self, setting: Option<Setting<'m>>, what: &str) -> Option<Setting<'m>> {
         let setting = setting?;
         if setting.value.len() <= LONGEST_NAME && !setting.value.contains(char::is_control) {
@@ -345,23 +343,23 @@ impl<'a, R: Recorder> Scribe<'a, R> {
             Err(reason) => return Err(Ignored::Unreachable(reason)),
             Ok(answer) => answer,
         };
-        // What is the same as before is not kept twice.
+        // An equal value is not stored twice.
         if *self.common.address != *address {
             self.common.address = address.into();
         }
         Ok((Arc::clone(&self.common.address), because))
     }
 
-    /// Whether an address leads to the container, or wherever its metadata says; `hosts_port` where the host
-    /// leads TCP at that port to the container.
+    /// Whether an address leads to the container, or to where its metadata says. `hosts_port` is the port at which the
+    /// host forwards TCP to the container.
     fn address_of(&self, address: &str, because: Because<'_>, reach: Reach, hosts_port: bool) -> AddressOf {
         let own = match because {
             Because::Setting(_) | Because::Label { .. } => {
                 self.is_own_address(address) || (hosts_port && self.is_published_at(address, reach))
             }
-            // Every port of that address is the container's.
+            // All ports of that address belong to the container.
             Because::Own { .. } => true,
-            // Other ports of this host are others'.
+            // Other ports of this host belong to other programs.
             Because::Forced(_) | Because::Published | Because::Host => hosts_port,
             Because::NotRunning => false,
         };
@@ -379,7 +377,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         ip.is_some() && whose.networks.values().any(|on| on.ipv4 == ip || on.ipv6 == ip)
     }
 
-    /// Whether the port of the service leads to the container at this address of the host.
+    /// Whether the service's port leads to the container at this address of the host.
     fn is_published_at(&self, address: &str, reach: Reach) -> bool {
         let ip = address.parse::<IpAddr>().ok();
         let host = || {
@@ -400,7 +398,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         let value = quote(setting.value);
         match setting.value.parse::<u16>() {
             Ok(port) if port != 0 => {
-                // Applications have a variable of this name, too; one for a port alone is meant for us.
+                // Applications also use a variable of this name; a port-specific one is meant for us.
                 let is_published = matches!(reach, Reach::Published { .. }) && usual != 0;
                 if is_published && port != usual && !setting.is_specific() {
                     self.notes.add(format!(
@@ -490,8 +488,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
     }
 }
 
-/// What a service is called where no name is given for its port alone, and why; the rule is made only where somebody
-/// wants to know.
+/// The default name of a port's service, and the reason. The rule is built only if it is asked for.
 #[derive(Clone, Copy)]
 enum NameRule<'a> {
     Setting(Setting<'a>),
@@ -509,8 +506,8 @@ impl From<NameRule<'_>> for Rule {
     }
 }
 
-/// What stands in an image's name behind the last slash, without tag and digest. An image that is
-/// known by its id alone is called by the beginning of that.
+/// The part of an image's name after the last slash, without tag and digest. For an image known only by its ID: the
+/// first digits of the ID.
 fn base_of_image(image: &str) -> Option<String> {
     if let Some(id) = image.strip_prefix("sha256:") {
         return Some(printable(id).chars().take(SHORT_IMAGE_ID).collect()).filter(|id: &String| !id.is_empty());
@@ -521,13 +518,13 @@ fn base_of_image(image: &str) -> Option<String> {
     (!base.is_empty() && base.len() <= LONGEST_NAME).then_some(base)
 }
 
-/// What a container is called in an ID: its name, or its id where an engine names none.
+/// The container's name in IDs; its ID if the engine reports no name.
 fn name_of(container: &Container) -> String {
     let name = printable(&container.name);
     if name.is_empty() { printable(container.id.short()) } else { name }
 }
 
-/// The text without what could end a line.
+/// The text without characters that could end a line.
 fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }

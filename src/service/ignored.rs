@@ -1,39 +1,39 @@
-//! Ignored: why a port, or a whole container, is no service.
+//! Why a port, or a whole container, is no service.
 
 use std::fmt;
 
 use super::address::Unreachable;
 
-/// How many ports are named one by one that are ignored for one reason; of more, only their number is said.
+/// How many ports ignored for the same reason are named one by one; of further ones, only the number is reported.
 const NAMED: usize = 32;
 
-/// Why a port, or a whole container, is no service. Displays as what follows `ignored: <12> `.
+/// Why a port, or a whole container, is no service. Displays as it follows `ignored: <12> `.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ignored {
-    /// The container has no port at all.
+    /// The container has no ports.
     NoPorts,
     /// This port.
     Port(u16, Why),
-    /// So many ports, for one reason.
+    /// This many ports, for the same reason.
     Ports(usize, Why),
-    /// Its address is not known.
+    /// Its address is unknown.
     Unreachable(Unreachable),
 }
 
 /// Why a port is no service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Why {
-    /// It has no place on the host.
+    /// It is not published.
     NotPublished,
     /// `SERVICE_IGNORE` says so.
     Asked,
-    /// `-explicit`, and it has no name.
+    /// It has no name, and `-explicit` is set.
     Unnamed,
-    /// The engine has not yet said where on the host it is.
+    /// The engine has not yet reported its host port.
     NoHostPort,
-    /// The container has as many services as it may have (`-max-services`).
+    /// The container has reached the limit of services (`-max-services`).
     TooMany(usize),
-    /// The container's services hold as much as they may hold.
+    /// The container's services have reached the size limit.
     TooLarge,
 }
 
@@ -103,17 +103,16 @@ impl fmt::Display for Grouped {
     }
 }
 
-/// The reasons of one container, each said once, in the order in which they came up. What goes for many ports
-/// becomes one reason.
+/// The reasons of one container, each once, in order. Many ports with the same reason become one.
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
     list: Vec<Ignored>,
-    /// What goes for ports: how many they are, and the last of them.
+    /// For a reason: how many ports have it, and the last of them.
     ports: Vec<(Why, usize, u16)>,
 }
 
 impl Reasons {
-    /// Adds a reason, unless it was said already, and gives it back. Ports come in order.
+    /// Adds a reason and returns it, unless it was added before. Ports come in order.
     pub(super) fn add(&mut self, reason: Ignored) -> Ignored {
         let is_new = match reason {
             Ignored::Port(port, why) => self.count(port, why),
@@ -125,7 +124,7 @@ impl Reasons {
         reason
     }
 
-    /// Counts a port, and tells whether it is to be named.
+    /// Counts a port, and returns whether it is named.
     fn count(&mut self, port: u16, why: Why) -> bool {
         match self.ports.iter_mut().find(|(known, ..)| *known == why) {
             // Another protocol of the same port.

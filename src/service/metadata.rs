@@ -1,6 +1,6 @@
-//! Metadata: what a container says of itself in `SERVICE_…` variables and labels.
+//! Metadata: a container's `SERVICE_…` variables and labels.
 //!
-//! Read once for a container ([`Metadata`]), then asked port by port ([`PortMetadata`]).
+//! Parsed once per container ([`Metadata`]), then queried per port ([`PortMetadata`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use litemap::LiteMap;
 
 use crate::container::SETTING;
 
-/// Keys that say how to describe a service, and so are none of its attributes; besides those of checks.
+/// Keys with a meaning of their own, besides those of checks. They are not attributes.
 const RESERVED: [&str; 7] = ["name", "id", "tags", "ignore", "ip", "port", "network"];
 
-/// Keys of checks begin with this; they are no attributes either.
+/// The prefix of the keys of checks, which are not attributes either.
 const CHECK: &str = "check_";
 
-/// Everything a container says with the prefix, by lower-case key.
+/// All settings with the prefix, by lower-case key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata<'a> {
     /// `SERVICE_<KEY>`.
@@ -26,14 +26,14 @@ pub struct Metadata<'a> {
 
 type Layer<'a> = BTreeMap<String, Said<'a>>;
 
-/// A value, and where it stands.
+/// A value, and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Said<'a> {
     value: &'a str,
     source: Source,
 }
 
-/// Where a container says something.
+/// The source of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// In its environment.
@@ -54,7 +54,7 @@ impl Source {
 }
 
 impl<'a> Metadata<'a> {
-    /// Reads environment lines, then labels, which win over them where they are equally specific.
+    /// Reads environment lines, then labels. A label wins over an equally specific variable.
     #[must_use]
     pub fn read(env: &'a [String], labels: &'a LiteMap<String, String>) -> Self {
         let mut metadata = Self::default();
@@ -78,21 +78,21 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// What is said of the exposed port of this number.
+    /// The settings for the exposed port with this number.
     #[must_use]
     pub fn port(&self, number: u16) -> PortMetadata<'_> {
         PortMetadata { number, general: &self.general, specific: self.ports.get(&number.into()) }
     }
 }
 
-/// Splits `80_name`; what begins with a number that no port can have is for a port all the same.
+/// Splits `80_name`. A number that no port can have still counts as a port.
 fn port_of(key: &str) -> Option<(u32, &str)> {
     let (digits, rest) = key.split_once('_')?;
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| (digits.parse().unwrap_or(u32::MAX), rest))
 }
 
-/// What a container says of one of its ports: the port's own keys, else the general ones.
+/// The settings for one port: its own keys, else the general ones.
 #[derive(Clone, Copy, Debug)]
 pub struct PortMetadata<'a> {
     number: u16,
@@ -100,14 +100,14 @@ pub struct PortMetadata<'a> {
     specific: Option<&'a Layer<'a>>,
 }
 
-/// A value that is set. Displays as what a person would call it: `SERVICE_PORT` or `SERVICE_80_PORT`.
+/// A setting. Displays as a person would name it: `SERVICE_PORT` or `SERVICE_80_PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
     /// The lower-case key.
     key: &'a str,
-    /// The port that it is for; `None` for all of them.
+    /// The port it applies to; `None` for all ports.
     port: Option<u16>,
-    /// The value; never empty, but for an attribute.
+    /// The value; never empty, except for attributes.
     pub value: &'a str,
     /// Where it stands.
     pub source: Source,
@@ -126,7 +126,7 @@ impl<'a> Setting<'a> {
         self.key.starts_with(CHECK)
     }
 
-    /// Whether it was said of this port alone.
+    /// Whether it applies to this port only.
     #[must_use]
     pub fn is_specific(&self) -> bool {
         self.port.is_some()
@@ -144,7 +144,7 @@ impl fmt::Display for Setting<'_> {
 }
 
 impl<'a> PortMetadata<'a> {
-    /// The setting of this lower-case key. An empty value is as good as none, but still hides a more general one.
+    /// The setting with this lower-case key. An empty value counts as unset, but hides a more general one.
     #[must_use]
     pub fn get(&self, key: &'a str) -> Option<Setting<'a>> {
         let own = self.specific.and_then(|layer| layer.get(key));
@@ -152,24 +152,24 @@ impl<'a> PortMetadata<'a> {
         (!value.is_empty()).then(|| Setting { key, port: own.map(|_| self.number), value, source })
     }
 
-    /// The same, where an empty value hides nothing.
+    /// As above, but an empty value hides nothing.
     #[must_use]
     pub fn get_past_empty(&self, key: &'a str) -> Option<Setting<'a>> {
         self.get(key).or_else(|| Self { specific: None, ..*self }.get(key))
     }
 
-    /// The value of this lower-case key, unless it is unset or empty.
+    /// The value of this lower-case key, unless unset or empty.
     #[must_use]
     pub fn value(&self, key: &'a str) -> Option<&'a str> {
         self.get(key).map(|setting| setting.value)
     }
 
-    /// Every setting that is for all ports, empty ones as well.
+    /// All settings for all ports, including empty ones.
     pub fn general(&self) -> impl Iterator<Item = Setting<'a>> {
         self.general.iter().map(|(key, &Said { value, source })| Setting { key, port: None, value, source })
     }
 
-    /// Every setting that is for this port alone, empty ones as well.
+    /// All settings for this port only, including empty ones.
     pub fn specific(&self) -> impl Iterator<Item = Setting<'a>> {
         let port = Some(self.number);
         self.specific.into_iter().flatten().map(move |(key, &Said { value, source })| Setting {
@@ -180,19 +180,19 @@ impl<'a> PortMetadata<'a> {
         })
     }
 
-    /// Whether this lower-case key is said of this port alone, if only to hide the general one.
+    /// Whether this lower-case key is set for this port only, even if just to hide the general one.
     #[must_use]
     pub fn is_own(&self, key: &str) -> bool {
         self.specific.is_some_and(|layer| layer.contains_key(key))
     }
 
-    /// Whether something is said of this port alone that makes its attributes differ from those of others.
+    /// Whether a port-specific setting makes this port's attributes differ from those of others.
     #[must_use]
     pub fn has_own_attributes(&self) -> bool {
         self.specific.is_some_and(|layer| layer.keys().any(|key| is_attribute(key)))
     }
 
-    /// Every setting whose key means nothing to us, each key once, empty ones as well.
+    /// All attributes: settings whose keys have no other meaning, each key once, including empty ones.
     pub fn attributes(&self) -> impl Iterator<Item = Setting<'a>> {
         let port = *self;
         let general = self.general().filter(move |setting| !port.is_own(setting.key));
@@ -204,7 +204,7 @@ fn is_attribute(key: &str) -> bool {
     !RESERVED.contains(&key) && !key.starts_with(CHECK)
 }
 
-/// Splits a list of tags at commas, and drops empty ones; `\,` is a comma inside a tag.
+/// Splits a list of tags at commas, without empty ones; `\,` is a comma inside a tag.
 #[must_use]
 pub fn split_tags(list: &str) -> Vec<String> {
     let mut tags = vec![String::new()];

@@ -1,23 +1,22 @@
-//! Notes: what a person should know about metadata that could not be taken as it is.
+//! Notes: what a person should know about metadata that could not be used as it is.
 //!
-//! A note is one line of the log, and quotes what a container said of itself; so whatever is quoted
-//! is made safe and short here, in one place.
+//! A note is one line of the log and quotes the container's text. Quotes are made safe and short here, in one place.
 
-/// How many characters of a foreign value a note shows.
+/// How many characters of a quoted value a note shows.
 const SHOWN: usize = 60;
 
-/// How many notes there are on one container; whoever writes more of them is told no more.
+/// The maximum number of notes on one container.
 const MOST: usize = 50;
 
-/// Stands for the rest of them.
+/// Replaces the further notes.
 const MORE: &str = "there is more like this in its SERVICE_ settings that is not said here";
 
-/// Notes on one container, each said once, in the order in which they came up.
+/// The notes on one container, each once, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes(Vec<String>);
 
 impl Notes {
-    /// Adds a note, unless it was said already.
+    /// Adds a note, unless it was added before.
     pub fn add(&mut self, note: String) {
         if self.0.contains(&note) {
             return;
@@ -29,7 +28,7 @@ impl Notes {
         }
     }
 
-    /// Whether no further note is taken.
+    /// Whether the maximum is reached.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.len() > MOST
@@ -42,7 +41,7 @@ impl Notes {
     }
 }
 
-/// The text in quotes, with control characters escaped, and cut where it is long.
+/// The text in quotes, with control characters escaped and a long text cut.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -57,7 +56,7 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
-/// A key as people write it where it is a plain word, and in quotes where it is not.
+/// A key: as it is if it is a plain word, otherwise in quotes.
 #[must_use]
 pub fn quote_key(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');

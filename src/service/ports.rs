@@ -1,19 +1,19 @@
-//! Ports: which ports of a container others can reach, and on which side of the host's mapping.
+//! Ports: which ports of a container others can reach, and whether by the host port or the exposed port.
 
 use std::net::IpAddr;
 
 use crate::container::{Binding, Container, ContainerPort, NetworkMode};
 
-/// How a port of a container can be reached.
+/// How others can reach a port of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Where the container itself listens: the exposed port, on whatever network it uses.
+    /// The exposed port, on whatever network the container uses.
     Exposed,
     /// Through the host.
     Published {
-        /// The host's port; 0 while the engine has not chosen one.
+        /// The host port; 0 until the engine has chosen one.
         port: u16,
-        /// The one address of the host that it listens on; `None` for all of them.
+        /// The only host address that it listens on; `None` for all.
         ip: Option<IpAddr>,
     },
     /// Not at all.
@@ -22,9 +22,9 @@ pub enum Reach {
 
 /// The ports of a container, each with how it is reached.
 ///
-/// A container with a network of its own is reached through the host's mapping, or directly with
-/// `internal`; one that uses the host's or another container's network has no mapping, so each port
-/// that it exposes counts as published under its own number.
+/// A container with its own network is reached by its published ports, or directly with `internal`. A container that
+/// uses the host's or another container's network publishes nothing, so each exposed port counts as published under its
+/// own number.
 #[must_use]
 pub fn reachable(container: &Container, internal: bool) -> Vec<(&ContainerPort, Reach)> {
     let mapped = matches!(container.network_mode, NetworkMode::Network(_) | NetworkMode::None);
@@ -32,7 +32,7 @@ pub fn reachable(container: &Container, internal: bool) -> Vec<(&ContainerPort, 
     ports.map(|port| (port, if internal || !mapped { Reach::Exposed } else { published(&port.bindings) })).collect()
 }
 
-/// The binding to register: one with a port rather than without, then the first on IPv4, then the first on IPv6.
+/// The binding to register: one with a port before one without, then the first IPv4 binding, then the first IPv6 one.
 fn published(bindings: &[Binding]) -> Reach {
     let preferred =
         bindings.iter().min_by_key(|binding| (binding.port == 0, binding.ip.is_some_and(|address| address.is_ipv6())));

@@ -1,9 +1,8 @@
 //! The data that a template sees: an engine's inspect result, with Go's field names.
 //!
-//! Go knows two kinds of things with fields. A struct has its fields always, and no others: naming a
-//! wrong one is an error, and one that the engine leaves out has its zero value. A map (labels, networks)
-//! has whatever keys it has. JSON does not tell them apart, so the structs' shapes are written down here,
-//! after the field names of the Docker Engine API (`ContainerInspect`).
+//! Go has structs and maps. A struct always has the same fields: an unknown one is an error, and one that the engine
+//! omits has its zero value. A map (labels, networks) has any keys. JSON does not distinguish them, so the structs are
+//! listed here, with the field names of the Docker Engine API (`ContainerInspect`).
 
 use std::collections::HashMap;
 
@@ -11,7 +10,7 @@ use chrono::DateTime;
 use gtmpl_ng::{Number, Value};
 use serde_json::{Map, Value as Json};
 
-/// The fields that a struct has, whether or not the engine sends them, by their kinds.
+/// The fields of a struct by kind, whether or not the engine sends them.
 struct Shape {
     texts: &'static [&'static str],
     times: &'static [&'static str],
@@ -20,7 +19,7 @@ struct Shape {
     lists: &'static [&'static str],
     maps: &'static [&'static str],
     structs: &'static [(&'static str, &'static Shape)],
-    /// Fields that Go spells otherwise: as the engine does, as Go does.
+    /// Fields that Go spells differently: the engine's spelling, Go's spelling.
     spellings: &'static [(&'static str, &'static str)],
 }
 
@@ -158,7 +157,7 @@ static STATE: Shape = Shape {
 
 static HEALTH: Shape = Shape { texts: &["Status"], numbers: &["FailingStreak"], lists: &["Log"], ..EMPTY };
 
-/// What `NetworkSettings` repeated of the network `bridge`, until engine 29 left it out.
+/// The fields of the network `bridge` that `NetworkSettings` repeated until engine 29 removed them.
 const REPEATED: [&str; 8] = [
     "EndpointID",
     "Gateway",
@@ -179,7 +178,8 @@ pub(super) fn of(inspect: &Json) -> Value {
     structure(Some(&Json::Object(fields)), &CONTAINER)
 }
 
-/// Fills in what newer engines say of each network only: from `bridge`, else from the first that has an address.
+/// Fills these fields, which newer engines send per network only: from `bridge`, else from the first network with an
+/// address.
 fn repeat_address(settings: &mut Map<String, Json>) {
     let address = |network: &&Json| network["IPAddress"].as_str().is_some_and(|address| !address.is_empty());
     let network = settings.get("Networks").and_then(|networks| {
@@ -227,7 +227,7 @@ fn structure(json: Option<&Json>, shape: &Shape) -> Value {
     Value::Object(fields)
 }
 
-/// A value whose shape is not known: what has fields is a map, and null is no value.
+/// A value of unknown shape: an object is a map, and null is no value.
 fn plain(json: &Json) -> Value {
     match json {
         Json::Null => Value::NoValue,
@@ -243,7 +243,7 @@ fn plain(json: &Json) -> Value {
     }
 }
 
-/// An element of a list; a port's binding has a field that Go spells otherwise.
+/// An element of a list. One field of a port's binding has another spelling in Go.
 fn item(json: &Json) -> Value {
     let mut value = plain(json);
     if let Value::Map(fields) = &mut value

@@ -1,8 +1,8 @@
-//! `httpGet`: a request from within a template, which is no place to be asynchronous in.
+//! `httpGet`: an HTTP request from inside a template, which cannot be asynchronous.
 //!
-//! Template functions are bare `fn`s that may be called on any thread, on a runtime's or not. So the
-//! requests have a small runtime of their own, made when first used, and the caller waits for it. Templates that wait run
-//! on that runtime's threads as well: those of the program are for what it does for others.
+//! Template functions are bare `fn`s that may be called on any thread, with or without a runtime. So the requests have
+//! their own small runtime, created at the first use, and the caller blocks. Templates that may block run on that
+//! runtime's threads as well, not on the program's.
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -20,23 +20,24 @@ use crate::http::{self, Client, Tls};
 /// How long one request may take, redirects included.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How much longer than that the caller waits for a word of it.
+/// How much longer the caller waits for the result.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// A host that says nothing for so long is silent. Less is what other requests of the template have left of its time.
+/// A host that does not answer for this long counts as silent. A wait that the template's own limit cut shorter does
+/// not count.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How many redirects are followed; as many as Go's client does.
+/// The maximum number of redirects, as in Go's client.
 const MOST_REDIRECTS: usize = 10;
 
-/// How many templates may wait at a time.
+/// How many templates may block at a time.
 const MOST_TEMPLATES: usize = 256;
 
-/// How many failures of one evaluation are told.
+/// How many failures of one evaluation are reported.
 const MOST_FAILURES: usize = 4;
 
 thread_local! {
-    /// What failed in the evaluation that runs on this thread.
+    /// The failures of the evaluation on this thread.
     static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -47,7 +48,7 @@ struct Fetcher {
     hosts: Hosts,
 }
 
-/// The requests of all templates; `None` where there can be none.
+/// The runtime for the requests of all templates; `None` if it cannot be created.
 fn fetcher() -> Option<&'static Fetcher> {
     static FETCHER: OnceLock<Option<Fetcher>> = OnceLock::new();
     let made = || {
@@ -59,20 +60,21 @@ fn fetcher() -> Option<&'static Fetcher> {
     FETCHER.get_or_init(made).as_ref()
 }
 
-/// Does the work, and gives what of its requests failed, each a line without the URL, which may hold a secret.
+/// Runs the work, and returns its result with its failed requests, one line each. The lines omit the URL, which may
+/// hold a secret.
 pub(super) fn noting_failures<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     FAILURES.take();
     let done = work();
     (done, FAILURES.take())
 }
 
-/// Does the work on a thread for templates that wait. `None` where there is none, or it panics.
+/// Runs the work on a thread for blocking templates. `None` if there is no such thread, or the work panics.
 pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     fetcher()?.runtime.spawn_blocking(work).await.ok()
 }
 
-/// What a server answers to GET, if it is a success of at most `longest` bytes, in time; `remaining` is what
-/// the template's own deadline leaves.
+/// The server's answer to a GET request: a success of at most `longest` bytes, in time. `remaining` is the rest of the
+/// template's own time limit.
 pub(super) fn get(url: &str, longest: usize, remaining: Option<Duration>) -> Option<String> {
     let patience = remaining.map_or(DEADLINE, |remaining| remaining.min(DEADLINE));
     let outcome = match Url::parse(url) {
@@ -96,7 +98,7 @@ fn fetched(url: Url, longest: usize, patience: Duration) -> Result<String, Strin
     let fetcher = fetcher().ok_or("no HTTP client can be made")?;
     let (answer, answered) = mpsc::sync_channel(1);
     fetcher.runtime.spawn(async move {
-        // Nobody waits any more: then nobody misses it.
+        // The caller no longer waits, so the result is not needed.
         let _ = answer.send(fetcher.fetch(url, longest, patience).await);
     });
     answered.recv_timeout(patience + GRACE).unwrap_or_else(|_| Err(LATE.to_owned()))
@@ -116,7 +118,7 @@ impl Fetcher {
         Err("too many redirects".to_owned())
     }
 
-    /// Asks one host, if it may be asked.
+    /// Sends a request to one host, if that is allowed now.
     async fn ask(&self, url: &Url, longest: usize, deadline: Instant) -> Result<Answer, String> {
         let port = url.port_or_known_default().unwrap_or_default();
         let host = format!("{}:{port}", url.host_str().unwrap_or_default());

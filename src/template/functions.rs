@@ -1,7 +1,7 @@
-//! The functions that templates have besides Go's own.
+//! The template functions besides Go's own.
 //!
-//! The engine's functions are bare `fn`s over values. As in Go, an argument of the wrong kind is an
-//! error, while nothing at all passes for an empty list or map, but not for a text.
+//! The template engine takes bare `fn`s over values. As in Go, an argument of the wrong kind is an error; no value
+//! counts as an empty list or map, but not as an empty text.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::fetch;
 
-/// Every function of ours, by name. `index` stands in for the engine's.
+/// All our functions by name. Our `index` replaces the engine's.
 pub(super) const ALL: &[(&str, Func)] = &[
     ("strSlice", str_slice),
     ("sIndex", s_index),
@@ -29,8 +29,8 @@ pub(super) const ALL: &[(&str, Func)] = &[
     ("index", index),
 ];
 
-/// `strSlice s [start [end]]`: the bytes from `start` up to `end`, or to the end of the text; all of it without
-/// numbers. A text that is too short for this is given whole; an end before the start is no end.
+/// `strSlice s [start [end]]`: the bytes from `start` up to `end` or the end of the text; without numbers, the whole
+/// text. A text that is too short is returned whole; an end before the start is ignored.
 fn str_slice(args: &[Value]) -> Result<Value, FuncError> {
     let (text, start, end) = match args {
         [text] => return string(text).map(Value::from),
@@ -46,14 +46,14 @@ fn str_slice(args: &[Value]) -> Result<Value, FuncError> {
     if start > text.len() || end > text.len() {
         return Ok(Value::from(text));
     }
-    // A character that is cut in two would be no text any more: it is left out.
+    // A character that the cut splits is dropped.
     let first = (start..text.len()).find(|&byte| text.is_char_boundary(byte)).unwrap_or(text.len());
     let last = if end < start { text.len() } else { end };
     let last = (first..=last).rev().find(|&byte| text.is_char_boundary(byte)).unwrap_or(first);
     Ok(Value::from(&text[first..last]))
 }
 
-/// `sIndex i slice`: the element; a negative `i` counts from the end, one out of range gives the first or last.
+/// `sIndex i slice`: the element; a negative `i` counts from the end, an index out of range gives the first or last.
 fn s_index(args: &[Value]) -> Result<Value, FuncError> {
     let [position, list] = args else { return Err(wrong("sIndex takes a position and a list")) };
     Ok(Value::from(element(&strings(list)?, integer(position)?)))
@@ -85,7 +85,7 @@ fn to_lower(args: &[Value]) -> Result<Value, FuncError> {
     Ok(Value::from(string(text)?.to_lowercase()))
 }
 
-/// `replace n old new s`: the first `n` places, or all of them where `n` is negative.
+/// `replace n old new s`: the first `n` occurrences, or all if `n` is negative.
 fn replace(args: &[Value]) -> Result<Value, FuncError> {
     let [count, old, new, text] = args else { return Err(wrong("replace takes a count, old, new and a text")) };
     let (old, new, text) = (string(old)?, string(new)?, string(text)?);
@@ -103,7 +103,7 @@ fn join(args: &[Value]) -> Result<Value, FuncError> {
     Ok(Value::from(list.join(separator)))
 }
 
-/// `split sep s`: without a separator, into characters.
+/// `split sep s`: an empty separator splits into characters.
 fn split(args: &[Value]) -> Result<Value, FuncError> {
     let [separator, text] = args else { return Err(wrong("split takes a separator and a text")) };
     Ok(Value::from(parts(string(separator)?, string(text)?)))
@@ -117,28 +117,28 @@ fn split_index(args: &[Value]) -> Result<Value, FuncError> {
     Ok(Value::from(element(&parts(string(separator)?, string(text)?), integer(position)?)))
 }
 
-/// `matchFirstElement regex slice`: the first element that the expression is found in, or an empty text.
+/// `matchFirstElement regex slice`: the first element that the expression matches, or an empty text.
 fn match_first_element(args: &[Value]) -> Result<Value, FuncError> {
     let [expression, list] = args else { return Err(wrong("matchFirstElement takes an expression and a list")) };
     let expression = regex(expression)?;
     Ok(Value::from(strings(list)?.into_iter().find(|text| expression.is_match(text)).unwrap_or_default()))
 }
 
-/// `matchAllElements regex slice`: every element that the expression is found in.
+/// `matchAllElements regex slice`: all elements that the expression matches.
 fn match_all_elements(args: &[Value]) -> Result<Value, FuncError> {
     let [expression, list] = args else { return Err(wrong("matchAllElements takes an expression and a list")) };
     let expression = regex(expression)?;
     Ok(Value::from(strings(list)?.into_iter().filter(|text| expression.is_match(text)).collect::<Vec<_>>()))
 }
 
-/// `httpGet url`: what a server answers, or an empty text where it does not.
+/// `httpGet url`: the server's answer, or an empty text if there is none.
 fn http_get(args: &[Value]) -> Result<Value, FuncError> {
     let [url] = args else { return Err(wrong("httpGet takes a URL")) };
     let longest = limits::active().function_output.unwrap_or(usize::MAX);
     Ok(Value::from(fetch::get(string(url)?, longest, limits::remaining()).unwrap_or_default()))
 }
 
-/// `jsonParse bytes "key1::key2"`: the value at this path as text, or an empty text where there is none.
+/// `jsonParse bytes "key1::key2"`: the value at this path as text, or an empty text.
 fn json_parse(args: &[Value]) -> Result<Value, FuncError> {
     let [text, path] = args else { return Err(wrong("jsonParse takes JSON and a path")) };
     let json: Option<Json> = serde_json::from_str(string(text)?).ok();
@@ -150,8 +150,8 @@ fn json_parse(args: &[Value]) -> Result<Value, FuncError> {
     }))
 }
 
-/// Go's `index`, of which the engine's differs in one thing: a key that a map does not have gives the
-/// zero value of what the map holds, and so prints nothing where it holds text.
+/// Go's `index`. The engine's differs in one case: for a missing key, Go returns the zero value of the map's element
+/// type, which prints nothing for texts.
 fn index(args: &[Value]) -> Result<Value, FuncError> {
     let Some((collection, keys)) = args.split_first() else { return funcs::index(args) };
     let mut found = collection.clone();
@@ -221,7 +221,7 @@ fn regex(value: &Value) -> Result<Regex, FuncError> {
     Regex::new(string(value)?).map_err(|_| wrong("the regular expression is not a valid one"))
 }
 
-/// Refuses to make what the engine would refuse to take, before it fills the memory.
+/// Refuses to build a value that exceeds the engine's limit, before it fills the memory.
 fn affordable(size: usize) -> Result<(), FuncError> {
     match limits::active().function_output {
         Some(limit) if size > limit => Err(wrong("the result would be too large")),

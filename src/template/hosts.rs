@@ -1,7 +1,7 @@
-//! Hosts that `httpGet` asks: how many times at once, and which are left alone because they are silent.
+//! The hosts that `httpGet` asks: how many requests each gets at once, and which are skipped because they were silent.
 //!
-//! Whoever starts containers may choose whom a template asks. A host that is silent costs its own askers their time, and
-//! after that nobody: for a while, what is asked of it fails at once.
+//! Containers may choose the host that a template asks. A silent host delays only the first templates that ask it; for
+//! a while after that, requests to it fail at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,36 +10,36 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// How many requests one host gets at once.
+/// The maximum number of simultaneous requests to one host.
 const AT_ONCE: usize = 16;
 
-/// How long a host that was silent is not asked again.
+/// How long a silent host is not asked again.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 
-/// Of so many hosts something is known. Whoever names more of them gains nothing by it: each can be asked.
+/// This many hosts are remembered. Naming more of them gains nothing: an unknown host is always asked.
 const MOST: usize = 1024;
 
-/// What is known of hosts, by name and port.
+/// The known state of hosts, by name and port.
 #[derive(Debug, Default)]
 pub(super) struct Hosts(Mutex<HashMap<String, Host>>);
 
 #[derive(Debug)]
 struct Host {
     requests: Arc<Semaphore>,
-    /// It is not asked before then.
+    /// Not asked before this time.
     left_alone: Option<Instant>,
 }
 
-/// The host did not answer a while ago.
+/// The host did not answer a short while ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it did not answer lately, and is asked again in half a minute")]
 pub(super) struct Silent;
 
 impl Hosts {
-    /// Waits until the host may be asked; it is being asked until the permit is dropped.
+    /// Waits until the host may be asked. Dropping the permit ends the request.
     ///
     /// # Errors
-    /// When it was silent lately, or turns out to be while we wait.
+    /// When it was silent lately, or proves to be silent during the wait.
     pub(super) async fn ask(&self, host: &str) -> Result<Option<OwnedSemaphorePermit>, Silent> {
         let requests = self.requests(host)?;
         // The semaphore is never closed.
@@ -48,7 +48,7 @@ impl Hosts {
         Ok(permit)
     }
 
-    /// It did not answer in time.
+    /// The host did not answer in time.
     pub(super) fn was_silent(&self, host: &str) {
         self.with(|hosts| {
             if let Some(host) = hosts.get_mut(host) {
@@ -77,7 +77,7 @@ impl Hosts {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Host>) -> T) -> T {
-        // Nothing that is done under this lock can leave it half done.
+        // No operation under this lock can leave the data inconsistent.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,12 +1,12 @@
-//! Go's literals, in the few escapes that the template engine reads as Go does.
+//! Go's literals, rewritten with the few escapes that the template engine reads as Go does.
 //!
-//! The engine would unescape raw strings, which regular expressions are written in, knows only some
-//! escapes, and trips over some that are wrong. So literals are read here, and written plainly for it.
+//! The engine would unescape raw strings (used for regular expressions), supports only some escapes, and fails on some
+//! invalid ones. So literals are parsed here, and written again in a form that it reads correctly.
 
-/// The template with every string and character of its actions written plainly.
+/// The template with all string and character literals of its actions rewritten.
 ///
 /// # Errors
-/// With the reason, when a literal has an escape that Go does not know, or a line break.
+/// The reason, when a literal has an escape that Go does not know, or a line break.
 pub(super) fn normalize(template: &str) -> Result<String, String> {
     let mut written = String::with_capacity(template.len());
     let mut rest = template;
@@ -19,8 +19,8 @@ pub(super) fn normalize(template: &str) -> Result<String, String> {
     Ok(written)
 }
 
-/// Writes an action up to its end, and returns what stands behind it. What has no end is left as it
-/// is, for the engine to complain of.
+/// Writes an action up to its end, and returns the rest of the text. An action without an end is unchanged, so that the
+/// engine reports it.
 fn normalize_action<'t>(mut rest: &'t str, written: &mut String) -> Result<&'t str, String> {
     while let Some(next) = rest.chars().next() {
         let length = match next {
@@ -49,7 +49,7 @@ fn normalize_action<'t>(mut rest: &'t str, written: &mut String) -> Result<&'t s
     Ok(rest)
 }
 
-/// Where the quote is that ends the literal which the text begins with.
+/// The position of the quote that ends the literal at the start of the text.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().skip(1).find_map(|(position, character)| {
@@ -59,8 +59,8 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     })
 }
 
-/// The text of what stands between quotes, by the rules of the Go specification, "String literals".
-/// Bytes that are no text become the replacement character.
+/// The text of a quoted literal, by the Go specification, "String literals". Bytes that are not UTF-8 become the
+/// replacement character.
 fn unescape(literal: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(literal.len());
     let mut rest = literal;
@@ -182,7 +182,7 @@ mod tests {
             prop_assert_eq!(unescape(&written[1..written.len() - 1]), Some(text));
         }
 
-        // No quoted part holds what could open or close anything, whichever way the quotes pair up.
+        // No quoted part holds characters that could open or close anything, however the quotes pair up.
         #[test]
         fn a_template_that_is_plain_stays_as_it_is(template in "(\\{\\{|\\}\\}|/\\*|\\*/|\"[^\"\\\\\n`'{*]*\"|[^`\"'\\\\]){0,20}") {
             prop_assert_eq!(normalize(&template), Ok(template));

@@ -1,7 +1,7 @@
-//! Go text/template, for `-tags`: compiled once, executed with a container's inspect result.
+//! Go text/template for `-tags`: compiled once, executed with a container's inspect result.
 //!
-//! The template's author is the operator; values of a container are data, and are never read as a
-//! template. What one evaluation may cost is bounded, for a container chooses how much data there is.
+//! The operator writes the template. A container's values are data, and never parsed as a template. The cost of one
+//! evaluation is bounded, because a container decides how much data there is.
 
 mod context;
 mod fetch;
@@ -18,13 +18,13 @@ use gtmpl_ng::{Context, ExecError, Limits, ParseError, Template};
 use crate::container::Container;
 use crate::service::metadata::split_tags;
 
-/// How long one evaluation may take, requests included.
+/// The time limit of one evaluation, including requests.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How much one evaluation may write, in bytes.
+/// The output limit of one evaluation, in bytes.
 const LONGEST_OUTPUT: usize = 1 << 20;
 
-/// How much of a reason is said, in characters.
+/// The maximum length of a reported reason, in characters.
 const LONGEST_REASON: usize = 200;
 
 /// Why there are no forced tags.
@@ -36,7 +36,7 @@ pub enum TemplateError {
     /// The template failed on this container.
     #[error("-tags failed: {0}")]
     Evaluate(String),
-    /// The inspect result was not kept with the container.
+    /// The inspect result was not kept for this container.
     #[error("-tags failed: the container's inspect result is not at hand")]
     NoInspect,
 }
@@ -49,12 +49,12 @@ enum Source {
     Template { template: Box<Template>, fetches: bool },
 }
 
-/// What became of an evaluation.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluated {
     /// The tags, in order, without empty ones.
     pub tags: Result<Vec<String>, TemplateError>,
-    /// What of its requests failed (`httpGet`), each a line. A request that failed gave an empty text.
+    /// Its failed requests (`httpGet`), one line each. A failed request yields an empty text.
     pub failed_requests: Vec<String>,
 }
 
@@ -81,7 +81,8 @@ impl ForcedTags {
         matches!(self.0, Source::Template { .. })
     }
 
-    /// The tags for this container, worked out where that may take some seconds without holding up anybody.
+    /// The tags for this container. An evaluation that may take seconds runs on another thread, so it delays nothing
+    /// else.
     pub async fn evaluate_apart(self: Arc<Self>, container: Arc<Container>) -> Evaluated {
         let work = move || fetch::noting_failures(|| self.evaluate(&container));
         let lost = || (Err(TemplateError::Evaluate("it could not be run".to_owned())), Vec::new());
@@ -98,8 +99,8 @@ impl ForcedTags {
     /// The tags for this container, in order, without empty ones.
     ///
     /// # Errors
-    /// When the template fails on this container, or goes beyond what it may cost. The reason is one
-    /// line, and shows nothing of the inspect result but what the template itself points at.
+    /// When the template fails on this container or exceeds a limit. The reason is one line, and shows only the parts
+    /// of the inspect result that the template itself selects.
     pub fn evaluate(&self, container: &Container) -> Result<Vec<String>, TemplateError> {
         match &self.0 {
             Source::List(tags) => Ok(tags.clone()),
@@ -132,8 +133,8 @@ fn reason_of_parse(error: &ParseError) -> String {
     }
 }
 
-/// The engine quotes the value that it stumbled upon, which may be the whole inspect result with every
-/// secret in its environment: what stands behind the start of a map or a list is left out.
+/// The engine quotes the offending value, which may be the whole inspect result with every secret in its environment.
+/// So everything after the start of a map or a list is dropped.
 fn reason_of_failure(error: &ExecError) -> String {
     let safe = |message: &str| {
         let end = [" in map[", " on map[", " over map[", " in [", " on [", " over [", "map[", " ["]

@@ -1,4 +1,4 @@
-//! What `-tags` promises: Go's templates, the documented functions, and no harm by any container.
+//! What `-tags` promises: Go's templates, the documented functions, and that no container can do harm.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::container::{Health, Moment, NetworkMode, State};
 
-/// An inspect result as Docker 20.10 gives it, in extracts.
+/// An excerpt of Docker 20.10's inspect result.
 fn inspect() -> Json {
     json!({
         "Id": "e20f9c1a76565d62ae24a3bb877b17b862b6eab94f4e95a0e07ccf25087aaf4f",
@@ -71,7 +71,7 @@ fn evaluate(tags: &str) -> Result<Vec<String>, TemplateError> {
     evaluate_on(tags, inspect())
 }
 
-/// The text of a template that makes one tag, or none.
+/// A template's result: one tag, or none.
 fn text(tags: &str) -> String {
     match evaluate(tags) {
         Ok(tags) => tags.join("|"),
@@ -260,7 +260,7 @@ fn gos_actions_work() {
     }
 }
 
-// The functions, each as the contract lists it.
+// The functions, in the order of the contract.
 
 #[test]
 fn str_slice_cuts_a_text() {
@@ -408,7 +408,7 @@ fn json_is_read_along_a_path() {
 
 // Requests.
 
-/// A server that answers each connection with the next of these, and then is gone.
+/// A server that sends one of these answers per connection, and then stops.
 fn server(answers: Vec<String>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

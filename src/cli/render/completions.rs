@@ -8,7 +8,7 @@ fn schemes() -> Vec<&'static str> {
     REGISTRIES.iter().map(|(form, _)| scheme(form)).collect()
 }
 
-/// Bash: one function; `=` and `:` may be words of their own there.
+/// Bash: one function. `=` and `:` may be separate words in bash.
 pub(super) fn bash() -> String {
     let names: Vec<_> = OPTIONS.iter().map(|option| format!("-{}", option.name)).collect();
     let mut values = String::new();
@@ -65,7 +65,7 @@ pub(super) fn zsh() -> String {
     format!("#compdef registrator\n_arguments \\\n{specs}    '*:registry URI:compadd -S \"\" {schemes}'\n")
 }
 
-/// Fish: one line an option, in its "old style" of long names behind one dash.
+/// Fish: one line per option, in its "old style" of long names with one dash.
 pub(super) fn fish() -> String {
     let mut script = format!(
         "# fish completion for registrator\ncomplete -c registrator -f -a '{}' -d 'registry URI'\n",

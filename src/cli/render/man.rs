@@ -29,7 +29,7 @@ pub(super) fn page() -> String {
     page
 }
 
-/// All that the table says of an option, in sentences.
+/// The full description of an option.
 fn explanation(option: &Opt) -> String {
     let mut text = sentence(option.help);
     if !option.more.is_empty() {
@@ -59,7 +59,7 @@ fn entry(page: &mut String, head: &str, text: &str) {
     page.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", escape(head), escape(text)));
 }
 
-/// Plain text for roff: no escape, no hyphen that typesets as a dash, no line that begins a request.
+/// Escapes plain text for roff: backslashes, hyphens, and characters that start a request.
 fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
     if text.starts_with('.') { format!("\\&{text}") } else { text }

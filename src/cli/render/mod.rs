@@ -1,4 +1,4 @@
-//! The documents that the tables make: usage, man page, completions and reference.
+//! The documents made from the tables: usage, man page, completions and reference.
 
 mod completions;
 mod man;
@@ -10,7 +10,7 @@ pub(super) use usage::usage;
 use super::options::{Opt, Takes};
 use super::typed::Document;
 
-/// Makes the document.
+/// Renders the document.
 pub(super) fn document(document: Document) -> String {
     match document {
         Document::Man => man::page(),
@@ -27,7 +27,7 @@ const SUMMARY: &str = "keeps service registries equal to what runs in Docker";
 /// How it is called.
 const SYNOPSIS: &str = "registrator [options] <registry URI> [<registry URI> ...]";
 
-/// What follows the reason of a usage error: how the program is called, and where help is.
+/// The lines after the reason of a usage error: how to call the program, and where to find help.
 pub(super) fn hint() -> String {
     format!("Usage: {SYNOPSIS}\nHelp: registrator -help\n")
 }
@@ -37,7 +37,7 @@ const SPELLING: &str = "-name value, -name=value and --name value are the same, 
                         options. A switch needs no value: -cleanup, -cleanup=false. Each option can also be set by a \
                         variable: -ttl-refresh 10 is REGISTRATOR_TTL_REFRESH=10. The command line wins.";
 
-/// The words that an option chooses from; empty where it takes anything.
+/// The choices of an option; empty if it takes any value.
 fn choices(option: &Opt) -> &'static [&'static str] {
     match option.takes {
         Takes::Choice(_, words) => words,
@@ -45,12 +45,12 @@ fn choices(option: &Opt) -> &'static [&'static str] {
     }
 }
 
-/// What the URI of a registry begins with: `consul://` of `consul://HOST:PORT`.
+/// The start of a registry's URI: `consul://` of `consul://HOST:PORT`.
 fn scheme(form: &str) -> &str {
     form.find("//").map_or(form, |slashes| &form[..slashes + 2])
 }
 
-/// A one-line help as a sentence.
+/// A one-line help text as a sentence.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).chain(['.']).collect()).unwrap_or_default()

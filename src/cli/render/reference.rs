@@ -1,4 +1,4 @@
-//! `docs/reference.md`: everything that the tables know.
+//! `docs/reference.md`: the whole content of the tables.
 
 use super::{SPELLING, SYNOPSIS, choices, sentence};
 use crate::cli::options::{Group, Opt};
@@ -42,7 +42,7 @@ fn describe(option: &Opt) -> String {
     }
     match option.default {
         "" => {}
-        // A default of several words is an explanation, not something to type.
+        // A default of several words is an explanation, not a value to type.
         default if default.contains(' ') => facts.push(format!("Default: {default}.")),
         default => facts.push(format!("Default: `{default}`.")),
     }
@@ -62,7 +62,7 @@ fn table(page: &mut String, title: &str, [left, right]: [&str; 2], rows: &[(&str
     }
 }
 
-/// What Markdown would take for markup.
+/// Escapes text that Markdown would read as markup.
 fn escape(text: &str) -> String {
     text.replace('<', "\\<").replace('*', "\\*").replace('_', "\\_").replace('|', "\\|")
 }

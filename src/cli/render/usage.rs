@@ -7,10 +7,10 @@ use crate::cli::tables::{EXAMPLES, REGISTRIES};
 /// The widest line.
 const WIDTH: usize = 80;
 
-/// Where the explanations begin.
+/// The column where the explanations begin.
 const COLUMN: usize = 26;
 
-/// The whole usage, ending with a line break.
+/// The whole usage; ends with a line break.
 pub(in crate::cli) fn usage() -> String {
     let mut page = format!("registrator {SUMMARY}.\n\nUsage: {SYNOPSIS}\n\nRegistries:\n");
     for (form, meaning) in REGISTRIES {
@@ -33,7 +33,7 @@ pub(in crate::cli) fn usage() -> String {
     page
 }
 
-/// The one-line help, with the choices and a default that says something.
+/// The one-line help, with the choices and the default, if it has any.
 fn explanation(option: &Opt) -> String {
     let mut text = option.help.to_owned();
     let words = choices(option);
@@ -53,7 +53,7 @@ fn row(page: &mut String, left: &str, right: &str) {
     }
 }
 
-/// Lines of at most `width` characters, broken at spaces; a longer word stands alone.
+/// Breaks text at spaces into lines of at most `width` characters; a longer word gets its own line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

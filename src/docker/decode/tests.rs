@@ -358,7 +358,7 @@ fn the_events_of_every_engine_are_read() {
     }
 }
 
-/// Any JSON of some depth.
+/// Any JSON of limited depth.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

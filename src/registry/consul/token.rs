@@ -1,4 +1,4 @@
-//! The ACL token: from the environment, or from a file that may change while we run.
+//! The ACL token: from the environment, or from a file that may change at run time.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,10 @@ use tokio::io::AsyncReadExt;
 use crate::registry::RegistryError;
 use crate::registry::reporter::Reporter;
 
-/// More than any token has, so that a wrong file does not fill the memory.
+/// Longer than any token, so that a wrong file does not fill the memory.
 const FILE_LIMIT: u64 = 4096;
 
-/// Where the token of each request comes from.
+/// The source of each request's token.
 pub(super) struct Token {
     fixed: Option<SecretString>,
     file: Option<TokenFile>,
@@ -21,14 +21,14 @@ pub(super) struct Token {
 
 struct TokenFile {
     path: PathBuf,
-    /// What it held when it last could be read.
+    /// Its content when it was last readable.
     last: Mutex<Last>,
 }
 
 #[derive(Default)]
 struct Last {
     token: Option<SecretString>,
-    /// Whether the log already says that the file cannot be read.
+    /// Whether the log has already reported that the file cannot be read.
     said: bool,
 }
 
@@ -38,11 +38,11 @@ impl Token {
         Self { fixed, file: file.map(|path| TokenFile { path, last: Mutex::default() }), reporter }
     }
 
-    /// The token to send now, if any. A file is read each time: it is small, and there is no other way to
-    /// be sure of a change. While it cannot be read (it is being replaced), the last token stands.
+    /// The token to send now, if any. The file is read each time: it is small, and only reading it shows every change.
+    /// If it cannot be read (while it is being replaced), the last token is used.
     ///
     /// # Errors
-    /// When the file could never be read yet.
+    /// When the file has never been readable.
     pub(super) async fn now(&self) -> Result<Option<SecretString>, RegistryError> {
         let Some(file) = &self.file else { return Ok(self.fixed.clone()) };
         let read = file.read().await;

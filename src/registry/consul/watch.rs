@@ -1,8 +1,8 @@
-//! Notices that an external writer changed our services, or that Consul lost them, without asking all the time.
+//! Watches for changes by external writers and for services that Consul lost, without polling.
 //!
-//! The agent's own lists cannot be waited on, so a blocking query waits on the catalog's view of the agent's
-//! node (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), which the agent keeps up to date.
-//! The index of an answer also moves with other nodes, so what counts as a change is the answer itself.
+//! The agent's own lists do not support blocking queries. So a blocking query waits on the catalog's view of the
+//! agent's node (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), which the agent keeps up to
+//! date. The index also changes because of other nodes, so the answers themselves are compared.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,27 +16,27 @@ use crate::registry::text::one_line;
 
 use super::client::{Answer, Body, Client, DEADLINE};
 
-/// How long a query may wait for a change.
+/// The wait time of a blocking query.
 const WAIT: Duration = Duration::from_secs(60);
-/// Consul adds up to a sixteenth of the wait, to spread the load.
+/// Consul adds up to a sixteenth of the wait time, to spread the load.
 const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
-/// The least time between two queries of which the first was answered.
+/// The shortest time between two queries, if the first was answered.
 const PACE: Duration = Duration::from_secs(1);
-/// The least time between two queries, also when each is dropped before its answer.
+/// The shortest time between two queries, even if each is cancelled before its answer.
 const LEAST_GAP: Duration = Duration::from_millis(250);
-/// Reading answers may take this share of the time: one in so many.
+/// Reading answers may take one part in this many of the time.
 const READING_SHARE: u32 = 20;
-/// And for each KiB of them, there is so much time between two: it takes the server longer to say it.
+/// The shortest time between two queries per KiB of the answer, because long answers cost the server time.
 const REST_EACH_KIB: Duration = Duration::from_micros(500);
-/// The longest pause while Consul is away.
+/// The longest pause while Consul is unreachable.
 const AWAY_PACE: Duration = Duration::from_secs(10);
-/// The longest pause where queries do not wait, or are refused.
+/// The longest pause if queries do not block, or are refused.
 const BLIND_PACE: Duration = Duration::from_secs(60);
 
 /// How much of an answer is kept, in bytes.
 const BEGINNING: usize = 16;
 
-/// Notices changes. What it learned so far survives a dropped wait.
+/// Waits for changes. Its state survives a cancelled wait.
 pub(super) struct Watch {
     state: Mutex<State>,
     reporter: Reporter,
@@ -44,35 +44,35 @@ pub(super) struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// The agent's node, once it is known.
+    /// The name of the agent's node, once known.
     node: Option<String>,
-    /// What was seen last; `None` at first and after a failure, when anything may have happened.
+    /// The last answer; `None` at first and after a failure, when anything may have changed.
     seen: Option<Seen>,
-    /// Something changed, and nobody has been told yet.
+    /// A change that has not been reported yet.
     news: bool,
-    /// How long to rest for reading the last answer.
+    /// The pause that the last answer's cost requires.
     rest: Duration,
-    /// Do nothing before.
+    /// No query before this time.
     not_before: Option<Instant>,
-    /// The pause before the next query, doubled as long as queries tell nothing.
+    /// The pause before the next query; it doubles while queries give no new information.
     pause: Duration,
-    /// Whether the log says that changes cannot be noticed.
+    /// Whether the log has reported that changes cannot be noticed.
     said_blind: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Seen {
-    /// What to wait for the next change with, if the server knows how.
+    /// The index to wait for the next change with, if the server sends one.
     index: Option<u64>,
     digest: u64,
 }
 
-/// What counts of an answer: whether it is another than before.
+/// What is compared between answers.
 #[derive(Default)]
 struct Digest {
     hasher: DefaultHasher,
     length: usize,
-    /// Its first bytes, which tell whether there is anything.
+    /// The first bytes of the answer, which show whether it is empty.
     beginning: Vec<u8>,
 }
 
@@ -110,7 +110,7 @@ impl Watch {
         }
     }
 
-    /// Asks once, and waits for the answer.
+    /// Sends one query, and waits for the answer.
     async fn look(&self, client: &Client) {
         let (node, seen) = {
             let state = self.state();
@@ -145,7 +145,7 @@ impl Watch {
         }
     }
 
-    /// Says once that changes cannot be noticed.
+    /// Reports once that changes cannot be noticed.
     fn say_blind(&self, reason: &str) {
         let said = std::mem::replace(&mut self.state().said_blind, true);
         if !said {
@@ -164,7 +164,7 @@ impl Watch {
 }
 
 impl State {
-    /// Takes in an answer. Says whether it shows that changes cannot be noticed.
+    /// Takes an answer. Returns whether it shows that changes cannot be noticed.
     fn answered(&mut self, answer: &Answer<Digest>, took: Duration) -> bool {
         let now = Instant::now();
         let mut seen = Seen { index: answer.index, digest: answer.body.hasher.finish() };
@@ -172,7 +172,7 @@ impl State {
         let backwards =
             matches!((before.and_then(|seen| seen.index), seen.index), (Some(before), Some(now)) if now < before);
         if backwards {
-            // Another server's state, or one that was restored: start over, as if nothing were known.
+            // Another server's state, or a restored one: start again without knowledge.
             seen.index = None;
         }
         self.seen = Some(seen);
@@ -185,7 +185,7 @@ impl State {
             return false;
         }
         if took >= WAIT / 2 {
-            // It waited, as it should.
+            // The query blocked, as it should.
             self.pause = Duration::ZERO;
         } else if seen.index.is_some() && before.is_some_and(|before| before.index != seen.index) {
             // Another node changed.
@@ -212,7 +212,7 @@ fn doubled(pause: Duration, limit: Duration) -> Duration {
     (pause * 2).clamp(PACE, limit)
 }
 
-/// The name of the node that the agent runs on.
+/// The name of the agent's node.
 async fn own_node(client: &Client) -> Result<String, RegistryError> {
     let answer = client.get(&["agent", "self"], &[], DEADLINE, "agent:read").await?.json();
     match answer["Config"]["NodeName"].as_str() {
@@ -245,7 +245,7 @@ mod tests {
         Answer::ok(index, digest)
     }
 
-    /// A state that has told of its first look.
+    /// A state that has reported its first answer.
     fn looked(index: Option<u64>) -> State {
         let mut state = State::default();
         state.answered(&answer(index, "a"), AT_ONCE);

@@ -1,4 +1,4 @@
-//! `etcd://`: the v2 API where it is served, since that is what readers there expect, else v3.
+//! `etcd://`: the v2 API if the server offers it, because existing readers expect it; otherwise v3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::service::Service;
 
 use super::v2::Etcd2;
 
-/// How long finding out may take.
+/// How long detecting the API may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A registry of which it is not known yet which of two it is. Both spell services alike.
+/// A registry with v2 or v3; which of them is detected at the first use. Both use the same keys and values.
 pub(super) struct Either {
     pub(super) v2: Arc<dyn Registry>,
     pub(super) v3: Arc<dyn Registry>,
     /// Asks which it is.
     pub(super) probe: Etcd2,
-    /// Whether it is v2, once that is known.
+    /// Whether it is v2, once detected.
     pub(super) is_v2: OnceCell<bool>,
     pub(super) reporter: Reporter,
 }
@@ -35,7 +35,7 @@ impl Either {
             self.reporter.info("api", format!("etcd: its {api} API is used; etcd2:// and etcd3:// choose one"));
             Ok(served)
         };
-        // One asks at a time, and whoever waits for another's answer waits no longer than for its own.
+        // Only one caller detects at a time. Callers that wait for its result wait no longer than for their own.
         let late = |_| Err(RegistryError::Unreachable("no answer in time".to_owned()));
         let is_v2 = *timeout(DEADLINE, self.is_v2.get_or_try_init(|| ask)).await.unwrap_or_else(late)?;
         Ok(if is_v2 { &*self.v2 } else { &*self.v3 })
@@ -79,7 +79,7 @@ impl Registry for Either {
     }
 
     async fn changed(&self) -> Change {
-        // Until it was reached once, nothing of it is known that could have changed.
+        // Before the first contact nothing is known, so nothing can have changed.
         while self.is_v2.get().is_none() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

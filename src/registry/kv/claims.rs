@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose an entry is.
+/// The claim on an entry: whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
-    /// The owner who wrote it.
+    /// The owner that wrote it.
     pub(super) owner: Arc<str>,
-    /// Which instance of that owner: the one that holds this lease.
-    // Builds before the first release called it a seat.
+    /// The lease of the instance that wrote it.
+    // Named `seat` by builds before the first release.
     #[serde(alias = "seat")]
     pub(super) lease: Arc<str>,
-    /// The ID of the service that the entry stands for.
+    /// The ID of the entry's service.
     pub(super) id: Arc<str>,
 }
 
-/// Which instance holds a lease. It is alive as long as this stands in the store.
+/// The instance that holds a lease. The instance is alive while this key exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct InstanceLease {
     /// The owner, for people who look.
@@ -33,12 +33,12 @@ pub(super) struct InstanceLease {
     pub(super) run: String,
 }
 
-/// As it is stored. Both are made of texts, so this always succeeds.
+/// The stored JSON. Both types contain only texts, so this always succeeds.
 pub(super) fn written<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Reads what is stored; anything else counts as absent.
+/// Parses the stored JSON; anything else counts as missing.
 pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Option<T> {
     serde_json::from_slice(value).ok()
 }
@@ -46,14 +46,14 @@ pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Option<T> {
 /// Where claims and leases are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct ClaimKeys {
-    /// What the keys of entries begin with.
+    /// The root of the entries' keys.
     root: String,
     claims: String,
     alive: String,
 }
 
 impl ClaimKeys {
-    /// For entries below `root`, stored below `base`; neither ends with a slash.
+    /// For entries below `root`, with records stored below `base`; neither ends with a slash.
     pub(in crate::registry) fn new(root: &str, base: &str) -> Self {
         Self { root: root.to_owned(), claims: format!("{base}/claims"), alive: format!("{base}/alive/") }
     }
@@ -63,7 +63,7 @@ impl ClaimKeys {
         format!("{}{}", self.claims, entry.strip_prefix(&self.root).unwrap_or(entry))
     }
 
-    /// The key of the entry whose claim this is.
+    /// The key of the entry that this claim is for.
     pub(super) fn entry(&self, claim: &str) -> Option<String> {
         let rest = claim.strip_prefix(&self.claims)?;
         rest.starts_with('/').then(|| format!("{}{rest}", self.root))
@@ -74,17 +74,17 @@ impl ClaimKeys {
         format!("{}{lease}", self.alive)
     }
 
-    /// The lease that has this key.
+    /// The lease with this key.
     pub(super) fn lease<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(&self.alive).filter(|lease| !lease.is_empty() && !lease.contains('/'))
     }
 
-    /// What the keys of all claims begin with.
+    /// The prefix of all claims.
     pub(super) fn all_claims(&self) -> String {
         format!("{}/", self.claims)
     }
 
-    /// What the keys of all leases begin with.
+    /// The prefix of all leases.
     pub(super) fn all_leases(&self) -> String {
         self.alive.clone()
     }

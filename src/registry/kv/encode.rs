@@ -1,15 +1,16 @@
-//! Any text as one part of a key, between two slashes.
+//! Encodes any text as one part of a key, between two slashes.
 //!
-//! What is ordinary stays as it is. Percent-encoded are: slashes and control characters; `.` and `..`, which some stores
-//! resolve; an underscore in front, since etcd's v2 API hides such keys and ours for records begin so; and a percent sign that could be taken
-//! for our own. The empty text is `%20`, which nothing else is, since a blank needs no encoding.
+//! Ordinary characters stay as they are. Percent-encoded are: slashes and control characters; `.` and `..`, which some
+//! stores resolve; a leading underscore, because etcd's v2 API hides such keys and our own records begin with one; and
+//! a percent sign that would look like our encoding. The empty text becomes `%20`, which no other text does, because a
+//! blank is not encoded.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use percent_encoding::percent_decode_str;
 
-/// The text as one part of a key; different texts give different parts.
+/// The text as one part of a key. Different texts give different parts.
 pub(in crate::registry) fn part(text: &str) -> Cow<'_, str> {
     match text {
         "" => return Cow::Borrowed("%20"),
@@ -41,7 +42,7 @@ pub(in crate::registry) fn part(text: &str) -> Cow<'_, str> {
     Cow::Owned(part)
 }
 
-/// The text that a part of a key stands for; parts that others wrote may be anything.
+/// The text of a part of a key; a part from an external writer may be anything.
 pub(in crate::registry) fn text(part: &str) -> String {
     if part == "%20" { String::new() } else { percent_decode_str(part).decode_utf8_lossy().into_owned() }
 }
@@ -81,7 +82,7 @@ mod tests {
         }
     }
 
-    /// Texts made of what encoding has to do with.
+    /// Texts with the characters that encoding treats specially.
     fn odd() -> impl Strategy<Value = String> {
         prop_oneof![
             proptest::collection::vec(

@@ -1,28 +1,28 @@
-//! How a service is spelt as a key and a value.
+//! The layout: how a service becomes a key and a value.
 
 use crate::registry::Content;
 use crate::service::Service;
 
 use super::encode;
 
-/// How a service is spelt, for whoever reads the store.
+/// How a service becomes a key and a value, for the readers of a store.
 ///
-/// The contract, which property tests prove: whatever the service, its key is below [`Layout::root`]; services of different
-/// names or IDs have different keys; and what is documented is spelt byte for byte.
+/// Property tests prove the contract for any service: its key is below [`Layout::root`]; services with different names
+/// or IDs have different keys; and documented entries match byte for byte.
 pub(in crate::registry) trait Layout: Send + Sync + 'static {
-    /// What every key begins with, without a slash at its end; may be empty.
+    /// The prefix of all keys, without a trailing slash; may be empty.
     fn root(&self) -> &str;
 
-    /// The whole key of a service.
+    /// The full key of a service.
     fn key(&self, service: &Service) -> String;
 
     /// What it holds.
     fn value(&self, service: &Service) -> String;
 
-    /// The ID of the service whose key this is, as far as the key tells; `None` for a key that is none of this layout.
+    /// The service ID in this key, as far as the key shows it; `None` if the key is not of this layout.
     fn service_id(&self, key: &str) -> Option<String>;
 
-    /// What an entry says; `None` where that is nothing this layout writes.
+    /// The content of an entry; `None` if this layout does not write such a value.
     fn content(&self, key: &str, value: &[u8]) -> Option<Content>;
 }
 
@@ -33,7 +33,7 @@ pub(in crate::registry) struct Plain {
 }
 
 impl Plain {
-    /// Below this key, which has no slash at its end.
+    /// Below this key, which has no trailing slash.
     pub(in crate::registry) fn new(root: String) -> Self {
         Self { root }
     }

@@ -1,8 +1,7 @@
-//! Leases: what an instance holds as long as it lives.
+//! Leases: each instance holds one while it lives.
 //!
-//! An instance holds a lease while the lease's key, written under the name of its run, is in the store; the key expires
-//! unless it is renewed. Claims name leases, not runs: an owner that starts again takes the lease of its dead instance,
-//! and with it every entry, by writing one key.
+//! The lease's key holds the ID of the instance's run, and expires unless it is renewed. Claims name leases, not runs:
+//! a restarted instance takes over the lease of its dead predecessor, with all entries, by writing one key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,15 +18,15 @@ use super::engine::{Engine, State, busy, token};
 use super::key::Ownership;
 use super::store::{Applied, Condition, Operation, Step};
 
-/// How long a lease lives without being renewed: after this, a dead instance's entries are taken over. Long
-/// enough for a cluster to choose another leader; a Consul session must have 10 s at least.
+/// The TTL of a lease. A dead instance's entries are taken over after this time. It allows a cluster to elect a leader;
+/// a Consul session needs at least 10 s.
 const TTL: Duration = Duration::from_secs(12);
-/// How often leases are renewed: two renewals may be missed.
+/// How often leases are renewed; two renewals may fail.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// How soon again after a renewal failed.
+/// The pause after a failed renewal.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lease that we hold; a new one if we hold none.
+/// A lease that we hold; takes a new one if there is none.
 pub(super) async fn any(engine: &Engine) -> Result<Arc<str>, RegistryError> {
     let held = engine.state().instances.ours.first().cloned();
     if let Some(lease) = held {
@@ -37,7 +36,7 @@ pub(super) async fn any(engine: &Engine) -> Result<Arc<str>, RegistryError> {
     if take(engine, &lease).await? { Ok(lease) } else { Err(busy(&lease)) }
 }
 
-/// Takes a lease, if nobody holds it. Returns whether we hold it now.
+/// Takes a lease, unless another instance holds it. Returns whether we hold it now.
 pub(super) async fn take(engine: &Engine, lease: &str) -> Result<bool, RegistryError> {
     let Some(claims) = &engine.claims else { return Ok(false) };
     let key = claims.alive(lease);
@@ -62,7 +61,7 @@ pub(super) async fn take(engine: &Engine, lease: &str) -> Result<bool, RegistryE
     Ok(is_ours)
 }
 
-/// Takes the leases of dead instances of our owner.
+/// Takes the leases of our owner's dead instances.
 pub(super) async fn inherit(engine: &Engine) -> Result<(), RegistryError> {
     let leases: BTreeSet<_> = {
         let State { keys, instances, .. } = &*engine.state();
@@ -79,7 +78,7 @@ pub(super) async fn inherit(engine: &Engine) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// Releases every lease, so that the next run need not wait until it has expired.
+/// Releases all leases, so that the next run need not wait until they expire.
 pub(super) async fn release(engine: &Engine) {
     let Some(claims) = &engine.claims else { return };
     let leases = std::mem::take(&mut engine.state().instances.ours);
@@ -95,7 +94,7 @@ pub(super) async fn release(engine: &Engine) {
     join_all(released).await;
 }
 
-/// Keeps our leases alive, for as long as we live. Never returns.
+/// The keep-alive task of our leases. Never returns.
 pub(super) async fn keep_alive(engine: Arc<Engine>) {
     loop {
         let pause = if renew(&engine).await { KEEP_ALIVE } else { RETRY };
@@ -103,7 +102,7 @@ pub(super) async fn keep_alive(engine: Arc<Engine>) {
     }
 }
 
-/// Renews every lease of ours. False when one could not be renewed.
+/// Renews all our leases. Returns false if one could not be renewed.
 async fn renew(engine: &Engine) -> bool {
     let Some(claims) = &engine.claims else { return true };
     let leases: Vec<_> = engine.state().instances.ours.iter().cloned().collect();
@@ -119,7 +118,7 @@ async fn renew(engine: &Engine) -> bool {
                 debug!("the lease {lease} cannot be renewed: {reason}");
                 well = false;
             }
-            // It has expired, or an external writer removed it.
+            // It expired, or an external writer removed it.
             Err(RegistryError::Refused { .. } | RegistryError::Taken(_)) => match take(engine, lease).await {
                 Ok(true) => engine.notifier.notify_one(),
                 Ok(false) => {

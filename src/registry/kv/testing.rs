@@ -1,11 +1,11 @@
-//! What the tests of this folder share.
+//! Helpers for this folder's tests.
 
 use std::sync::Arc;
 
 use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::service::{Origin, Service};
 
-/// A plain service of this ID.
+/// A plain service with this ID.
 pub(super) fn service(id: &str) -> Service {
     Service {
         id: id.into(),

@@ -1,20 +1,20 @@
-//! Labels: what stands between two dots of a domain name. Pure.
+//! Labels: the parts of a domain name between its dots. Pure.
 //!
-//! Letters, digits and hyphens, as RFC 1123 has them, and underscores, which image names are full of and every
-//! resolver takes; an underscore in front is left to SRV's own names, and hidden by etcd's v2 API.
+//! Letters, digits and hyphens (RFC 1123), and underscores, which are frequent in image names and accepted by all
+//! resolvers. A leading underscore is not allowed: SRV's own names use it, and etcd's v2 API hides such keys.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::registry::text::stable_digest;
 
-/// The most bytes of a label.
+/// The maximum length of a label, in bytes.
 const LONGEST: usize = 63;
-/// The digits of the digest of a name.
+/// The number of digits of a name's digest.
 const NAME_DIGEST: usize = 8;
-/// The digits of the digest of an ID: 128 bits of SHA-256, for which nobody finds two IDs.
+/// The number of digits of an ID's digest: 128 bits of SHA-256, so that nobody can construct a collision.
 const ID_DIGEST: usize = 32;
 
-/// Whether a text is a label as it is looked up.
+/// Whether a text is a valid label in lower case.
 pub(super) fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     (1..=LONGEST).contains(&text.len())
@@ -23,8 +23,8 @@ pub(super) fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// The label of a service's name. Case makes no difference to whoever asks, so it makes none here. It is looked up by
-/// people, so its digest is short: whoever wants another's name can take it as it is.
+/// The label of a service's name. DNS ignores case, so this does too. People look names up, so the digest is short; a
+/// collision gains nothing, because any container may use any name anyway.
 pub(super) fn of_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     if is_label(&lower) {
@@ -35,8 +35,8 @@ pub(super) fn of_name(name: &str) -> String {
     made(name, &format!("{digest:0NAME_DIGEST$x}"))
 }
 
-/// The label of a service's ID. Different IDs have different ones, whatever a container claims: an ID that looks like
-/// a label which we make is not taken as it is.
+/// The label of a service's ID. Different IDs have different labels, whatever a container claims: an ID that looks like
+/// one of our labels is changed as well.
 pub(super) fn of_id(id: &str) -> String {
     if is_label(id) && !looks_made(id) {
         return id.to_owned();
@@ -46,13 +46,14 @@ pub(super) fn of_id(id: &str) -> String {
     made(id, &digest)
 }
 
-/// Whether a text ends as a label that [`of_id`] makes.
+/// Whether a text ends like a label made by [`of_id`].
 fn looks_made(text: &str) -> bool {
     let last = text.rsplit('-').next().unwrap_or_default();
     last.len() == ID_DIGEST && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A label out of any text: what of it fits, and its digest. It is stored, so it is the same in every release.
+/// A label made from any text: the allowed characters, and the text's digest. Labels are stored, so they are the same
+/// in every release.
 fn made(text: &str, digest: &str) -> String {
     let mut label = String::new();
     for c in text.chars() {
@@ -97,7 +98,7 @@ mod tests {
             let digest = made.strip_prefix(label).unwrap_or_else(|| panic!("{made}"));
             assert!(digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
         }
-        // They are stored: another release must find them again.
+        // Labels are stored: other releases must find them again.
         assert_eq!(of_id("hostname:redis.0:6379"), "hostname-redis-0-6379-666885fb107245e3e1b4df27ebbab8e2");
         assert_eq!(of_name("my.app"), "my-app-104b9c4c");
     }
@@ -117,7 +118,7 @@ mod tests {
         assert_ne!(of_id(&claimed), claimed);
         let digits = "0123456789abcdef".repeat(2);
         assert_ne!(of_id(&digits), digits);
-        // What only resembles it stays as it is.
+        // An ID that only resembles our labels stays as it is.
         for exact in ["web-0123456789abcdef", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", &format!("web_{digits}")] {
             assert_eq!(of_id(exact), exact);
         }
@@ -126,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_label_of_ours_is_anothers(texts in proptest::collection::vec("(?s)[a-c.:-]{0,4}|.{0,6}|x{60,70}", 1..20)) {
-            // Whoever claims an ID may have seen our labels, and the labels of those.
+            // An ID may be chosen by somebody who has seen our labels, and the labels of those.
             let mut ids: BTreeSet<String> = texts.into_iter().collect();
             for _ in 0..3 {
                 let labels: Vec<_> = ids.iter().map(|id| of_id(id)).collect();

@@ -1,16 +1,16 @@
-//! SkyDNS 2 and CoreDNS: services as records of a domain, kept in etcd, `/skydns/local/cluster/<name>/<id>` =
+//! SkyDNS 2 and CoreDNS: services as records of a domain, stored in etcd, `/skydns/local/cluster/<name>/<id>` =
 //! `{"host":"10.0.0.1","port":8000}`.
 //!
-//! Stands below the reconciler: [`label`] makes names fit for DNS, [`record`] spells keys and values; [`super::etcd`] keeps
-//! them. SkyDNS reads etcd's v2 API, CoreDNS its v3.
+//! [`label`] makes names fit for DNS, [`record`] builds keys and values; [`super::etcd`] stores them. SkyDNS reads
+//! etcd's v2 API, CoreDNS its v3 API.
 //!
-//! # What resolves
+//! # Names that resolve
 //!
-//! A reader turns `<id>.<name>.cluster.local` around into a key, and answers a question for `<name>.cluster.local` with
-//! all that is below; the target of such an SRV answer is the name that its key stands for. So a part of a key must
-//! be a label: a dot in it would be another level, and what is not lower case is never asked for. gliderlabs/registrator
-//! wrote IDs as they were: answers then named targets that cannot be looked up. A name or an ID that is a label is
-//! written exactly; any other becomes one that tells what it was and that no other shares.
+//! SkyDNS reverses `<id>.<name>.cluster.local` into a key. It answers a query for `<name>.cluster.local` with all
+//! records below that key; the target of an SRV answer is the name of the record's key. So each part of a key must be a
+//! label: a dot would add a level, and queries are always in lower case. gliderlabs/registrator wrote IDs unchanged, so
+//! its SRV answers had targets that do not resolve. Here, a name or an ID that is a label is written unchanged; any
+//! other becomes a label that resembles it and that no other shares.
 
 mod label;
 mod record;
@@ -28,10 +28,10 @@ use super::{OpenError, Registry};
 
 use record::Records;
 
-/// Where readers look that were not told otherwise.
+/// The default path of readers.
 const TREE: &str = "/skydns";
 
-/// Opens SkyDNS for `skydns2:`: the path is the domain.
+/// Opens SkyDNS for `skydns2:`; the URI's path is the domain.
 ///
 /// # Errors
 /// When the URI, the `ETCD_*` variables or the files that they name cannot be used.
@@ -50,10 +50,10 @@ pub(super) fn open(
     open_at(Uri { path: &root, ..*uri }, Api::Either, false, config, reporter)
 }
 
-/// Opens CoreDNS for `coredns:`: the path is the plugin's, and `?zone=` the domain.
+/// Opens CoreDNS for `coredns:`; the URI's path is the plugin's path, and `?zone=` is the domain.
 ///
 /// # Errors
-/// As those of [`open`].
+/// As [`open`].
 pub(super) fn open_coredns(
     uri: &Uri<'_>,
     config: &RegistryConfig,
@@ -89,7 +89,7 @@ fn open_at(
     Ok(etcd::registry(&settings, api, config, reporter, &layout))
 }
 
-/// A domain as the end of a key's path: `/local/cluster` for `cluster.local`.
+/// A domain as a key's path: `/local/cluster` for `cluster.local`.
 fn reversed(domain: &str) -> Result<String, String> {
     let lower = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
     if lower.len() > 200 || !lower.split('.').all(label::is_label) {

@@ -1,4 +1,4 @@
-//! How a service is spelt for SkyDNS and CoreDNS. Pure.
+//! Keys and values for SkyDNS and CoreDNS. Pure.
 //!
 //! The fields are those of SkyDNS's messages (<https://github.com/skynetservices/skydns>, "Service Announcements");
 //! CoreDNS's `etcd` plugin reads the same.
@@ -14,8 +14,8 @@ use super::label;
 /// `<root>/<name>/<id>` = a record.
 pub(super) struct Records {
     root: String,
-    /// Whether a record says the TTL of its entry. CoreDNS makes up one, up to a century, for a key with a lease whose
-    /// record has none.
+    /// Whether a record contains its entry's TTL. Without it, CoreDNS invents one of up to a century for a key with a
+    /// lease.
     ttl: bool,
 }
 
@@ -63,7 +63,7 @@ impl Layout for Records {
             ttl: text("ttl").and_then(number).or_else(entrys),
             group: text("group"),
         };
-        // Texts and numbers serialize always.
+        // Texts and numbers always serialize.
         serde_json::to_string(&record).unwrap_or_default()
     }
 
@@ -73,7 +73,7 @@ impl Layout for Records {
         (whole(name) && whole(id)).then(|| id.to_owned())
     }
 
-    /// Its name is the label that stands in the key.
+    /// The service's name is the label in the key.
     fn content(&self, key: &str, value: &[u8]) -> Option<Content> {
         #[derive(Deserialize)]
         struct Said {
@@ -86,7 +86,7 @@ impl Layout for Records {
     }
 }
 
-/// A number greater than zero, which to a reader is none; anything else is left out.
+/// A number other than zero, which readers take as unset; anything else is omitted.
 fn number<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Option<T> {
     text.trim().parse().ok().filter(|number| *number != T::default())
 }

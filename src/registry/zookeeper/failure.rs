@@ -1,14 +1,14 @@
-//! What went wrong, in words for people and in the kinds that the reconciler acts on.
+//! Errors of ZooKeeper, by what the reconciler does about them, with messages for people.
 
 use zookeeper_client::Error;
 
 use crate::registry::RegistryError;
 use crate::registry::text::one_line;
 
-/// The most characters of another program's words, or of a path, that a line repeats.
+/// How many characters of another program's message, or of a path, a line repeats.
 pub(super) const LIMIT: usize = 200;
 
-/// Why ZooKeeper did not do something with the node at this path.
+/// The error for a request about the node at this path.
 pub(super) fn at(path: &str, error: &Error) -> RegistryError {
     let path = one_line(path, LIMIT);
     match error {
@@ -28,17 +28,17 @@ pub(super) fn at(path: &str, error: &Error) -> RegistryError {
     }
 }
 
-/// Why ZooKeeper did not do something, where that has nothing to do with what was asked.
+/// The error if its cause is not the request itself.
 pub(super) fn unreachable(error: &Error) -> RegistryError {
     RegistryError::Unreachable(match error {
         Error::SessionExpired => "the session expired; a new one is being made".to_owned(),
-        // The unexpected: the client ended before it had the answer.
+        // Unexpected: the client ended before the answer arrived.
         Error::ConnectionLoss | Error::ClientClosed | Error::UnexpectedError(_) => "the connection was lost".to_owned(),
         _ => words(error),
     })
 }
 
-/// The client's own words, on one line.
+/// The client's message, on one line.
 pub(super) fn words(error: &Error) -> String {
     one_line(&error.to_string(), LIMIT)
 }

@@ -1,4 +1,4 @@
-//! JSON as Go's `encoding/json` writes it, byte by byte: that is what readers of these nodes have seen.
+//! JSON as Go's `encoding/json` writes it, byte for byte, because readers of these nodes may rely on that.
 
 use std::io::{self, Write};
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{CharEscape, Formatter};
 
-/// The value as Go's `json.Marshal` writes it: compact, with what could end a script escaped.
+/// The value as Go's `json.Marshal` writes it: compact, with HTML characters escaped.
 pub(super) fn marshal<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
     let mut json = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut json, Go))?;
     Ok(json)
 }
 
-/// How Go escapes: `<`, `>`, `&` and the two line separators too, and no short form for U+0008 and
-/// U+000C (which Go has only since 1.22, long after the program that this one replaces was built).
+/// Go's escapes: `<`, `>`, `&` and the two line separators as well, and no short form for U+0008 and U+000C (Go has it
+/// since 1.22, long after the replaced program was built).
 struct Go;
 
 impl Formatter for Go {

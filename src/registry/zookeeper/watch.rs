@@ -1,7 +1,6 @@
-//! Watches the path for as long as a connection lasts.
+//! Watches the path while a connection lasts.
 //!
-//! It only reports that something changed. The reconciler then reads everything again, so nothing depends on an event
-//! that got lost.
+//! It only reports that something changed. The reconciler then reads everything again, so a lost event does no harm.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,10 +13,10 @@ use tokio::time::sleep;
 use tracing::debug;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState};
 
-/// The pause after a watch could not be set, and between two rounds of setting many.
+/// The pause after setting a watch failed, and between two rounds of setting many.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Reports changes below `base` until the connection is lost; returns the state after that.
+/// Reports changes below `base` until the connection is lost. Returns the new state.
 pub(super) async fn follow(client: &Client, base: &str, changes: &Notify) -> SessionState {
     tokio::select! {
         end = lost(client) => end,
@@ -34,20 +33,20 @@ async fn lost(client: &Client) -> SessionState {
     state
 }
 
-/// Watches the whole tree at once, as ZooKeeper can since 3.6, else node by node.
+/// Watches the whole tree at once (ZooKeeper 3.6 and later), otherwise node by node.
 async fn tree(client: &Client, base: &str, changes: &Notify) -> Infallible {
     let root = if base.is_empty() { "/" } else { base };
     loop {
         match client.watch(root, AddWatchMode::PersistentRecursive).await {
             Ok(mut watcher) => {
-                // Changes before this were not reported.
+                // Changes before this point were not reported.
                 changes.notify_one();
                 loop {
                     let event = watcher.changed().await;
                     match event.event_type {
-                        // A new node stands where none was. If it replaced one of ours, that was reported as deleted.
+                        // A node was created where none was. If it replaced one of ours, the deletion was reported.
                         EventType::NodeCreated => {}
-                        // The connection is lost; [`follow`] knows.
+                        // The connection is lost; [`follow`] handles that.
                         EventType::Session => return pending().await,
                         _ => changes.notify_one(),
                     }
@@ -62,19 +61,20 @@ async fn tree(client: &Client, base: &str, changes: &Notify) -> Infallible {
     }
 }
 
-/// Watches the children of `root` and theirs. Hears of nodes that come and go, not of data that changes.
+/// Watches the children of `root` and their children. Notices created and deleted nodes, not changed data.
 pub(super) async fn children(client: &Client, root: &str, changes: &Notify) -> Infallible {
     loop {
         match next_change(client, root, changes).await {
             Ok(()) => changes.notify_one(),
             Err(error) => debug!("zookeeper: {root} cannot be watched: {error}"),
         }
-        // Watches are set again for each round, so rounds are kept apart.
+        // All watches are set again in each round, so there is a pause between rounds.
         sleep(PAUSE).await;
     }
 }
 
-/// Sets a watch on every node, says that what was is to be read, and waits for the first to fire.
+/// Sets a watch on every node, reports a change (the tree may have changed before), and waits for the first watch to
+/// fire.
 async fn next_change(client: &Client, root: &str, changes: &Notify) -> Result<(), Error> {
     let (names, watcher) = match client.list_and_watch_children(root).await {
         Err(Error::NoNode) => {
@@ -114,7 +114,7 @@ mod tests {
         timeout(PAUSE * 5, changes.notified()).await.is_ok()
     }
 
-    /// Waits until what was is told.
+    /// Waits until the initial change was reported.
     async fn quiet(changes: &Notify) {
         while timeout(PAUSE * 3 / 2, changes.notified()).await.is_ok() {}
     }

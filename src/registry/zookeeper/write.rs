@@ -1,4 +1,4 @@
-//! Writes and removes nodes. Whatever external writers do between two steps, another session's node is left alone.
+//! Writes and removes nodes. Another session's node is never changed, whatever external writers do between two steps.
 
 use std::collections::BTreeSet;
 
@@ -17,24 +17,24 @@ use super::read::Holder;
 use super::spelling::{self, parent};
 use super::{batch, flying};
 
-/// How often a write is started when external writers are faster each time.
+/// How often a write is started again because an external writer was faster.
 const TRIES: usize = 5;
 
-/// The most that a node may hold with its path: ZooKeeper ends the connection at a request over 1 MiB
-/// (`jute.maxbuffer`), and with it everything else that is on its way.
+/// The maximum size of a node with its path. ZooKeeper closes the connection on a request over 1 MiB
+/// (`jute.maxbuffer`), which fails all other requests in progress as well.
 const SIZE_LIMIT: usize = 1_000_000;
 
-/// What one transaction may hold of nodes.
+/// The maximum size of one transaction, in bytes of nodes.
 const ROOM: Room = Room { steps: 100, bytes: 500_000 };
 
-/// One node to be written.
+/// A node to write.
 pub(super) struct Node {
     path: String,
     data: Vec<u8>,
 }
 
 impl Node {
-    /// The node of a service below `base`, unless ZooKeeper takes no such node.
+    /// The node of a service below `base`, if ZooKeeper accepts it.
     pub(super) fn of(base: &str, service: &Service) -> Result<Self, RegistryError> {
         if service.name.is_empty() {
             return Err(RegistryError::service("it has no name"));
@@ -55,7 +55,7 @@ impl Node {
     }
 }
 
-/// Writes with the rights that nodes of ours have, until then.
+/// Writes nodes with our access rights, until this deadline.
 pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
     pub(super) acls: Acls<'a>,
@@ -63,7 +63,8 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Makes nodes ours, with a result for each: many in one transaction while none of them is there, each alone where one is.
+    /// Makes nodes ours, with one result each. New nodes are created in one transaction; existing ones are replaced one
+    /// by one.
     pub(super) async fn put(&self, nodes: &[&Node]) -> Vec<Result<(), RegistryError>> {
         let takes = |node: &&Node| Room { steps: 1, bytes: node.size() };
         let written = chunks(nodes, ROOM, takes).into_iter().map(|chunk| self.put_chunk(chunk));
@@ -79,12 +80,12 @@ impl Writer<'_> {
         batch(self.until, nodes.iter().map(|node| self.put_one(node))).await
     }
 
-    /// Makes nodes all at once, and the names above them if need be; or none of them.
+    /// Creates all nodes at once, with the name nodes above them; or none of them.
     async fn create(&self, nodes: &[&Node]) -> Result<(), Error> {
         match self.transaction(nodes).await {
             Err(Error::NoNode) => {
                 let names: BTreeSet<_> = nodes.iter().map(|node| parent(&node.path)).collect();
-                // A name that cannot be made is reported when its nodes are made one by one.
+                // A name node that cannot be created is reported when its nodes are created one by one.
                 join_all(names.into_iter().map(|name| make_name(self.client, name, self.acls))).await;
                 self.transaction(nodes).await
             }
@@ -100,7 +101,7 @@ impl Writer<'_> {
         all.commit().await.map(drop).map_err(Error::from)
     }
 
-    /// Makes a node ours with its data, the nodes above it as needed.
+    /// Makes a node ours with its data, and creates the nodes above it as needed.
     async fn put_one(&self, node: &Node) -> Result<(), RegistryError> {
         let Node { path, data } = node;
         for _ in 0..TRIES {
@@ -118,7 +119,7 @@ impl Writer<'_> {
         Err(busy(path))
     }
 
-    /// Makes the node that stands there ours, if it may be. False when it changed on the way.
+    /// Makes an existing node ours, if that is allowed. Returns false if it changed in the meantime.
     async fn take(&self, Node { path, data }: &Node) -> Result<bool, RegistryError> {
         let stat = match self.client.check_stat(path).await {
             Ok(Some(stat)) => stat,
@@ -127,7 +128,7 @@ impl Writer<'_> {
         };
         let done = match Holder::of(&stat, self.client.session_id()) {
             Holder::Us => self.client.set_data(path, data, Some(stat.version)).await.map(drop),
-            // In one transaction, so that no reader sees the node gone.
+            // In one transaction, so that readers never see the node missing.
             Holder::Nobody => {
                 let mut both = self.client.new_multi_writer();
                 both.add_delete(path, Some(stat.version))
@@ -150,8 +151,8 @@ impl Writer<'_> {
     }
 }
 
-/// Makes the node of a name, and those above it. Its node goes by itself when its last entry has gone
-/// with a session; older servers cannot do that, and keep it.
+/// Creates the node of a name, and those above it. A container node, so that it goes with its last entry; older servers
+/// do not support that and keep it.
 async fn make_name(client: &Client, path: &str, acls: Acls<'_>) -> Result<(), RegistryError> {
     let mut mode = CreateMode::Container;
     for _ in 0..TRIES {
@@ -171,7 +172,7 @@ async fn make_name(client: &Client, path: &str, acls: Acls<'_>) -> Result<(), Re
     Err(busy(path))
 }
 
-/// Removes a node, unless another session has it: then ours is gone already.
+/// Removes a node, unless it belongs to another session: then ours no longer exists.
 pub(super) async fn remove(client: &Client, path: &str) -> Result<(), RegistryError> {
     for _ in 0..TRIES {
         let stat = match client.check_stat(path).await {
@@ -191,7 +192,7 @@ pub(super) async fn remove(client: &Client, path: &str) -> Result<(), RegistryEr
     Err(busy(path))
 }
 
-/// Removes the node of a name, if nothing is below it. If it stays, that does no harm.
+/// Removes the node of a name, if it has no children. If it stays, that does no harm.
 pub(super) async fn remove_if_empty(client: &Client, path: &str) {
     match client.delete(path, None).await {
         Ok(()) | Err(Error::NoNode | Error::NotEmpty) => {}

@@ -63,7 +63,7 @@ fn container(name: &str, image: &str) -> Container {
     }
 }
 
-/// Short ways to make a container what a test wants.
+/// Short methods that configure a test's container.
 trait With: Sized {
     fn env(self, lines: &[&str]) -> Self;
     fn label(self, key: &str, value: &str) -> Self;
@@ -140,14 +140,14 @@ fn described(container: &Container, config: &ServiceConfig) -> Description {
     describe(container, &[], config, HOST, &Others::default())
 }
 
-/// The services of a container on which nothing is ignored or noted.
+/// The services of a container, without anything ignored or noted.
 fn services(container: &Container, config: &ServiceConfig) -> Vec<Service> {
     let description = described(container, config);
     assert_eq!((&description.ignored, &description.notes), (&vec![], &vec![]));
     description.services
 }
 
-/// The one service of a container, as `name at address:port`, and why it has that address.
+/// The only service of a container as `name at address:port`, with the rule for its address.
 fn place(container: &Container, config: &ServiceConfig, others: &[Container]) -> String {
     let others = Others(others.iter().cloned().map(Arc::new).collect());
     let explanation = explain(container, &[], config, HOST, &others);
@@ -259,7 +259,7 @@ fn a_service_knows_whether_its_id_is_claimed_and_when_its_container_started() {
     let origins: Vec<_> = services(&container, &config()).into_iter().map(|service| service.origin).collect();
     assert_eq!(origins.iter().map(|origin| origin.claimed).collect::<Vec<_>>(), [false, true]);
     assert!(origins.iter().all(|origin| origin.started == Moment(7)));
-    // An id that cannot be one is not claimed.
+    // An unusable ID is not claimed.
     let container = redis().env(&["SERVICE_ID=\u{7}"]);
     assert!(!described(&container, &config()).services[0].origin.claimed);
 }
@@ -351,7 +351,7 @@ fn the_port_is_added_to_a_name_where_several_ports_are_registered() {
     let one_named = both.clone().label("SERVICE_443_NAME", "secure");
     assert_eq!(names(&one_named, &config()), ["web-80", "secure"]);
 
-    // An empty name is as if it were not there.
+    // An empty name counts as unset.
     let one_named_emptily = both.env(&["SERVICE_443_NAME="]);
     assert_eq!(names(&one_named_emptily, &config()), ["web-80", "web-443"]);
 }
@@ -573,7 +573,7 @@ fn a_swarm_task_is_reached_on_ingress_only_where_that_is_asked_for() {
         "ignored: no address but on Swarm's ingress network, which leads to all tasks of its service; \
          SERVICE_NETWORK=ingress registers that"
     );
-    // A network of that name that somebody made is one like any other.
+    // A user-defined network with that name is an ordinary one.
     let mut container = task(both);
     container.labels.clear();
     assert_eq!(place(&container, &internal(), &[]), on_ingress);
@@ -586,7 +586,7 @@ fn a_port_that_replaces_a_published_one_is_named_in_one_line() {
     let description = described(&nginx().env(&["SERVICE_PORT=8080"]), &config());
     assert!(description.services.iter().all(|service| service.port == 8080));
     assert_eq!(description.notes, [format!("SERVICE_PORT=\"8080\" {note}")]);
-    // Nothing to say where it replaces nothing, or is meant.
+    // Nothing to report if it replaces nothing, or is intended.
     for (line, config) in
         [("SERVICE_PORT=10000", config()), ("SERVICE_6379_PORT=8080", config()), ("SERVICE_PORT=8080", internal())]
     {
@@ -714,10 +714,10 @@ fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
         (redis().env(&["SERVICE_IP=172.17.0.2"]), &config(), Own),
         (redis().label("ip", "169.254.169.254"), &labelled, Said),
         (redis().label("ip", "172.17.0.2/16"), &labelled, Own),
-        // Another port of this host is another's; of the container's own address all are.
+        // Another port of this host belongs to another program; all ports of the container's address are its own.
         (redis().env(&["SERVICE_PORT=22"]), &config(), Said),
         (redis().env(&["SERVICE_PORT=10000"]), &config(), Own),
-        // What the host leads to it over UDP may be somebody else's over TCP.
+        // A port that the host forwards over UDP may be another program's over TCP.
         (published_over_udp(), &config(), Said),
         (published_over_udp(), &internal(), Own),
         (redis().env(&["SERVICE_PORT=22"]), &internal(), Own),
@@ -889,7 +889,7 @@ fn decided<'a>(port: &'a PortDecisions, field: &Field) -> &'a Decision {
     found[0]
 }
 
-/// What a rule rests on.
+/// The input of a rule.
 fn root(rule: &Rule) -> &Rule {
     match rule {
         Rule::With(rule, _) => root(rule),
@@ -897,7 +897,7 @@ fn root(rule: &Rule) -> &Rule {
     }
 }
 
-/// Whether a container says this, in this place.
+/// Whether the container has this setting in this place.
 fn says(container: &Container, key: &str, value: &str, source: Source) -> bool {
     let is_it = |found: &str| found.to_lowercase() == key.to_lowercase();
     match source {
@@ -1031,7 +1031,7 @@ fn beyond_so_many_services_only_their_number_is_said() {
     assert_eq!(lines(&description.ignored), [reason]);
     let more = ServiceConfig { max_services: 1500, ..config() };
     assert_eq!(services(&web, &more).len(), 1500);
-    // What is not registered anyway takes nobody's place.
+    // A port that is not registered does not use up the limit.
     let ignoring = web.env(&["SERVICE_1_IGNORE=1"]);
     assert_eq!(described(&ignoring, &config()).services.last().map(|service| service.port), Some(1001));
 }
@@ -1057,7 +1057,7 @@ fn what_services_have_in_common_they_share() {
     assert!(Arc::ptr_eq(&services[0].tags, &services[1].tags));
     assert!(Arc::ptr_eq(&services[0].attributes, &services[1].attributes));
     assert!(Arc::ptr_eq(&services[0].address, &services[1].address));
-    // What is said of a port alone is that of the port alone, and an empty list of tags hides the general one.
+    // Port-specific settings apply to that port only, and an empty list of tags hides the general one.
     let own = nginx()
         .env(&["SERVICE_TAGS=a", "SERVICE_ZONE=b", "SERVICE_80_TAGS=", "SERVICE_443_ZONE=c"])
         .port("53", &["53"]);

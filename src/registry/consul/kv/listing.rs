@@ -12,11 +12,11 @@ use super::item::{Item, inside, parsed};
 /// All keys below a prefix.
 pub(super) struct Listing {
     pub(super) items: Vec<Item>,
-    /// What to wait for the next change with.
+    /// The index to wait for the next change with.
     pub(super) index: Option<u64>,
 }
 
-/// Reads what is below a prefix; with an index, as soon as it changes or after so long.
+/// Reads all keys below a prefix. With an index: waits for a change, up to a time limit.
 pub(super) async fn read(
     client: &Client,
     prefix: &str,
@@ -31,7 +31,7 @@ pub(super) async fn read(
     }
     let answer = client.ask(Method::GET, &path, &query, None, deadline).await?;
     let items = match answer.status {
-        // Consul says so of an empty prefix. A server that knows of no index is no Consul.
+        // Consul answers 404 for an empty prefix. An answer without an index is not from Consul.
         StatusCode::NOT_FOUND if answer.index.is_some() => Vec::new(),
         StatusCode::OK => parsed(client, &answer)?,
         _ => return Err(client.refusal(&answer, true, &format!("key_prefix:read on \"{}\"", inside(prefix)))),

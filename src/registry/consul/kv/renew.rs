@@ -1,5 +1,5 @@
-//! Renews keys: each by renewing the session that it is bound to, whoever made that. So entries that a dead instance left
-//! live on without being written.
+//! Renews keys by renewing the sessions that they are bound to, whichever instance created these. So entries of a dead
+//! instance stay without being written.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,10 +10,10 @@ use crate::registry::RegistryError;
 use super::super::client::Client;
 use super::{session, txn};
 
-/// How many sessions are renewed at the same time.
+/// How many sessions are renewed at once.
 const CONCURRENCY: usize = 8;
 
-/// Renews the sessions of these keys. A result for each key.
+/// Renews the sessions of these keys. Returns one result per key.
 pub(super) async fn keys(client: &Client, keys: &[&str]) -> Vec<Result<(), RegistryError>> {
     let holders: Vec<Result<String, RegistryError>> = txn::get(client, keys)
         .await

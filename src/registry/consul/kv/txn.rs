@@ -1,5 +1,5 @@
-//! Reads and writes as Consul's transactions (<https://developer.hashicorp.com/consul/api-docs/txn>): many of ours in one
-//! of Consul's, and each in its own where one of them fails.
+//! Reads and writes with Consul's transactions (<https://developer.hashicorp.com/consul/api-docs/txn>): many operations
+//! in one transaction, and each in its own if one of them fails.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -20,18 +20,18 @@ use super::super::client::{Client, DEADLINE};
 use super::item::{Item, KEY_LIMIT, inside, parsed};
 use super::session::Sessions;
 
-/// What one transaction may hold: 64 operations on older servers, 128 on newer ones, and 512 KiB.
+/// The limits of a transaction: 64 operations on older servers, 128 on newer ones, and 512 KiB.
 const ROOM: Room = Room { steps: 64, bytes: 400_000 };
-/// How many transactions are on their way at once.
+/// How many transactions are sent at once.
 const CONCURRENCY: usize = 8;
-/// What it takes to write, for whoever lacks it.
+/// The rights that writing needs, for the message when they are missing.
 const RIGHT: &str = "key_prefix:write on the prefix, and on _registrator/ or where records= says";
 
-/// What came of a transaction.
+/// The result of a transaction.
 enum Outcome {
-    /// The keys that it wrote or looked at.
+    /// The keys that it wrote or read.
     Done(Vec<Item>),
-    /// It changed nothing, for these reasons: the operation's number, and Consul's words.
+    /// It changed nothing, for these reasons: the operation's index, and Consul's message.
     RolledBack(Vec<(usize, String)>),
 }
 
@@ -74,7 +74,7 @@ async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, Regi
     })
 }
 
-/// Reads keys, each as it is or not there, with a result for each.
+/// Reads keys, with one result per key: its value, or that it does not exist.
 pub(super) async fn get(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, RegistryError>> {
     let chunks: Vec<_> = keys.chunks(ROOM.steps).map(|keys| get_some(client, keys)).collect();
     stream::iter(chunks).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
@@ -84,8 +84,8 @@ async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, Re
     let mut left: BTreeSet<&str> = keys.iter().copied().collect();
     let mut found = HashMap::new();
     let failed = |error: RegistryError| keys.iter().map(|_| Err(error.clone())).collect();
-    // A key that is not there fails the reading of all; those are left out then. More may have gone meanwhile, so
-    // this ends when none is left at the latest.
+    // A missing key fails the whole transaction, so missing keys are left out and the rest is tried again. This ends
+    // when no key is left at the latest, even if more keys disappear in the meantime.
     while !left.is_empty() {
         let asked: Vec<_> = left.iter().copied().collect();
         let operations: Vec<_> = asked.iter().map(|key| operation("get", key, [])).collect();
@@ -112,7 +112,7 @@ async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, Re
     keys.iter().map(|key| Ok(found.remove(*key))).collect()
 }
 
-/// Makes writes, with a result for each.
+/// Makes writes, with one result each.
 pub(super) async fn apply(
     client: &Client,
     sessions: &Sessions,
@@ -128,17 +128,17 @@ pub(super) async fn apply(
         .collect()
 }
 
-/// What a write takes of a transaction.
+/// What a write counts towards the limits of a transaction.
 fn takes(write: &Transaction) -> Room {
     Room { steps: write.iter().map(width).sum(), bytes: write.iter().map(weight).sum() }
 }
 
-/// How many operations a step takes.
+/// The number of operations of a step.
 fn width(step: &Step) -> usize {
     operations(step, |_| String::new()).len()
 }
 
-/// About how many bytes a step takes, its value as base64.
+/// The approximate size of a step in bytes, with its value as base64.
 fn weight(step: &Step) -> usize {
     let value = if let Operation::Put { value, .. } = &step.operation { value.len() } else { 0 };
     width(step) * (step.key.len() + 120) + value * 4 / 3
@@ -151,7 +151,7 @@ async fn apply_chunk(
 ) -> Vec<Result<Applied, RegistryError>> {
     match together(client, sessions, chunk).await {
         Ok(Some(versions)) => chunk.iter().map(|write| Ok(done(write, &versions))).collect(),
-        // One of them was in the way of all.
+        // One write failed the whole transaction, so each is tried alone.
         Ok(None) | Err(RegistryError::Refused { .. }) if chunk.len() > 1 => {
             let alone: Vec<_> =
                 chunk.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
@@ -169,7 +169,7 @@ fn done(write: &Transaction, versions: &HashMap<String, u64>) -> Applied {
     Applied::Done(write.iter().map(|step| versions.get(inside(&step.key)).copied().unwrap_or_default()).collect())
 }
 
-/// Makes writes in one transaction: gives the versions of their keys, or `None` when a condition does not hold.
+/// Makes writes in one transaction. Returns the new versions of their keys, or `None` if a condition failed.
 async fn together(
     client: &Client,
     sessions: &Sessions,
@@ -180,7 +180,7 @@ async fn together(
         .flatten()
         .filter_map(|step| if let Operation::Put { ttl, .. } = step.operation { ttl } else { None })
         .collect();
-    // A session that has expired meanwhile is made again, once.
+    // A session that has expired in the meantime is replaced, once.
     let mut second = false;
     loop {
         let mut held = HashMap::new();
@@ -192,7 +192,7 @@ async fn together(
         match transact(client, &all).await? {
             Outcome::Done(items) => {
                 let mut versions = HashMap::new();
-                // A key comes as often as there are operations on it, and counts as it was last.
+                // A key appears once per operation on it; the last one counts.
                 for item in items {
                     versions.insert(item.key, item.modify_index);
                 }
@@ -213,8 +213,8 @@ async fn together(
     }
 }
 
-/// The operations of a step: its condition, then what becomes of the key. A key that goes with a session stays with
-/// it whoever writes it, so what is replaced is removed first; nobody sees it gone.
+/// The operations of a step: its condition, then the change of the key. A key that is bound to a session stays bound
+/// whoever writes it, so a replaced key is removed first, in the same transaction; readers never see it missing.
 fn operations(step: &Step, session: impl Fn(Duration) -> String) -> Vec<Value> {
     let key = step.key.as_str();
     let condition = match step.condition {
@@ -244,22 +244,22 @@ fn operation<const N: usize>(verb: &str, key: &str, fields: [(&str, Value); N]) 
     json!({"KV": operation})
 }
 
-/// Consul's words for a key that is not there.
+/// Consul's message for a missing key.
 fn is_missing(what: &str) -> bool {
     what.contains("doesn't exist")
 }
 
-/// Its words for a condition that does not hold.
+/// Consul's message for a failed condition.
 fn is_condition(what: &str) -> bool {
     is_missing(what) || what.contains("index") || what.contains("exists")
 }
 
-/// Its words for a session that is gone.
+/// Consul's message for a session that no longer exists.
 fn is_sessions(what: &str) -> bool {
     what.contains("invalid session")
 }
 
-/// A refusal of one operation.
+/// The error for one refused operation.
 fn refused(what: &str) -> RegistryError {
     if what.contains("Permission denied") {
         RegistryError::rights(format!("Permission denied: the token needs {RIGHT}"))

@@ -1,4 +1,4 @@
-//! What went wrong with the v3 API, in the words and the kinds that are acted on.
+//! Errors of the v3 API, by what to do about them.
 
 use std::error::Error as _;
 
@@ -9,10 +9,10 @@ use crate::registry::etcd::Settings;
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
 
-/// The most characters of another program's words that a line repeats.
+/// How many characters of another program's message a line repeats.
 const LIMIT: usize = 300;
 
-/// gRPC's numbers of what went wrong (<https://grpc.io/docs/guides/status-codes/>).
+/// gRPC's status codes (<https://grpc.io/docs/guides/status-codes/>).
 mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const NOT_FOUND: i32 = 5;
@@ -28,15 +28,15 @@ mod code {
 pub(super) enum Failure {
     /// Try another server, later.
     Away(String),
-    /// The same, since the connection failed: what is wrong with it, and in its own words.
+    /// As above, because the connection failed: its fault, and its message.
     Lost(Fault, String),
-    /// This will not be done as things are: what has to change, and why.
+    /// Refused until something changes: what must change, and the reason.
     Refused(Cause, String),
-    /// The server does not know us.
+    /// The server does not accept our credentials.
     NotLetIn,
-    /// The lease is gone.
+    /// The lease no longer exists.
     NoLease,
-    /// The server does not know users.
+    /// The server has authentication disabled.
     NoUsers,
 }
 
@@ -92,7 +92,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The innermost reason, which the error itself hides.
+/// The innermost reason, which the error's own text omits.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! etcd's leases: keys that are to expire are bound to one.
+//! etcd's leases. Keys with a TTL are bound to one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,9 @@ use crate::registry::Cause;
 use super::connection::Connection;
 use super::failure::Failure;
 
-/// How many leases are asked about, or kept alive, at once.
+/// How many leases are queried or kept alive at once.
 const CONCURRENCY: usize = 32;
-/// How many keys are asked for their leases at once.
+/// How many keys are queried for their leases at once.
 const KEYS: usize = 120;
 
 /// The leases that are known.
@@ -23,14 +23,14 @@ pub(super) struct Leases(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Those of this run, one for each TTL.
+    /// The leases of this run, one per TTL.
     ours: HashMap<Duration, i64>,
-    /// The TTL with which each was granted; of ours the one that was asked for.
+    /// The TTL of each lease; for our own, the requested one.
     ttls: HashMap<i64, Duration>,
 }
 
 impl Leases {
-    /// A lease of ours for this TTL, granted if there is none yet.
+    /// Our lease for this TTL; granted if there is none yet.
     pub(super) async fn lease(&self, connection: &Connection, ttl: Duration) -> Result<i64, Failure> {
         let known = self.known().ours.get(&ttl).copied();
         if let Some(lease) = known {
@@ -39,13 +39,13 @@ impl Leases {
         let seconds = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
         let granted = connection.call(|client| async move { client.lease_client().grant(seconds, None).await }).await?;
         let mut known = self.known();
-        // Of two that were granted at the same time, the second is left to expire.
+        // If two were granted at once, the second is left to expire.
         let lease = *known.ours.entry(ttl).or_insert_with(|| granted.id());
         known.ttls.insert(lease, ttl);
         Ok(lease)
     }
 
-    /// This lease of ours is gone.
+    /// Forgets this lease of ours, which no longer exists.
     pub(super) fn forget(&self, ttl: Duration, lease: i64) {
         let mut known = self.known();
         if known.ours.get(&ttl) == Some(&lease) {
@@ -71,7 +71,7 @@ impl Leases {
             .buffer_unordered(CONCURRENCY);
         while let Some(answer) = answers.next().await {
             let answer = answer?;
-            // One that is gone by now has none.
+            // A lease that no longer exists has no TTL.
             let ttl = Duration::from_secs(answer.granted_ttl().unsigned_abs());
             self.known().ttls.insert(answer.id(), ttl);
         }
@@ -89,7 +89,7 @@ impl Leases {
     }
 }
 
-/// Keeps the leases of these keys alive, whoever granted them. A result for each key.
+/// Keeps the leases of these keys alive, whichever instance they were granted to. Returns one result per key.
 pub(super) async fn renew(connection: &Connection, keys: &[&str]) -> Vec<Result<(), Failure>> {
     let mut held: Vec<Result<i64, Failure>> = Vec::with_capacity(keys.len());
     for some in keys.chunks(KEYS) {
@@ -110,7 +110,7 @@ pub(super) async fn renew(connection: &Connection, keys: &[&str]) -> Vec<Result<
     held.into_iter().map(|lease| kept.get(&lease?).cloned().unwrap_or(Err(Failure::NoLease))).collect()
 }
 
-/// The lease of each key, all of them read at one moment.
+/// The lease of each key, all read at the same revision.
 async fn leases_of(connection: &Connection, keys: &[&str]) -> Result<Vec<Result<i64, Failure>>, Failure> {
     let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(*key, Some(GetOptions::new().with_keys_only()))).collect();
     let answer = connection

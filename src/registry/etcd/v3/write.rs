@@ -1,4 +1,4 @@
-//! Writes as etcd's transactions: many of ours in one of etcd's, and each in its own where one of them fails.
+//! Writes with etcd's transactions: many writes in one transaction, and each in its own if one of them fails.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::lease::Leases;
 
-/// What one transaction may hold; servers take 128 steps (`--max-txn-ops`) and 1.5 MiB (`--max-request-bytes`) by
-/// default.
+/// The limits of a transaction. By default, servers accept 128 steps (`--max-txn-ops`) and 1.5 MiB
+/// (`--max-request-bytes`).
 const ROOM: Room = Room { steps: 120, bytes: 1_000_000 };
-/// How many transactions are on their way at once.
+/// How many transactions are sent at once.
 const CONCURRENCY: usize = 16;
 
-/// Makes writes, with a result for each.
+/// Makes writes, with one result each.
 pub(super) async fn apply(
     connection: &Connection,
     leases: &Leases,
@@ -30,7 +30,7 @@ pub(super) async fn apply(
     stream::iter(applied).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-/// What a write takes of a transaction.
+/// What a write counts towards the limits of a transaction.
 fn takes(write: &Transaction) -> Room {
     let size = |step: &Step| 2 * step.key.len() + value(&step.operation).len() + 64;
     Room { steps: write.len(), bytes: write.iter().map(size).sum() }
@@ -43,7 +43,7 @@ fn value(action: &Operation) -> &str {
 async fn apply_chunk(connection: &Connection, leases: &Leases, chunk: &[Transaction]) -> Vec<Result<Applied, Failure>> {
     match together(connection, leases, chunk).await {
         Ok(Some(revision)) => chunk.iter().map(|write| Ok(done(write, revision))).collect(),
-        // One of them was in the way of all.
+        // One write failed the whole transaction, so each is tried alone.
         Ok(None) | Err(Failure::Refused(..)) if chunk.len() > 1 => {
             let alone: Vec<_> = chunk.iter().map(|write| alone(connection, leases, write)).collect();
             stream::iter(alone).buffered(CONCURRENCY).collect().await
@@ -58,19 +58,19 @@ async fn alone(connection: &Connection, leases: &Leases, write: &Transaction) ->
     Ok(applied.map_or(Applied::Conflict, |revision| done(write, revision)))
 }
 
-/// One revision is the version of everything that a transaction writes.
+/// All keys that a transaction writes have its revision as their version.
 fn done(write: &Transaction, revision: u64) -> Applied {
     Applied::Done(vec![revision; write.len()])
 }
 
-/// Makes writes in one transaction: gives its revision, or `None` when a condition does not hold.
+/// Makes writes in one transaction. Returns its revision, or `None` if a condition failed.
 async fn together(connection: &Connection, leases: &Leases, writes: &[Transaction]) -> Result<Option<u64>, Failure> {
     let ttls: BTreeSet<Duration> = writes
         .iter()
         .flatten()
         .filter_map(|step| if let Operation::Put { ttl, .. } = step.operation { ttl } else { None })
         .collect();
-    // A lease that has expired meanwhile is made again, once.
+    // A lease that has expired in the meantime is replaced, once.
     let mut second = false;
     loop {
         let mut granted = Vec::new();
