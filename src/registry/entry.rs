@@ -1,36 +1,36 @@
-//! What a store holds, as everything above the registries sees it.
+//! Entries of a registry, as the reconciler sees them.
 
 use std::sync::Arc;
 
-/// What a store holds for one service.
+/// A registry's entry for one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The store's own identity of it: Consul's service ID, a key, a znode's path.
+    /// Its identity in the registry: Consul's service ID, a key, a znode's path.
     pub key: Arc<str>,
-    /// The ID of the service it stands for.
+    /// The ID of its service.
     pub service_id: Arc<str>,
-    /// The owner that is recorded with it; `None` where none is.
+    /// The recorded owner; `None` if there is none.
     pub owner: Option<Arc<str>>,
-    /// A digest of what the store holds: equal to that of a [`Canonical`] when nothing need be written.
+    /// A digest of the stored content. If it equals that of a [`Canonical`], nothing needs to be written.
     pub fingerprint: u64,
     /// Whether it is marked as not to be used.
     pub marked: Marked,
-    /// Whether the check was critical for which the store itself removes the entry after a while
-    /// (`CHECK_DEREGISTER_AFTER`). Always false where a store removes nothing by itself.
+    /// Whether a check was critical for which the registry itself removes the entry after a while
+    /// (`CHECK_DEREGISTER_AFTER`). Always false if the registry never does so.
     ///
-    /// An entry of ours that was critical when it was last read, whose service has a `deregister_after`, and that is
-    /// gone now, was removed by the store, if the store did not lose it: other entries of the last reading are still
-    /// there, or [`Registry::continuity`](super::Registry::continuity) is the same as then. A service that turns
-    /// critical, or recovers, is reported as [`Change::Content`](super::Change::Content) within 20 seconds; the least
-    /// that Consul takes for `deregister_after` is a minute. An entry that somebody removes by hand while it is
-    /// critical looks the same.
+    /// The registry removed an entry by its own rule if all of this holds: it was ours and critical at the last read,
+    /// its service has a `deregister_after`, it is missing now, and the registry did not lose its data. It did not if
+    /// other entries of the last read still exist, or if [`Registry::continuity`](super::Registry::continuity) is
+    /// unchanged. A service that turns critical or recovers is reported as [`Change::Content`](super::Change::Content)
+    /// within 20 seconds; the shortest `deregister_after` in Consul is a minute. If a person removes a critical entry,
+    /// that looks the same.
     pub critical: bool,
-    /// What it says: of an entry without an owner always, of any other where [`Scope::contents`] asked for it. `None` as
-    /// well where it says nothing that this store's entries say.
+    /// Its content: always for an entry without an owner, for others if [`Scope::contents`] asks for it. `None` if the
+    /// stored data are not in this registry's form.
     pub content: Option<Box<Content>>,
 }
 
-/// What an entry says, as far as the store's form of it tells.
+/// The content of an entry, as far as the registry stores it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// The service's name.
@@ -39,38 +39,38 @@ pub struct Content {
     pub address: String,
     /// Its port.
     pub port: u16,
-    /// Its tags; empty where the store holds none.
+    /// Its tags; empty if the registry stores none.
     pub tags: Vec<String>,
 }
 
-/// Whether an entry is marked as not to be used, though it is there.
+/// Whether an entry is marked as not to be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Marked {
     /// It is not.
     #[default]
     No,
-    /// By us, or by an instance before us.
+    /// By us, or by an earlier run.
     Ours,
-    /// By somebody else, who alone takes that away.
+    /// By another program or a person. We never remove that mark.
     Theirs,
 }
 
-/// How a store would hold a service: its desired form, to be compared with an [`Entry`].
+/// The registry's form of a service, for the comparison with an [`Entry`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canonical {
-    /// The store's own identity of it.
+    /// Its identity in the registry.
     pub key: Arc<str>,
-    /// A digest of what the store would hold.
+    /// A digest of the content that would be stored.
     pub fingerprint: u64,
 }
 
-/// What of a store is to be read.
+/// Which entries to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Our own entries, and what stands at these keys; `None` for everything.
+    /// Our own entries, and the entries at these keys; `None` for all entries.
     ///
-    /// A store that holds what many hosts write need not read all of it for this. An entry that an external writer
-    /// made under our owner's name, or one without an owner, may then be missing.
+    /// A registry that many hosts write to need not read everything for this. Then, entries that an external writer
+    /// made under our owner's name, and entries without an owner, may be missing.
     pub keys: Option<Vec<Arc<str>>>,
     /// Fill [`Entry::content`] of every entry, and not only of those without an owner.
     pub contents: bool,

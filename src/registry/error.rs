@@ -1,39 +1,39 @@
-//! What can go wrong with a registry, in the kinds that are acted on.
+//! Errors of registries, by what to do about them.
 
-/// What keeps a registry from being opened; each is a mistake in the settings.
+/// Why a registry cannot be opened; always a mistake in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// No registry has this scheme.
     #[error("unrecognized adapter: {uri}; {hint}")]
     Unrecognized {
-        /// The URI, as it may be shown.
+        /// The URI without secrets.
         uri: String,
         /// What was probably meant.
         hint: String,
     },
-    /// The URI is not written as that registry's URIs are.
+    /// The URI does not have the form of this registry's URIs.
     #[error("bad adapter uri: {uri}: {reason}")]
     BadUri {
-        /// The URI, as it may be shown.
+        /// The URI without secrets.
         uri: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Something else in the settings cannot be used: one line that says what, and what to do.
+    /// Another setting is invalid: one line that says which, and what to do.
     #[error("{0}")]
     Settings(String),
 }
 
 /// Why a registry did not do what it was asked. Each prints as one line, without secrets.
 ///
-/// No kind is final: what failed is tried again, and the kind decides when.
+/// No error is final: failed requests are retried, and the kind decides when.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// The store could not be reached, did not answer in time, or cannot serve anyone now: all of it is away.
-    /// The text names the store and where it is.
+    /// The registry could not be reached, did not answer in time, or can serve nobody now. The text names the registry
+    /// and its address.
     #[error("{0}")]
     Unreachable(String),
-    /// The store answered, and did not do this.
+    /// The registry answered, and refused.
     #[error("{text}")]
     Refused {
         /// What has to change before it can succeed.
@@ -41,23 +41,23 @@ pub enum RegistryError {
         /// Why, and what to do.
         text: String,
     },
-    /// When it was written, another owner's entry stood at its key, whatever was read before.
+    /// At the time of the write, the key had another owner's entry, although the last read did not show it.
     #[error("{0}")]
     Taken(String),
 }
 
-/// What a refusal is about: what has to change before the same request can succeed.
+/// The cause of a refusal: what must change before the same request can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Our rights: a token, a user or an ACL. Another credential or a wider policy helps.
+    /// Missing rights: a token, a user or an ACL. Other credentials or a wider policy help.
     Rights,
-    /// The service: this store does not take it as it is. Other metadata helps.
+    /// The service: the registry does not accept it as it is. Other metadata helps.
     Service,
-    /// The server: it could not do it (a full disk, a quota, an answer that nobody knows). It may help itself.
+    /// The server: it was unable to (a full disk, a quota, an unknown answer). It may recover by itself.
     Server,
 }
 
-/// What registries said that could not be reached at the start, in one line, with what a person can do about it.
+/// One line about the registries that could not be reached at the start, with what a person can do.
 #[must_use]
 pub fn said_at_the_start(errors: &[RegistryError]) -> String {
     let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
@@ -70,7 +70,7 @@ pub fn said_at_the_start(errors: &[RegistryError]) -> String {
 }
 
 impl RegistryError {
-    /// Whether it says itself what to do, which follows the reason after a semicolon; otherwise nobody answers.
+    /// Whether the error says what to do, after a semicolon. If not, the server does not answer.
     fn is_advised(&self) -> bool {
         match self {
             Self::Unreachable(text) => text.contains("; "),
@@ -78,19 +78,19 @@ impl RegistryError {
         }
     }
 
-    /// A refusal for want of rights.
+    /// A refusal because of missing rights.
     #[must_use]
     pub fn rights(text: impl Into<String>) -> Self {
         Self::Refused { cause: Cause::Rights, text: text.into() }
     }
 
-    /// A refusal of a service as it is.
+    /// A refusal of the service as it is.
     #[must_use]
     pub fn service(text: impl Into<String>) -> Self {
         Self::Refused { cause: Cause::Service, text: text.into() }
     }
 
-    /// A failure of the server's own.
+    /// A failure of the server.
     #[must_use]
     pub fn server(text: impl Into<String>) -> Self {
         Self::Refused { cause: Cause::Server, text: text.into() }

@@ -1,4 +1,4 @@
-//! From a URI to a registry: the one table that knows every scheme.
+//! Opens a registry from its URI, with the only table of all schemes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use super::uri::{Uri, redacted};
 use super::zookeeper;
 use super::{Registry, consul, embedded, etcd, skydns2};
 
-/// One registry, with all that belongs to it.
+/// One registry, and everything that belongs to it.
 pub struct Opened {
-    /// What it is called in the log: its URI without secrets.
+    /// Its name in the log: the URI without secrets.
     pub name: Arc<str>,
-    /// The scheme of its URI, as the table of schemes spells it.
+    /// The scheme of its URI, as in the table of schemes.
     pub adapter: &'static str,
-    /// The identity under which this instance writes to it.
+    /// The owner under which this instance writes to it.
     pub owner: Arc<str>,
-    /// What may be done to its entries.
+    /// Which changes of its entries are allowed.
     pub policy: Policy,
     /// The registry itself.
     pub registry: Arc<dyn Registry>,
@@ -33,7 +33,7 @@ pub struct Opened {
 
 type Open = fn(&Uri<'_>, &RegistryConfig, &Reporter) -> Result<Arc<dyn Registry>, OpenError>;
 
-/// Every scheme, with what opens it: a new registry is a file of its own and a row here.
+/// All schemes, each with its function: a new registry is a file and a row here.
 const SCHEMES: &[(&str, Open)] = &[
     ("consul", consul::open),
     ("consul-tls", consul::open),
@@ -61,7 +61,7 @@ const SCHEMES: &[(&str, Open)] = &[
     ("zookeeper-tls", left_out),
 ];
 
-/// A registry that is not part of this program.
+/// A registry that this build does not contain.
 #[cfg(not(feature = "zookeeper"))]
 fn left_out(uri: &Uri<'_>, config: &RegistryConfig, _reporter: &Reporter) -> Result<Arc<dyn Registry>, OpenError> {
     let shown = redacted(&config.uri);
@@ -70,7 +70,7 @@ fn left_out(uri: &Uri<'_>, config: &RegistryConfig, _reporter: &Reporter) -> Res
     Err(OpenError::Settings(format!("unrecognized adapter: {shown}; {reason}")))
 }
 
-/// A URI that names no registry, with the one that was probably meant.
+/// The error for an unknown scheme, with the one that was probably meant.
 fn unrecognized(uri: &str) -> OpenError {
     let shown = redacted(uri);
     let (scheme, rest) = shown.split_once(':').unwrap_or((&shown, ""));
@@ -88,10 +88,10 @@ fn unrecognized(uri: &str) -> OpenError {
     OpenError::Unrecognized { uri: shown, hint }
 }
 
-/// Opens the registry that the URI names, without speaking to it. What it has to say later goes to `events`.
+/// Opens the registry of the URI, without connecting to it. Its later reports go to `events`.
 ///
 /// # Errors
-/// When the URI or the settings that go with it cannot be used.
+/// When the URI or the settings for it are invalid.
 pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenError> {
     let shown = || redacted(&config.uri);
     if config.uri.contains(char::is_control) {
@@ -115,7 +115,7 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
             None => unrecognized(&config.uri),
         });
     };
-    // Then the password ends before its end, and what is left of it would be taken for a host or a path.
+    // Otherwise the rest of the password would be read as a host or a path.
     if uri.path.contains('@') || uri.query.is_some_and(|query| query.contains('@')) {
         let reason = "an @ stands behind its host: in a user or password, write / as %2F, ? as %3F and @ as %40";
         return Err(OpenError::BadUri { uri: shown(), reason: reason.to_owned() });

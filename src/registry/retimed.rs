@@ -1,4 +1,4 @@
-//! A registry whose URI gives its entries another TTL than `-ttl` does: nobody else need know.
+//! A registry whose URI sets another TTL than `-ttl`. Only this wrapper knows about it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::write::{Action, Write};
 use super::{Capabilities, Change, Registry};
 use crate::service::Service;
 
-/// A registry in which entries live for another time than their services say.
+/// A registry whose entries have this TTL instead of that of their services.
 pub(super) struct Retimed {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) ttl: Option<Duration>,
@@ -89,7 +89,7 @@ mod tests {
     use crate::registry::Reason;
     use crate::service::Origin;
 
-    /// Remembers the TTLs of the services that it is handed.
+    /// Remembers the TTLs of the services passed to it.
     #[derive(Default)]
     struct Seen(Mutex<Vec<Option<Duration>>>);
 

@@ -1,30 +1,30 @@
-//! Registry URIs, as far as every scheme shares them: `scheme://user:password@hosts/path?query`.
+//! Registry URIs, as far as all schemes share their form: `scheme://user:password@hosts/path?query`.
 //!
-//! `scheme:http://hosts`, `scheme:https://hosts` and `scheme:://hosts`, which people have in scripts, are read as what they
-//! must mean.
+//! `scheme:http://hosts`, `scheme:https://hosts` and `scheme:://hosts`, which occur in users' scripts, are accepted as
+//! well.
 //!
-//! Not every one is a URL (`consul:` has no host, `etcd://a:1,b:2` has several), so they are only
-//! split here; what the parts mean is each registry's affair.
+//! Not all of them are URLs (`consul:` has no host, `etcd://a:1,b:2` has several). So they are only split here, and
+//! each registry interprets the parts.
 
-/// A registry URI in its parts, none of them decoded.
+/// The parts of a registry URI, not decoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Uri<'a> {
-    /// What stands before the first colon.
+    /// The part before the first colon.
     pub(super) scheme: &'a str,
-    /// Whether `https://` stands before the hosts.
+    /// Whether `https://` precedes the hosts.
     pub(super) https: bool,
     /// `user` or `user:password`.
     pub(super) userinfo: Option<&'a str>,
-    /// `host`, `host:port`, or several of them; may be empty.
+    /// `host`, `host:port`, or several; may be empty.
     pub(super) hosts: &'a str,
-    /// With its leading slash, or empty.
+    /// With the leading slash; may be empty.
     pub(super) path: &'a str,
-    /// What stands behind the question mark.
+    /// The part after the question mark.
     pub(super) query: Option<&'a str>,
 }
 
 impl<'a> Uri<'a> {
-    /// Splits a URI; the two slashes may be left out. `None` without a scheme in front.
+    /// Splits a URI; the two slashes are optional. `None` without a scheme.
     pub(super) fn split(uri: &'a str) -> Option<Self> {
         let (scheme, rest) = uri.split_once(':')?;
         let starts_well = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -45,11 +45,11 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// A path that everything is written below: begins with a slash and does not end with one, empty for the root. Doubled
-/// slashes count once.
+/// The prefix for all keys: starts with a slash and has none at the end; empty for the root. Doubled slashes count
+/// once.
 ///
 /// # Errors
-/// The reason why it is none.
+/// Why it is not a valid prefix.
 pub(super) fn root(path: &str) -> Result<String, String> {
     let mut whole = path.is_empty() || path.starts_with('/');
     let mut root = String::with_capacity(path.len());
@@ -65,7 +65,7 @@ pub(super) fn root(path: &str) -> Result<String, String> {
     }
 }
 
-/// The URI as it may be shown: with `***` for a password or token, also in a URI that is written wrongly, and on one line.
+/// The URI for display, on one line, with `***` for a password or token, even in a malformed URI.
 #[must_use]
 pub fn redacted(uri: &str) -> String {
     let shown = without_secrets(uri);
@@ -73,7 +73,7 @@ pub fn redacted(uri: &str) -> String {
 }
 
 fn without_secrets(uri: &str) -> String {
-    // A password with a slash or question mark in it ends at the last @ all the same.
+    // A password may contain a slash or question mark, so it ends at the last @.
     let Some((before, rest)) = uri.rsplit_once('@') else { return without_secret_parameters(uri) };
     let scheme =
         before.find(':').map_or(0, |colon| if before[colon..].starts_with("://") { colon + 3 } else { colon + 1 });
@@ -82,7 +82,7 @@ fn without_secrets(uri: &str) -> String {
     format!("{scheme}{user}***@{}", without_secret_parameters(rest))
 }
 
-/// Words in the name of a parameter whose value is nobody's business.
+/// Words in the names of parameters whose values are secret.
 const SECRET_WORDS: [&str; 5] = ["token", "password", "secret", "auth", "key"];
 
 fn without_secret_parameters(uri: &str) -> String {

@@ -1,6 +1,6 @@
-//! The form of the IDs that a host makes itself.
+//! The form of default IDs.
 
-/// Whether an ID has the form that this host gives by default: `<hostname>:<container name>:<digits>[:udp|:sctp]`.
+/// Whether an ID has the default form of this host: `<hostname>:<container name>:<digits>[:udp|:sctp]`.
 #[must_use]
 pub fn is_default(id: &str, hostname: &str) -> bool {
     let Some(rest) = id.strip_prefix(hostname).and_then(|rest| rest.strip_prefix(':')) else { return false };

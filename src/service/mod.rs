@@ -1,8 +1,7 @@
-//! `Service`: what a container offers, as every registry is told it.
+//! `Service`: what a container offers, as registries store it.
 //!
-//! Pure: [`describe`] turns a [`crate::container::Container`] and a policy into services and
-//! reasons; nothing here reads a file, a clock or a socket. A `Service` is all that
-//! [`crate::bridge`] and [`crate::registry`] exchange.
+//! Pure: [`describe`] turns a [`crate::container::Container`] and settings into services and reasons. Nothing here reads
+//! a file, a clock or a socket.
 
 pub mod address;
 pub mod check;
@@ -26,42 +25,42 @@ use crate::container::{ContainerId, Health, Moment, Protocol};
 
 /// One port of one container, as other programs find it.
 ///
-/// What the services of a container have in common, they share.
+/// Services share the values that they have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// `<hostname>:<container name>:<exposed port>[:udp|:sctp]`, or `SERVICE_ID`.
     pub id: Arc<str>,
-    /// `SERVICE_NAME` or the base of the image, with the port where there are several.
+    /// `SERVICE_NAME` or the base of the image's name, with the port if there are several.
     pub name: String,
-    /// Where it is reached: an address, or whatever `SERVICE_IP` or `-ip` say.
+    /// The address to connect to: an IP address, or the value of `SERVICE_IP` or `-ip`.
     pub address: Arc<str>,
-    /// The port to reach it at; never 0.
+    /// The port to connect to; never 0.
     pub port: u16,
     /// Its protocol.
     pub protocol: Protocol,
     /// `SERVICE_TAGS`, then `-tags`, then `udp` or `sctp`.
     pub tags: Arc<[String]>,
-    /// Every other `SERVICE_` key, lower case.
+    /// All other `SERVICE_` keys, in lower case.
     pub attributes: Arc<LiteMap<String, String>>,
     /// How long its entry may live without a refresh (`-ttl`).
     pub ttl: Option<Duration>,
-    /// How its health is to be checked.
+    /// Its health check.
     pub check: Option<Box<Check>>,
-    /// What Docker's HEALTHCHECK says of its container; only registries that tell health use it.
+    /// The result of its container's HEALTHCHECK; only registries with health use it.
     pub health: Health,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Service {
-    /// What it stands for, whatever it is called.
+    /// The container port that it stands for, whatever its ID.
     #[must_use]
     pub fn source(&self) -> Source {
         let Origin { container, exposed_port, .. } = &self.origin;
         Source { container: container.clone(), port: *exposed_port, protocol: self.protocol }
     }
 
-    /// Whether this is what it stands for.
+    /// Whether it stands for this container port.
     #[must_use]
     pub fn is_from(&self, source: &Source) -> bool {
         let Origin { container, exposed_port, .. } = &self.origin;
@@ -75,7 +74,7 @@ impl Service {
     }
 }
 
-/// One port of one container: what a service stands for, and the only thing of it that never changes.
+/// One port of one container: the identity of a service. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
     /// The container.
@@ -86,18 +85,18 @@ pub struct Source {
     pub protocol: Protocol,
 }
 
-/// What a service was described from.
+/// The container facts that a service was described from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The container.
     pub container: ContainerId,
-    /// When that was created. Of two that claim one place, the older has it.
+    /// When the container was created. If two containers claim one ID, the older gets it.
     pub created: Moment,
-    /// When its process last started. Another start is another life: what was given up for the last one is tried again.
+    /// When its process last started. After a new start, given-up writes are tried again.
     pub started: Moment,
-    /// Whether the id is one that the container claims (`SERVICE_ID`), rather than the host's own form.
+    /// Whether the container claims the ID (`SERVICE_ID`), rather than having the default one.
     pub claimed: bool,
-    /// Who said where it is reached.
+    /// Who set the address.
     pub address_of: AddressOf,
     /// The container's name.
     pub container_name: Arc<str>,
@@ -107,11 +106,11 @@ pub struct Origin {
     pub exposed_port: u16,
 }
 
-/// Who said where a service is reached.
+/// Who set the address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressOf {
-    /// The engine, and whoever started us: the address leads to the container.
+    /// The engine or an option: the address leads to the container.
     Container,
-    /// The container's metadata alone: the address may lead anywhere.
+    /// The container's metadata only: the address may lead anywhere.
     Metadata,
 }

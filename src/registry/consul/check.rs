@@ -1,6 +1,6 @@
-//! How Consul spells a check, for itself and for people. Pure.
+//! Checks in Consul's form, for Consul and in words. Pure.
 //!
-//! Fields are those of `/v1/agent/check/register` (<https://developer.hashicorp.com/consul/api-docs/agent/check>).
+//! The fields are those of `/v1/agent/check/register` (<https://developer.hashicorp.com/consul/api-docs/agent/check>).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::container::Health;
 use crate::registry::text::stable_digest;
 use crate::service::{Check, CheckKind, Heartbeat, Service};
 
-/// A check's definition, as it is sent with a registration.
+/// The definition of a check, as sent with a registration.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Definition {
@@ -42,7 +42,7 @@ pub(super) struct Definition {
     status: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deregister_critical_service_after: Option<String>,
-    /// A free text, which the agent gives back with the check's state.
+    /// A free text, which the agent returns with the check's state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notes: Option<String>,
 }
@@ -52,12 +52,13 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// The check of a service. A TTL of nothing is no check: Consul would not make one.
+/// The check of a service. A TTL of zero means no check, because Consul would not create one.
 fn of(service: &Service) -> Option<&Check> {
     service.check.as_deref().filter(|check| check.kind != CheckKind::Ttl(Duration::ZERO))
 }
 
-/// The TTL of a check whose heartbeats we send (`CHECK_TTL_HEARTBEAT`). Any other is the application's.
+/// The TTL of a check whose heartbeats we send (`CHECK_TTL_HEARTBEAT`). Other TTL checks get the application's
+/// heartbeats.
 pub(super) fn heartbeat(service: &Service) -> Option<Duration> {
     let check = of(service)?;
     match (&check.kind, check.heartbeat) {
@@ -66,12 +67,12 @@ pub(super) fn heartbeat(service: &Service) -> Option<Duration> {
     }
 }
 
-/// Whether a heartbeat says that all is well: its container runs and, where it has a HEALTHCHECK, is healthy.
+/// Whether the heartbeat is a passing one: the container runs and, if it has a HEALTHCHECK, is healthy.
 pub(super) fn is_well(service: &Service) -> bool {
     matches!(service.health, Health::None | Health::Healthy)
 }
 
-/// The definition to register with a service.
+/// The definition that is registered with a service.
 pub(super) fn definition(service: &Service) -> Option<Definition> {
     let check = of(service)?;
     let mut definition = Definition {
@@ -105,7 +106,7 @@ pub(super) fn definition(service: &Service) -> Option<Definition> {
         CheckKind::Ttl(ttl) => {
             definition.ttl = Some(duration(*ttl));
             definition.interval = None;
-            // Without a status, Consul begins with critical, until the application's first heartbeat.
+            // Without a status, Consul starts as critical, until the application's first heartbeat.
             if heartbeat(service).is_some() && is_well(service) {
                 definition.status.get_or_insert_with(|| "passing".to_owned());
             }
@@ -117,11 +118,11 @@ pub(super) fn definition(service: &Service) -> Option<Definition> {
     Some(definition)
 }
 
-/// The least that Consul takes for it.
+/// The shortest time that Consul accepts.
 const LEAST_DEREGISTER_AFTER: Duration = Duration::from_secs(60);
 
-/// The check that an entry with a TTL has besides: critical when nobody has looked after the entry for so long, and
-/// then the entry goes.
+/// The additional check of an entry with a TTL: it turns critical if the entry is not refreshed in time, and then
+/// Consul removes the entry.
 pub(super) fn lease(service: &Service) -> Option<Definition> {
     let ttl = service.ttl?;
     Some(Definition {
@@ -139,12 +140,12 @@ pub(super) fn lease_id(id: &str) -> String {
     format!("registrator:{id}")
 }
 
-/// That check in words, as [`notes`].
+/// The definition of that check in words, as [`notes`].
 pub(super) fn lease_notes(service: &Service) -> Option<String> {
     service.ttl.map(|ttl| format!("ttl {}", duration(ttl)))
 }
 
-/// The type that the agent gives back for it.
+/// The type that the agent returns for it.
 pub(super) fn kind(service: &Service) -> Option<&'static str> {
     Some(match of(service)?.kind {
         CheckKind::Http { .. } => "http",
@@ -155,10 +156,10 @@ pub(super) fn kind(service: &Service) -> Option<&'static str> {
     })
 }
 
-/// The definition in words, which the agent gives back where it keeps the definition to itself:
-/// `http http://10.0.0.1:80/health every 10s`. Says everything that makes two checks differ.
+/// The definition in words: `http http://10.0.0.1:80/health every 10s`. The agent returns notes but not definitions.
+/// Two different checks have different notes.
 ///
-/// A command line may hold a password, and notes are there for all to read: it stands there as a digest.
+/// A command line may hold a password, and everybody can read notes, so they contain a digest of it.
 pub(super) fn notes(service: &Service) -> String {
     let Some(check) = of(service) else { return String::new() };
     let mut notes = match &check.kind {
@@ -198,17 +199,17 @@ pub(super) fn notes(service: &Service) -> String {
     notes
 }
 
-/// What [`notes`] say of a check whose heartbeats we send.
+/// How [`notes`] describe a check whose heartbeats we send.
 const HEARTBEAT: &str = ", kept by registrator";
-/// What [`notes`] say, before the time, of a check for which Consul removes a service.
+/// What precedes the time in [`notes`] of a check for which Consul removes a service.
 const REMOVED_AFTER: &str = ", removed after ";
 
-/// Whether these notes are those of a check whose heartbeats we send.
+/// Whether these notes describe a check whose heartbeats we send.
 pub(super) fn notes_heartbeat(notes: &str) -> bool {
     notes.contains(HEARTBEAT)
 }
 
-/// Whether these notes are those of a check for which Consul removes a service.
+/// Whether these notes describe a check for which Consul removes a service.
 pub(super) fn notes_removal(notes: &str) -> bool {
     notes.contains(REMOVED_AFTER)
 }
@@ -221,7 +222,7 @@ fn url(service: &Service, tls: bool, path: &str) -> String {
     format!("{}://{}{path}", if tls { "https" } else { "http" }, service.authority())
 }
 
-/// A duration as Go reads it, in the largest unit that is exact.
+/// A duration in Go's format, in the largest exact unit.
 fn duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let (unit, name) = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]

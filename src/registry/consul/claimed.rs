@@ -1,8 +1,9 @@
-//! IDs that a container claims (`SERVICE_ID`): what stands there is read right before it is written or removed.
+//! IDs that a container claims (`SERVICE_ID`): the entry at such an ID is read directly before it is written or
+//! removed.
 //!
-//! The agent has no conditional writes, and what stood at an ID when everything was read may be another owner's by now. IDs
-//! of this host's own form need no reading: only a mistake gives them to another. What remains is the time between the
-//! reading and the write, a few milliseconds; docs/ownership.md says so.
+//! The agent has no conditional writes, and since the last read another owner may have taken the ID. IDs of this host's
+//! default form are not read again: another owner has one only by mistake. A gap of a few milliseconds between the read
+//! and the write remains; docs/ownership.md says so.
 
 use std::collections::HashMap;
 
@@ -16,10 +17,10 @@ use crate::service::{Service, id};
 use super::client::{Client, DEADLINE};
 use super::spelling::OWNER_KEY;
 
-/// The most characters of an owner or an ID that a line repeats.
+/// How many characters of an owner or an ID a line repeats.
 const LIMIT: usize = 100;
 
-/// An entry as the agent tells it (`/v1/agent/service/<id>`).
+/// An entry as the agent returns it (`/v1/agent/service/<id>`).
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Found {
@@ -34,13 +35,13 @@ impl Found {
         self.meta.as_ref()?.get(OWNER_KEY).map(String::as_str)
     }
 
-    /// Whether it says what the service would, however it came there.
+    /// Whether it equals the service, whoever wrote it.
     fn says(&self, service: &Service) -> bool {
         self.service == service.name && self.address == *service.address && self.port == service.port
     }
 }
 
-/// Whether what stands at a write's ID has to be read before.
+/// Whether the entry at a write's ID must be read first.
 pub(super) fn is_claimed(write: &Write, hostname: &str) -> bool {
     match &write.action {
         Action::Put(service) => service.origin.claimed,
@@ -48,7 +49,7 @@ pub(super) fn is_claimed(write: &Write, hostname: &str) -> bool {
     }
 }
 
-/// Reads what stands at an ID now.
+/// Reads the entry at an ID now.
 pub(super) async fn find(client: &Client, id: &str) -> Result<Option<Found>, RegistryError> {
     let right = format!("service:write for the service with the ID \"{}\"", one_line(id, LIMIT));
     let answer = client.ask(Method::GET, &["agent", "service", id], &[], None, DEADLINE).await?;
@@ -61,10 +62,10 @@ pub(super) async fn find(client: &Client, id: &str) -> Result<Option<Found>, Reg
     }
 }
 
-/// Whether a write may be made where this stands; `us` is the owner that we record, if any.
+/// Whether a write may replace or remove this entry; `us` is the owner that we record, if any.
 ///
 /// # Errors
-/// `Taken`, where the entry is another owner's, or came there since everything was read.
+/// `Taken`, when the entry belongs to another owner, or was written since the last read.
 pub(super) fn permit(found: Option<&Found>, write: &Write, us: Option<&str>) -> Result<(), RegistryError> {
     let Some(found) = found else { return Ok(()) };
     let id = one_line(&write.key, LIMIT);
@@ -73,12 +74,12 @@ pub(super) fn permit(found: Option<&Found>, write: &Write, us: Option<&str>) -> 
         (Some(owner), _) => {
             Err(RegistryError::Taken(format!("the ID {id} belongs to the owner {}", one_line(owner, LIMIT))))
         }
-        // Where the reconciler knew of the entry, it has decided to adopt it.
+        // If the reconciler knew the entry, it has decided to adopt it.
         (None, Action::Put(service)) if write.reason != Reason::Missing || found.says(service) => Ok(()),
         (None, Action::Remove(entry) | Action::Mark(entry, _) | Action::Unmark(entry)) if entry.owner.is_none() => {
             Ok(())
         }
-        // Where we record no owner, this is as it should be.
+        // If we record no owner, an entry without one may be ours.
         (None, Action::Remove(_) | Action::Mark(..) | Action::Unmark(_)) if us.is_none() => Ok(()),
         (None, _) => Err(RegistryError::Taken(format!(
             "the ID {id} was registered by another program since it was read, as {} at {}:{}",
@@ -172,7 +173,7 @@ mod tests {
             (found(them, 1), remove(us), us, false),
             (found(them, 1), remove(None), us, false),
             (found(them, 1), put(Reason::Missing), None, false),
-            // Without an owner: adopted where the reconciler knew of it, or where nothing would be lost.
+            // Without an owner: adopted if the reconciler knew it, or if nothing would be lost.
             (found(None, 1), put(Reason::Missing), us, false),
             (found(None, 8200), put(Reason::Missing), us, true),
             (found(None, 1), put(Reason::Differs), us, true),

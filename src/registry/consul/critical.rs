@@ -1,8 +1,8 @@
-//! Notices services that turn critical, or recover, where Consul removes a service for it (`CHECK_DEREGISTER_AFTER`).
+//! Notices when services turn critical or recover, if Consul removes services for it (`CHECK_DEREGISTER_AFTER`).
 //!
-//! What was removed that way must not be registered again, so it has to be known that the service was critical before. The
-//! least that Consul waits is a minute. The catalog, which [`super::watch`] waits on, does not tell the states of checks;
-//! so they are asked for every few seconds, those that are critical only, and only while such services exist.
+//! A service that Consul removed must not be registered again, so we must know that it was critical before. Consul
+//! waits at least a minute. The catalog, which [`super::watch`] waits on, does not report the states of checks. So the
+//! critical checks are read every few seconds, but only while such services exist.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,14 +18,14 @@ use super::client::{Client, DEADLINE};
 use super::list::List;
 use super::spelling::{self, Checks, Compare, HeldCheck, Status};
 
-/// How often checks are asked for: four times within the shortest time that Consul takes.
+/// How often checks are read: four times within Consul's shortest time.
 const PACE: Duration = Duration::from_secs(15);
 
-/// What is known of critical checks; survives a dropped wait.
+/// What is known about critical checks; survives a cancelled wait.
 #[derive(Default)]
 pub(super) struct Criticals {
     state: Mutex<State>,
-    /// There is a service now that Consul may remove.
+    /// There is now a service that Consul may remove.
     needed: Notify,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Criticals {
 struct State {
     /// Whether there is a service that Consul may remove.
     is_needed: bool,
-    /// The checks that were critical when they were last seen.
+    /// The checks that were critical at the last read.
     known: BTreeSet<String>,
     /// When to ask next.
     due: Option<Instant>,
 }
 
 impl Criticals {
-    /// A service is written that Consul may remove.
+    /// A service that Consul may remove is written.
     pub(super) fn need(&self) {
         self.state().is_needed = true;
         self.needed.notify_one();
@@ -54,7 +54,7 @@ impl Criticals {
         let known = relevant.filter(|(_, check)| check.status == Status::Critical).map(|(id, _)| id.clone()).collect();
         let mut state = self.state();
         state.known = known;
-        // Without notes only the services that were written tell.
+        // Without notes, only the written services show it.
         if known_by_notes {
             state.is_needed = is_needed;
         }
@@ -63,7 +63,7 @@ impl Criticals {
         }
     }
 
-    /// Returns when a check turned critical, or recovered, since all were read.
+    /// Returns when a check turned critical or recovered since all were read.
     pub(super) async fn changed(&self, client: &Client, compare: impl Fn() -> Compare + Send) {
         loop {
             if !self.state().is_needed {
@@ -73,7 +73,7 @@ impl Criticals {
             let due = *self.state().due.get_or_insert_with(|| Instant::now() + PACE);
             sleep_until(due).await;
             self.state().due = Some(Instant::now() + PACE);
-            // When Consul is away, the watch of the catalog says so.
+            // If Consul is unreachable, the catalog's watch reports it.
             let Ok(now) = critical(client, compare()).await else { continue };
             let mut state = self.state();
             if state.known != now {
@@ -88,13 +88,13 @@ impl Criticals {
     }
 }
 
-/// Whether Consul may remove a service for this check.
+/// Whether Consul may remove a service because of this check.
 fn is_relevant(id: &str, check: &HeldCheck, compare: Compare) -> bool {
     spelling::is_of_a_service(id) && check.may_remove(compare)
 }
 
-/// The checks for which Consul may remove a service and that are critical now. Agents before 1.5 tell all, and not only those
-/// that the filter names.
+/// The critical checks for which Consul may remove a service. Agents before 1.5 ignore the filter and return all
+/// checks.
 async fn critical(client: &Client, compare: Compare) -> Result<BTreeSet<String>, RegistryError> {
     let mut found = BTreeSet::new();
     let take = |id: &str, said: Value<'_>| {

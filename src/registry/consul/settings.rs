@@ -1,7 +1,7 @@
-//! Where Consul is and how it is spoken to: the URI, then the `CONSUL_*` variables, then the defaults.
+//! The address of Consul and the credentials: from the URI, then the `CONSUL_*` variables, then the defaults.
 //!
-//! The variables are those of Consul's own command line (<https://developer.hashicorp.com/consul/commands#environment-variables>);
-//! what the URI says wins over them.
+//! The variables are those of Consul's own command line
+//! (<https://developer.hashicorp.com/consul/commands#environment-variables>).
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::registry::uri::{Uri, redacted, root};
 
 use super::spelling::VALUE_LIMIT;
 
-/// What the settings for TLS are called.
+/// The names of the TLS settings.
 pub(super) const TLS_NAMES: TlsNames = TlsNames {
     with: "consul-tls://, consulkv-tls:// or CONSUL_HTTP_SSL=true",
     without: "consul:// or consulkv://, and no CONSUL_HTTP_SSL",
@@ -26,44 +26,44 @@ pub(super) const TLS_NAMES: TlsNames = TlsNames {
     key: "CONSUL_CLIENT_KEY",
 };
 
-/// Where an agent listens that was not told otherwise.
+/// The default address of an agent.
 const DEFAULT_HOSTS: &str = "127.0.0.1:8500";
 
-/// Everything that a Consul client needs to know.
+/// The settings of a Consul client.
 pub(super) struct Settings {
-    /// `http://host:port/`; over a socket, a host that only fills the `Host` header.
+    /// `http://host:port/`; with a unix socket, a host for the `Host` header only.
     pub(super) base: Url,
-    /// Speak through this unix socket.
+    /// The unix socket, if it is one.
     pub(super) socket: Option<PathBuf>,
-    /// How to speak TLS, where `base` says https.
+    /// The TLS settings if `base` is https.
     pub(super) tls: Tls,
-    /// User and password of a proxy before Consul.
+    /// User and password for a proxy in front of Consul.
     pub(super) basic: Option<(String, SecretString)>,
     /// `CONSUL_HTTP_TOKEN`.
     pub(super) token: Option<SecretString>,
-    /// `CONSUL_HTTP_TOKEN_FILE`: wins over `token` as long as there is something in it.
+    /// `CONSUL_HTTP_TOKEN_FILE`: wins over `token` unless the file is empty.
     pub(super) token_file: Option<PathBuf>,
-    /// `CONSUL_NAMESPACE` and `CONSUL_PARTITION`, as parameters of a request.
+    /// `CONSUL_NAMESPACE` and `CONSUL_PARTITION`, as request parameters.
     pub(super) scope: Vec<(&'static str, String)>,
     /// The owner to record with each entry, if any.
     pub(super) owner: Option<String>,
 }
 
-/// Where in the key-value store everything is written. Both begin with a slash and do not end with one.
+/// The prefixes in the key-value store. Both start with a slash and have none at the end.
 pub(super) struct Tree {
-    /// Above the entries; empty for the root.
+    /// The prefix of the entries; empty for the root.
     pub(super) root: String,
-    /// Above the records of whose they are.
+    /// The prefix of the ownership records.
     pub(super) records: String,
 }
 
-/// Whether a URI of `consul:` is the older spelling of the key-value store: it has a prefix.
+/// Whether a `consul:` URI is the older spelling of the key-value store: it has a prefix.
 pub(super) fn is_tree(uri: &Uri<'_>) -> bool {
     uri.scheme.eq_ignore_ascii_case("consul") && uri.path.contains(|c| c != '/')
 }
 
 impl Settings {
-    /// For the agent: makes them out of a URI and what goes with it.
+    /// The settings for the agent, from a URI and the environment.
     pub(super) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
         let bad = |reason: &str| OpenError::BadUri { uri: redacted(&config.uri), reason: reason.to_owned() };
         Parameters::read(uri.query).and_then(|parameters| parameters.finish(&[])).map_err(|reason| bad(&reason))?;
@@ -75,7 +75,7 @@ impl Settings {
         Ok(Self { owner, ..Self::of(uri, socket, config)? })
     }
 
-    /// For the key-value store, with where in it.
+    /// The settings for the key-value store, and its prefixes.
     pub(super) fn of_tree(uri: &Uri<'_>, config: &RegistryConfig) -> Result<(Self, Tree), OpenError> {
         let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
         let mut parameters = Parameters::read(uri.query).map_err(bad)?;
@@ -95,7 +95,7 @@ impl Settings {
         Ok((Self::of(uri, socket, config)?, Tree { root, records }))
     }
 
-    /// What both have in common; `socket` where the scheme is for one.
+    /// The settings that both have in common; `socket` says whether the scheme is for a unix socket.
     fn of(uri: &Uri<'_>, socket: Option<&str>, config: &RegistryConfig) -> Result<Self, OpenError> {
         let environment = &*config.environment;
         let bad = |reason: &str| OpenError::BadUri { uri: redacted(&config.uri), reason: reason.to_owned() };
@@ -138,7 +138,7 @@ impl Settings {
     }
 }
 
-/// Where Consul listens.
+/// The address of Consul.
 enum Place {
     Server(Url),
     Socket(PathBuf),
@@ -164,7 +164,7 @@ fn place_from_environment(environment: &Environment, tls: bool) -> Result<Place,
 }
 
 fn url(scheme: &str, hosts: &str) -> Result<Url, String> {
-    // As in `:8500`, which means this machine.
+    // `:8500` means this machine.
     let local = if hosts.starts_with(':') { "127.0.0.1" } else { "" };
     let unusable = |why: &str| format!("{why}; it is written as host:port, an IPv6 address in brackets");
     if hosts.contains(['/', '@', '?', '#', '\\']) || hosts.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -180,7 +180,7 @@ fn basic(userinfo: &str) -> (String, SecretString) {
 }
 
 fn tls(environment: &Environment) -> Result<Tls, OpenError> {
-    // The second names are those of the program that this one replaces.
+    // The second names are those of the replaced program.
     let either = |one, other| environment.get(one).or_else(|| environment.get(other)).map(PathBuf::from);
     let certificate = either("CONSUL_CLIENT_CERT", "CONSUL_TLSCERT");
     let key = either("CONSUL_CLIENT_KEY", "CONSUL_TLSKEY");
@@ -200,7 +200,7 @@ fn tls(environment: &Environment) -> Result<Tls, OpenError> {
     })
 }
 
-/// A variable that is true or false, in the spellings that Go has for them.
+/// A boolean variable, in Go's spellings.
 fn flag(environment: &Environment, name: &str) -> Result<Option<bool>, OpenError> {
     match environment.get(name) {
         None => Ok(None),
@@ -210,7 +210,7 @@ fn flag(environment: &Environment, name: &str) -> Result<Option<bool>, OpenError
     }
 }
 
-/// The owner goes into each entry's Meta, so it must fit there.
+/// The owner is stored in each entry's Meta, so it must fit there.
 fn owner(owner: &str) -> Result<String, OpenError> {
     match owner.len() {
         1..=VALUE_LIMIT => Ok(owner.to_owned()),

@@ -1,8 +1,7 @@
-//! How Consul spells a service: what is sent to register it, what the agent holds of it, and how
-//! the two are compared. Pure.
+//! Services in Consul's form: what is sent to register them, what the agent holds, and how both are compared. Pure.
 //!
-//! Fields are those of `/v1/agent/service/register` (<https://developer.hashicorp.com/consul/api-docs/agent/service>).
-//! The limits are what Consul 1.8 was seen to refuse.
+//! The fields are those of `/v1/agent/service/register`
+//! (<https://developer.hashicorp.com/consul/api-docs/agent/service>). The limits are those observed with Consul 1.8.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,17 +16,17 @@ use crate::service::Service;
 
 use super::check::{self, Definition};
 
-/// Meta: the owner of an entry.
+/// Meta key: the owner of an entry.
 pub(super) const OWNER_KEY: &str = "registrator-owner";
-/// Meta: what Consul's own page shows an icon for.
+/// Meta key: Consul's own page shows an icon for it.
 const SOURCE_KEY: &str = "external-source";
 const SOURCE: &str = "registrator";
 
-/// The most pairs that Meta can have.
+/// The maximum number of pairs in Meta.
 const PAIR_LIMIT: usize = 64;
-/// The most bytes that a key in Meta can have.
+/// The maximum length of a key in Meta, in bytes.
 const KEY_LIMIT: usize = 128;
-/// The most bytes that a value in Meta can have.
+/// The maximum length of a value in Meta, in bytes.
 pub(super) const VALUE_LIMIT: usize = 512;
 
 /// The body of a registration.
@@ -47,7 +46,7 @@ pub(super) struct Registration<'a> {
     checks: Option<[Definition; 1]>,
 }
 
-/// What of an entry is compared; equal where nothing need be written.
+/// The parts of an entry that are compared. If they are equal, nothing is written.
 #[derive(Hash)]
 struct Held<'a> {
     name: &'a str,
@@ -56,7 +55,7 @@ struct Held<'a> {
     tags: Vec<&'a str>,
     meta: BTreeMap<&'a str, &'a str>,
     check: Option<&'a str>,
-    /// Whether it is passing, where that is our doing.
+    /// Whether it is passing, if we send its heartbeats.
     passing: Option<bool>,
     lease: Option<&'a str>,
 }
@@ -69,14 +68,14 @@ impl Held<'_> {
     }
 }
 
-/// What of a check is compared.
+/// The parts of a check that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Compare {
-    /// Its Notes, which hold its definition: where the owner is recorded, so is that.
+    /// Its Notes, which hold its definition; written if the owner is recorded.
     Notes,
-    /// Its type: nothing of ours is added to an entry.
+    /// Its type; used when nothing of ours is added to an entry.
     Type,
-    /// That there is one: the agent is too old to tell a type (before 1.7).
+    /// Only its existence: the agent is too old to return a type (before 1.7).
     Presence,
 }
 
@@ -90,7 +89,7 @@ impl Compare {
     }
 }
 
-/// The registration of a service. With an owner, entry and check name it.
+/// The registration of a service. With an owner, it records the owner and the check's name.
 pub(super) fn registration<'a>(service: &'a Service, owner: Option<&'a str>) -> Registration<'a> {
     let mut check = check::definition(service);
     if let Some(check) = &mut check
@@ -105,7 +104,7 @@ pub(super) fn registration<'a>(service: &'a Service, owner: Option<&'a str>) -> 
     if let Some(check) = &mut check
         && lease.is_some()
     {
-        // Where there are several, Consul would number them.
+        // With several checks, Consul would number them.
         check.check_id = Some(check_id(&service.id));
     }
     Registration {
@@ -120,7 +119,7 @@ pub(super) fn registration<'a>(service: &'a Service, owner: Option<&'a str>) -> 
     }
 }
 
-/// The fingerprint of a service as the agent would hold it.
+/// The fingerprint of a service, as the agent would return it.
 pub(super) fn fingerprint(service: &Service, owner: Option<&str>, compare: Compare) -> u64 {
     let notes = if compare == Compare::Notes { check::notes(service) } else { String::new() };
     Held {
@@ -136,12 +135,13 @@ pub(super) fn fingerprint(service: &Service, owner: Option<&str>, compare: Compa
     .fingerprint()
 }
 
-/// The attributes that Consul would not take, each with the reason.
+/// The attributes that Consul would refuse, each with the reason.
 pub(super) fn left_out<'a>(service: &'a Service, owner: Option<&'a str>) -> Vec<(&'a str, &'static str)> {
     meta(service, owner).1
 }
 
-/// Meta as Consul takes it, and what it would not take: in the order of their keys, so that the choice is the same each time.
+/// Meta that Consul accepts, and the attributes that it would refuse. Sorted by key, so that the choice is always the
+/// same.
 fn meta<'a>(
     service: &'a Service,
     owner: Option<&'a str>,
@@ -164,11 +164,11 @@ fn meta<'a>(
     (meta, left_out)
 }
 
-/// Why an attribute cannot stand in Meta.
+/// Why an attribute cannot be in Meta.
 fn objection(key: &str, value: &str, owned: bool) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    // Whoever could set the owner could keep us from an entry, or make us remove another's. Even where
-    // we record none, another instance reads it.
+    // A container that sets the owner could block an entry, or make us remove another owner's. This holds even if we
+    // record no owner, because other instances read it.
     if key == OWNER_KEY || (owned && key == SOURCE_KEY) {
         Some("a name that is ours")
     } else if key.is_empty() {
@@ -186,14 +186,14 @@ fn objection(key: &str, value: &str, owned: bool) -> Option<&'static str> {
     }
 }
 
-/// The ID under which a Consul server registers itself.
+/// The ID of a Consul server's own service.
 const SERVERS_OWN: &str = "consul";
 
-/// Why a service of this ID must not be written or removed: it is Consul's own, or cannot stand in the path of the
-/// request that removes it again. There Consul's server takes only what prints, and no path that it would have to clean.
+/// Why a service with this ID must not be written or removed: it is Consul's own, or it does not work in the path of
+/// the deregister request. Consul accepts only printable characters there, and no path that needs cleaning.
 pub(super) fn id_objection(id: &str) -> Option<&'static str> {
-    // Go's `unicode.IsPrint` and Rust's escaping agree on what prints; Rust escapes quotes besides, and a
-    // mark that has no letter before it.
+    // Go's `unicode.IsPrint` and Rust's escaping agree on printable characters, except that Rust also escapes quotes,
+    // and a combining mark without a base character.
     let letters: String = std::iter::once('a').chain(id.chars().filter(|c| !matches!(c, '"' | '\'' | '\\'))).collect();
     let prints = letters.escape_debug().eq(letters.chars());
     let mut segments = id.split('/').rev();
@@ -211,28 +211,28 @@ pub(super) fn id_objection(id: &str) -> Option<&'static str> {
     }
 }
 
-/// What is read of an entry of `/v1/agent/services`.
+/// What is read of an entry in `/v1/agent/services`.
 pub(super) const READ: Shape =
     Members(&[("Service", Whole), ("Port", Whole), ("Address", Whole), ("Tags", Whole), ("Meta", Whole)]);
 
-/// The entries of `/v1/agent/checks`, by the check's ID.
+/// The entries of `/v1/agent/checks`, by check ID.
 pub(super) type Checks = HashMap<String, HeldCheck>;
 
-/// What is read of one of them.
+/// What is read of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldCheck {
     pub(super) notes: String,
-    /// Empty where the agent does not tell it.
+    /// Empty if the agent does not return it.
     pub(super) kind: String,
     pub(super) status: Status,
 }
 
-/// The state of a check.
+/// The status of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Passing,
     Critical,
-    /// Warning, or one that Consul did not have.
+    /// Warning, or an unknown one.
     Other,
 }
 
@@ -249,24 +249,24 @@ impl HeldCheck {
         Self { notes: text("Notes"), kind: text("Type"), status }
     }
 
-    /// Whether Consul may remove the service for it. Without notes, nobody can tell.
+    /// Whether Consul may remove the service because of it. Unknown without notes.
     pub(super) fn may_remove(&self, compare: Compare) -> bool {
         compare != Compare::Notes || check::notes_removal(&self.notes)
     }
 }
 
-/// Who reads entries, and how.
+/// How entries are read, and for which instance.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) checks: &'a Checks,
     pub(super) compare: Compare,
     /// The owner that this instance records.
     pub(super) owner: Option<&'a Arc<str>>,
-    /// Whether the content of every entry is wanted, and not only of those without an owner.
+    /// Whether to read the content of every entry, and not only of those without an owner.
     pub(super) contents: bool,
 }
 
-/// One of the entries of `/v1/agent/services`, with its checks of `/v1/agent/checks`.
+/// An entry of `/v1/agent/services`, with its checks from `/v1/agent/checks`.
 pub(super) fn entry(id: &str, service: &json::Value<'_>, reader: Reader<'_>) -> Entry {
     let Reader { checks, compare, owner, contents } = reader;
     let of_service = checks.get(&check_id(id));
@@ -300,7 +300,7 @@ pub(super) fn entry(id: &str, service: &json::Value<'_>, reader: Reader<'_>) -> 
     }
 }
 
-/// What an entry says; `service` is as the agent has it.
+/// The content of an entry; `service` is the agent's JSON.
 pub(super) fn content(service: &json::Value<'_>) -> Content {
     let text = |member: &str| service[member].as_str().unwrap_or_default().to_owned();
     Content {
@@ -311,15 +311,15 @@ pub(super) fn content(service: &json::Value<'_>) -> Content {
     }
 }
 
-/// How the reason of a maintenance mode begins that is ours.
+/// The prefix of the reason of our maintenance mode.
 const MARK: &str = "registrator: ";
 
-/// The reason of a maintenance mode of ours.
+/// The reason of our maintenance mode.
 pub(super) fn mark_reason(why: &str) -> String {
     format!("{MARK}{why}")
 }
 
-/// Whether a service is in maintenance mode, and by whose hand, out of all checks of the agent.
+/// Whether a service is in maintenance mode, and who set it, from all checks of the agent.
 pub(super) fn marked(id: &str, checks: &Checks) -> Marked {
     match checks.get(&format!("_service_maintenance:{id}")) {
         None => Marked::No,
@@ -328,12 +328,12 @@ pub(super) fn marked(id: &str, checks: &Checks) -> Marked {
     }
 }
 
-/// Whether a check is one that was registered with a service.
+/// Whether a check was registered with a service.
 pub(super) fn is_of_a_service(check: &str) -> bool {
     check.starts_with("service:")
 }
 
-/// The name that Consul gives to the check that is registered with a service.
+/// The name that Consul gives to a check registered with a service.
 pub(super) fn check_id(id: &str) -> String {
     format!("service:{id}")
 }

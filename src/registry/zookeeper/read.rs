@@ -1,4 +1,4 @@
-//! Reads what stands below the path: a node for each name, and below it one for each entry.
+//! Reads the nodes below the path: one node per name, and below it one per entry.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::registry::{Entry, Marked, RegistryError};
 use super::failure;
 use super::spelling::{content, fingerprint};
 
-/// How many requests are on their way at once; the servers answer them in order.
+/// How many requests are sent at once; the servers answer them in order.
 const IN_FLIGHT: usize = 256;
 
 /// The `ephemeralOwner` of a container node (ZooKeeper's `EphemeralType.CONTAINER_EPHEMERAL_OWNER`).
@@ -21,14 +21,14 @@ const CONTAINER: i64 = i64::MIN;
 pub(super) enum Holder {
     /// Our session's.
     Us,
-    /// Nobody's: it stays until somebody removes it.
+    /// No session: it stays until it is removed.
     Nobody,
-    /// That of a session which is not ours, and lives.
+    /// Another live session.
     Session(SessionId),
 }
 
 impl Holder {
-    /// Whose the node with this stat is, seen from our session.
+    /// The owner of a node with this stat, seen from our session.
     pub(super) fn of(stat: &Stat, us: SessionId) -> Self {
         match stat.ephemeral_owner {
             0 | CONTAINER => Self::Nobody,
@@ -38,7 +38,7 @@ impl Holder {
     }
 }
 
-/// Every entry below `base`. Whatever else stands there is none of our business.
+/// All entries below `base`. Other nodes are ignored.
 pub(super) async fn entries(
     client: &Client,
     base: &str,
@@ -67,7 +67,7 @@ async fn paths(client: &Client, name: String) -> Result<Vec<String>, RegistryErr
         Ok(children) => {
             Ok(children.iter().filter(|child| is_authority(child)).map(|child| format!("{name}/{child}")).collect())
         }
-        // It went meanwhile, or is another program's: below the root there are others.
+        // It was removed in the meantime, or belongs to another program.
         Err(Error::NoNode | Error::NoAuth) => Ok(Vec::new()),
         Err(error) => Err(failure::at(&name, &error)),
     }
@@ -78,12 +78,12 @@ fn is_authority(name: &str) -> bool {
     name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
-/// The entry at this path, unless it is gone.
+/// The entry at this path, if it still exists.
 async fn entry(client: &Client, path: String, us: &str, all_contents: bool) -> Result<Option<Entry>, RegistryError> {
     let (data, stat) = match client.get_data(&path).await {
         Ok((data, stat)) => (Some(data), stat),
         Err(Error::NoNode) => return Ok(None),
-        // What we may not read, another wrote; whose it is can be asked all the same.
+        // A node that we may not read was written by another instance; its owner is in the stat, which can be read.
         Err(Error::NoAuth) => match client.check_stat(&path).await {
             Ok(Some(stat)) => (None, stat),
             Ok(None) | Err(Error::NoNode) => return Ok(None),
@@ -99,7 +99,7 @@ async fn entry(client: &Client, path: String, us: &str, all_contents: bool) -> R
         Holder::Nobody => None,
         Holder::Session(session) => Some(format!("session {session}").into()),
     };
-    // The service's ID is nowhere in the data: the path stands for it.
+    // The data do not contain the service's ID, so the path is used.
     let key: Arc<str> = path.into();
     Ok(Some(Entry {
         service_id: Arc::clone(&key),

@@ -1,4 +1,4 @@
-//! How ZooKeeper holds a service: the path of its node and the data in it.
+//! Services in ZooKeeper's form: the path of the node and its data.
 //!
 //! ```text
 //! <path>/<name>/<ip>:<port> = {"Name":"web","IP":"10.0.0.1","PublicPort":8000,"PrivatePort":80,
@@ -17,7 +17,7 @@ use crate::service::Service;
 
 use super::json;
 
-/// The data of a node, its fields in the order in which they are written.
+/// The data of a node, with the fields in the order in which they are written.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Body<'a> {
@@ -33,12 +33,12 @@ struct Body<'a> {
     attrs: &'a LiteMap<String, String>,
 }
 
-/// Writes a map as an object, also where it is empty: its own way would make an array of it.
+/// Serializes a map as an object even if it is empty; by default, it would become an array.
 fn object<S: Serializer>(map: &LiteMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(map)
 }
 
-/// The data of a service's node. Without tags it says `[]`, without attributes `{}`.
+/// The data of a service's node. Without tags `[]`, without attributes `{}`.
 pub(super) fn data(service: &Service) -> serde_json::Result<Vec<u8>> {
     json::marshal(&Body {
         name: &service.name,
@@ -51,7 +51,7 @@ pub(super) fn data(service: &Service) -> serde_json::Result<Vec<u8>> {
     })
 }
 
-/// What a node says; `None` where it is none of this spelling.
+/// The content of a node; `None` if its data do not have this form.
 pub(super) fn content(data: &[u8]) -> Option<Content> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -71,22 +71,22 @@ pub(super) fn path(base: &str, service: &Service) -> String {
     format!("{base}/{}/{}", node_name(&service.name), node_name(&service.authority()))
 }
 
-/// A digest of a node. One that would outlive its session is not as it should be, whatever it holds.
+/// A digest of a node. A node that would outlive its session always differs, whatever its data.
 pub(super) fn fingerprint(ephemeral: bool, data: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (ephemeral, data).hash(&mut hasher);
     hasher.finish()
 }
 
-/// The node that stands above another.
+/// The parent of a node.
 pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-/// A text as the name of one node: what ZooKeeper takes stays as it is, the rest is percent-encoded.
+/// A text as the name of one node: characters that ZooKeeper accepts are unchanged, others are percent-encoded.
 ///
-/// Different texts have different names: a percent sign that could be taken for our own is encoded as
-/// well, and the empty text is `%20`, which nothing else is, since a blank needs no encoding.
+/// Different texts have different names: a percent sign that would look like our encoding is encoded as well, and the
+/// empty text becomes `%20`, which no other text does, because a blank is not encoded.
 pub(super) fn node_name(text: &str) -> Cow<'_, str> {
     match text {
         "" => return Cow::Borrowed("%20"),
@@ -115,8 +115,8 @@ pub(super) fn node_name(text: &str) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
-/// Whether no node's name may hold this character (ZooKeeper's `PathUtils.validatePath`). It looks at
-/// UTF-16 units and refuses surrogates, so everything beyond U+FFFF is among them.
+/// Whether node names must not contain this character (ZooKeeper's `PathUtils.validatePath`). ZooKeeper checks UTF-16
+/// units and refuses surrogates, so all characters beyond U+FFFF are refused.
 pub(super) fn is_illegal(c: char) -> bool {
     matches!(c, '/' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// Texts made of what encoding has to do with.
+    /// Texts with the characters that encoding treats specially.
     fn odd() -> impl Strategy<Value = String> {
         prop_oneof![
             proptest::collection::vec(

@@ -8,7 +8,7 @@ use super::*;
 use crate::container::{Health, Moment, Protocol};
 use crate::service::{Check, CheckKind, Heartbeat, Origin};
 
-/// An entry out of this value, read like the text that Consul sends.
+/// An entry from this value, parsed from text as Consul sends it.
 fn read(id: &str, held: &Value, checks: &Checks, compare: Compare) -> Entry {
     let text = held.to_string();
     entry(id, &json::read(&text, &READ).unwrap(), Reader { checks, compare, owner: None, contents: true })
@@ -84,12 +84,12 @@ fn with_an_owner_entry_and_check_tell_of_us() {
     assert!(sent(&service(), Some("me")).get("Check").is_none());
 }
 
-/// A check out of this value, read like the text that Consul sends.
+/// A check from this value, parsed from text as Consul sends it.
 fn check_of(said: &Value) -> HeldCheck {
     HeldCheck::read(&json::read(&said.to_string(), &HeldCheck::SHAPE).unwrap())
 }
 
-/// What the agent would answer after a registration, with its habits: no tags are null, a check has a type.
+/// The agent's answer after a registration, as it really looks: without tags, they are null; a check has a type.
 fn held(service: &Service, owner: Option<&str>) -> (Value, Checks) {
     let sent = sent(service, owner);
     let mut checks = Checks::new();
@@ -214,7 +214,7 @@ fn a_heartbeat_of_ours_is_right_when_it_is_passing_as_its_container_is_well() {
     ] {
         let compare = Compare::Notes;
         assert_eq!(read(status, compare) == wanted(health, compare), equal, "{status:?} {health:?}");
-        // Without notes nobody can tell whose heartbeat it is.
+        // Without notes, it is unknown who sends the heartbeats.
         assert_eq!(read(status, Compare::Type), wanted(health, Compare::Type));
     }
 }
