@@ -21,7 +21,7 @@ pub struct Config {
     pub service: ServiceConfig,
     /// For [`crate::registry`], one for each URI.
     pub registries: Vec<RegistryConfig>,
-    /// For [`crate::bridge`].
+    /// For [`crate::reconcile`].
     pub bridge: BridgeConfig,
 }
 
