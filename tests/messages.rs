@@ -265,3 +265,29 @@ async fn zookeeper_that_begins_no_session_says_why() {
         refuses(&uri, &[], &words).await;
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_goes_to_another_machine_unencrypted_is_said_once_at_the_start() {
+    // Nobody has this address.
+    let elsewhere = "192.0.2.1";
+    let cure = "unencrypted: whoever is on the way can read it; connect with TLS (";
+    for (uri, environment, secret) in [
+        (format!("consul://{elsewhere}:8500"), vec![("CONSUL_HTTP_TOKEN", "hunter2")], Some("consul: the token")),
+        (
+            format!("consulkv://{elsewhere}:8500/a"),
+            vec![("CONSUL_HTTP_TOKEN_FILE", "/dev/null")],
+            Some("consul: the token"),
+        ),
+        (format!("consul://me:hunter2@{elsewhere}:8500"), vec![], Some("consul: the password")),
+        (format!("etcd://me:hunter2@127.0.0.1:2,{elsewhere}:2"), vec![], Some("etcd: the password")),
+        (format!("consul://{elsewhere}:8500"), vec![], None),
+        (format!("consul-tls://{elsewhere}:8500"), vec![("CONSUL_HTTP_TOKEN", "hunter2")], None),
+        ("consul://127.0.0.1:2".to_owned(), vec![("CONSUL_HTTP_TOKEN", "hunter2")], None),
+    ] {
+        let program = registrator_with(&uri, &["-retry-attempts", "-1"], &environment);
+        program.wait_for("Connecting to backend").await;
+        let said = secret.map(|secret| format!("{secret} goes to {elsewhere} {cure}"));
+        assert_eq!(program.logged(cure), usize::from(said.is_some()), "{uri}: {:?}", program.log());
+        assert_eq!(said.map_or(1, |said| program.logged(&said)), 1, "{uri}: {:?}", program.log());
+    }
+}

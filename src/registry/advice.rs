@@ -1,5 +1,7 @@
 //! What a person can do about a registry that cannot be reached: the setting that is wrong, by its name.
 
+use std::net::IpAddr;
+
 use crate::http::{ClientError, Fault, Pem};
 
 /// How the settings for TLS are called in one kind of registry.
@@ -45,6 +47,16 @@ impl TlsNames {
         format!("it speaks only TLS there; connect with TLS ({}), or to the port that serves none", self.with)
     }
 
+    /// A line for where a secret goes to another machine without TLS; `secret` names it, as "the token". `None` where it
+    /// stays on this machine.
+    pub(super) fn unencrypted<'a>(&self, secret: &str, hosts: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let host = hosts.into_iter().find(|host| !is_loopback(host))?;
+        let with = self.with;
+        Some(format!(
+            "{secret} goes to {host} unencrypted: whoever is on the way can read it; connect with TLS ({with})"
+        ))
+    }
+
     /// Why a client cannot be made with these files.
     pub(super) fn of_files(&self, error: &ClientError) -> String {
         match error {
@@ -60,5 +72,32 @@ impl TlsNames {
                 format!("{error}; {}, {} and {} must fit together", self.authorities, self.certificate, self.key)
             }
         }
+    }
+}
+
+/// Whether a host of a URI is this machine itself, whatever its own names resolve to.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_leaves_this_machine_without_tls_is_said() {
+        let names = TlsNames { with: "x-tls://", without: "x://", authorities: "a", certificate: "b", key: "c" };
+        for here in ["127.0.0.1", "127.8.9.1", "localhost", "LOCALHOST", "::1", "[::1]", "::ffff:127.0.0.1"] {
+            assert_eq!(names.unencrypted("the token", [here]), None, "{here}");
+        }
+        for there in ["10.0.0.5", "consul", "::2", "localhost.example.org"] {
+            let said = format!(
+                "the token goes to {there} unencrypted: whoever is on the way can read it; connect with TLS (x-tls://)"
+            );
+            assert_eq!(names.unencrypted("the token", ["127.0.0.1", there]), Some(said));
+        }
+        assert_eq!(names.unencrypted("the token", []), None);
     }
 }

@@ -83,6 +83,9 @@ impl Answer {
 impl Client {
     pub(super) fn new(settings: Settings, reporter: Reporter) -> Result<Self, ClientError> {
         let http = client(settings.socket.as_deref(), &settings.tls)?;
+        if let Some(line) = unencrypted(&settings) {
+            reporter.warn("unencrypted", format!("consul: {line}"));
+        }
         let name = match &settings.socket {
             Some(path) => format!("unix://{}", path.display()),
             None => settings.base.as_str().trim_end_matches('/').to_owned(),
@@ -294,6 +297,17 @@ impl Client {
             Some(_) => words,
         }
     }
+}
+
+/// What is secret and goes over the network without TLS.
+fn unencrypted(settings: &Settings) -> Option<String> {
+    let Settings { base, socket: None, token, token_file, basic, .. } = settings else { return None };
+    let secret = match (token.is_some() || token_file.is_some(), basic.is_some()) {
+        (true, _) => "the token",
+        (false, true) => "the password",
+        (false, false) => return None,
+    };
+    if base.scheme() == "https" { None } else { TLS_NAMES.unencrypted(secret, base.host_str()) }
 }
 
 /// The index to wait for the next change with. Zero is none: a query with it does not wait

@@ -88,6 +88,9 @@ pub(super) fn registry(
     reporter: &Reporter,
     layout: &dyn Fn() -> Box<dyn Layout>,
 ) -> Arc<dyn Registry> {
+    if let Some(line) = settings.unencrypted() {
+        reporter.warn("unencrypted", format!("etcd: {line}"));
+    }
     let root = layout().root().to_owned();
     let opened = |store: Box<dyn Store>, records: String| -> Arc<dyn Registry> {
         let records = ClaimKeys::new(&root, settings.records.as_deref().unwrap_or(&records));

@@ -99,6 +99,13 @@ impl Settings {
         place(&self.servers)
     }
 
+    /// What is secret and goes over the network without TLS.
+    pub(super) fn unencrypted(&self) -> Option<String> {
+        let sent = self.tls.is_none() && self.user.is_some();
+        let hosts = self.servers.iter().map(|server| server.host.as_str());
+        if sent { TLS_NAMES.unencrypted("the password", hosts) } else { None }
+    }
+
     /// Why a connection failed, and what to do; `reason` is what it says itself.
     pub(super) fn lost(&self, fault: &Fault, reason: &str) -> String {
         if self.tls.is_some() { TLS_NAMES.explained(fault, reason) } else { reason.to_owned() }

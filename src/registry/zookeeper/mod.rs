@@ -68,7 +68,11 @@ pub(super) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
-    let session = Session::new(Settings::new(uri, config)?, reporter.clone());
+    let settings = Settings::new(uri, config)?;
+    if let Some(line) = settings.unencrypted() {
+        reporter.warn("unencrypted", format!("zookeeper: {line}"));
+    }
+    let session = Session::new(settings, reporter.clone());
     Ok(Arc::new(ZooKeeper { session, owner: config.owner.clone(), told: Mutex::default() }))
 }
 

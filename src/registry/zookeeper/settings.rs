@@ -141,6 +141,13 @@ impl Settings {
         })
     }
 
+    /// What is secret and goes over the network without TLS. By SASL, only a proof of the password goes.
+    pub(super) fn unencrypted(&self) -> Option<String> {
+        let digest = self.credentials.as_ref().is_some_and(|credentials| credentials.scheme == Scheme::Digest);
+        let hosts = self.servers.iter().map(|server| server.host.as_str());
+        if digest && self.tls.is_none() { TLS_NAMES.unencrypted("the password", hosts) } else { None }
+    }
+
     /// The servers, for a message.
     pub(super) fn place(&self) -> String {
         place(&self.servers)
