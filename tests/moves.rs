@@ -95,7 +95,7 @@ async fn a_container_that_crashes_again_and_again_is_not_written_each_time() {
     let name = unique("flaps");
     let container = Spec::new(&name).publish("80/tcp").restart_always().shell("sleep 0.3; exit 1").start();
     let program = registrator(&consul.uri(), &[]);
-    program.wait_for(&format!("{}: ended 4 times within 60s: {name} is registered when", container.short())).await;
+    program.wait_for(&format!("{}: ended 4 times within 1m: {name} is registered when", container.short())).await;
     let added = format!("added: {} ", container.short());
     let written = program.logged(&added);
     assert!(written <= 5, "{written}");

@@ -124,7 +124,7 @@ async fn two_hosts_of_one_name_keep_their_hands_off_each_other() {
     let second = program(&server, &two);
     let api = format!("/services/api/{IP}:8001");
     becomes(vec![api.clone(), WEB.to_owned()], SOON, || paths(&server)).await;
-    second.wait_for("held by another instance just so: 1;").await;
+    second.wait_for(": 1 service is already registered by another instance; waiting for it to stop").await;
     two.stop(&same, 0);
     second.wait_for("Syncing services").await;
     stays("both", Duration::from_secs(2), async || paths(&server).await == [api.clone(), WEB.to_owned()]).await;

@@ -354,19 +354,19 @@ impl Event {
                 format!("{registry}: takes again what it refused for {}", Span(*since)),
                 Fields::registry(registry),
             ),
-            Self::HeldByAnother { registry, count, owner } => line(
-                info,
-                "held_by_another",
-                format!(
-                    "{registry}: {} already registered by another instance with the owner {owner:?}; waiting for it to \
-                     stop. If both should run, give each its own -owner",
-                    match count {
-                        1 => "1 service is".to_owned(),
-                        count => format!("{count} services are"),
+            Self::HeldByAnother { registry, count, owner } => {
+                let services = if *count == 1 { "1 service is".to_owned() } else { format!("{count} services are") };
+                let (whose, advice) = match owner {
+                    Some(owner) => {
+                        (format!(" with the owner {owner:?}"), ". If both should run, give each its own -owner")
                     }
-                ),
-                Fields::registry(registry).counting(*count),
-            ),
+                    None => (String::new(), ""),
+                };
+                let text = format!(
+                    "{registry}: {services} already registered by another instance{whose}; waiting for it to stop{advice}"
+                );
+                line(info, "held_by_another", text, Fields::registry(registry).counting(*count))
+            }
             Self::Reappeared { registry, id, owner } => line(
                 warn,
                 "reappeared",

@@ -343,8 +343,8 @@ pub enum Event {
         registry: Arc<str>,
         /// How many.
         count: usize,
-        /// The other owner.
-        owner: Arc<str>,
+        /// The owner of one of them, where that is what `-owner` names.
+        owner: Option<Arc<str>>,
     },
     /// An entry of ours without a container came back after its removal.
     Reappeared {

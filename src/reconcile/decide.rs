@@ -74,6 +74,11 @@ impl Decider {
         }
     }
 
+    /// Whether the registry holds exactly what is to be there, whoever wrote it.
+    pub(super) fn is_equal(&self, record: &Record) -> bool {
+        record.actual.as_ref().is_some_and(|entry| Some(entry.fingerprint) == self.fingerprint(record))
+    }
+
     /// The same of what a write would make.
     pub(super) fn written(&self, action: &Action) -> Option<u64> {
         match action {
@@ -143,6 +148,21 @@ impl Decider {
     /// The owner under which we write.
     pub(super) fn owner(&self) -> &Arc<str> {
         &self.rules.owner
+    }
+
+    /// Whether the owners of entries are those that `-owner` names.
+    pub(super) fn names_owners(&self) -> bool {
+        !self.registry.capabilities().sessions_own
+    }
+
+    /// Why a service is not written where this owner has another entry, and what to do.
+    pub(super) fn why_in_the_way(&self, owner: &str) -> String {
+        if self.names_owners() {
+            let us = self.owner();
+            format!("it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID")
+        } else {
+            format!("{owner} has another entry there, and goes first for as long as it lives")
+        }
     }
 
     /// Whether an entry is another owner's.

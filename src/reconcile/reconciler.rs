@@ -71,8 +71,8 @@ pub struct Reconciler {
     /// What is told of when all that is due is done.
     report: Option<Report>,
     tally: Tally,
-    /// How many services find an entry like theirs that another instance holds, with its owner; and of how many was told.
-    held_by_another: (usize, Option<Arc<str>>),
+    /// The services that find an entry like theirs that another instance holds; and of how many was told.
+    held_by_another: Held,
     held_by_another_told: usize,
     shutdown: bool,
     effects: Vec<Effect>,
@@ -93,6 +93,14 @@ enum Busy {
     },
     Writing,
     Refreshing,
+}
+
+/// Services of which another instance already holds an entry like ours.
+#[derive(Clone, Default)]
+struct Held {
+    count: usize,
+    /// Whose one of them is.
+    owner: Option<Arc<str>>,
 }
 
 /// What is told of when all that is due is done.
@@ -126,7 +134,7 @@ impl Reconciler {
             busy: None,
             report: None,
             tally: Tally::default(),
-            held_by_another: (0, None),
+            held_by_another: Held::default(),
             held_by_another_told: 0,
             shutdown: false,
             effects: Vec::new(),
@@ -245,6 +253,7 @@ impl Reconciler {
                         trouble.contest = None;
                     });
                 });
+                self.contests = Contests::default();
                 self.refusals.release_at_once(None, now)
             }
             Occasion::Listed | Occasion::Completed => self.refusals.release(None, now),
@@ -285,7 +294,6 @@ impl Reconciler {
         }
         self.known = true;
         self.tally = Tally::default();
-        self.held_by_another = (0, None);
         let found = self.records.hold(entries, &self.decider, now);
         found.rewritten.iter().for_each(|key| self.rewritten(key, now));
         let before = std::mem::replace(&mut self.continuity, self.decider.continuity());
@@ -358,8 +366,15 @@ impl Reconciler {
     /// Finds the keys for which something is to be done; most are right.
     fn decide_all(&mut self, now: Instant) {
         let (mut due, mut right) = (Vec::new(), Vec::new());
+        let mut held_by_another = Held::default();
         for (key, record) in self.records.iter() {
             match (self.decider.verdict(record, &self.conclusions), record.target()) {
+                // As after a crash of ours, where our own entries have yet to expire.
+                (Verdict::Leave(Left::InTheWay(owner)), _) if self.decider.is_equal(record) => {
+                    held_by_another.count += 1;
+                    held_by_another.owner = Some(owner);
+                    due.push(Arc::clone(key));
+                }
                 (Verdict::Leave(Left::Right), Target::Put(service, _)) if record.is_quiet() => {
                     right.push((Arc::clone(key), self.decider.refresh_interval(service).is_some()));
                 }
@@ -368,6 +383,7 @@ impl Reconciler {
             }
         }
         self.due.extend(due);
+        self.held_by_another = held_by_another;
         self.tally.right += right.len();
         for (key, refreshed) in right {
             self.due.remove(&key);
@@ -746,12 +762,12 @@ impl Reconciler {
     fn all_done(&mut self) {
         self.conclusions = Conclusions::default();
         let registry = Arc::clone(&self.name);
-        let (count, owner) = &self.held_by_another;
-        if let Some(owner) = owner.clone().filter(|_| *count > self.held_by_another_told) {
-            let event = Event::HeldByAnother { registry: Arc::clone(&registry), count: *count, owner };
-            self.effects.push(Effect::Emit(event));
+        let Held { count, owner } = self.held_by_another.clone();
+        if count > self.held_by_another_told {
+            let owner = owner.filter(|_| self.decider.names_owners());
+            self.effects.push(Effect::Emit(Event::HeldByAnother { registry: Arc::clone(&registry), count, owner }));
         }
-        self.held_by_another_told = self.held_by_another.0;
+        self.held_by_another_told = count;
         if let Some((count, example)) = self.failures.take_left_out() {
             let event = Event::WritesFailed { registry: Arc::clone(&registry), count, example };
             self.effects.push(Effect::Emit(event));
@@ -799,23 +815,16 @@ impl Reconciler {
                 Left::Right => {
                     let refreshed = self.decider.refresh_interval(service).is_some();
                     self.no_longer_refused(key, now);
+                    self.records.change_known(key, |record| record.if_trouble(|trouble| trouble.complaint = None));
                     self.found_right(key, refreshed, now);
                 }
                 Left::InTheWay(owner) => {
-                    let equal =
-                        record.actual.as_ref().map(|entry| entry.fingerprint) == self.decider.fingerprint(record);
+                    let equal = self.decider.is_equal(record);
                     let id = Arc::clone(&service.id);
                     // It may be gone already, or go: not every store would tell.
                     self.readings.at(now + RECHECK);
-                    // As after a crash of ours, where our own entries have yet to expire.
-                    if equal {
-                        self.held_by_another.0 += 1;
-                        self.held_by_another.1 = Some(owner);
-                    } else {
-                        let us = self.decider.owner();
-                        let why = format!(
-                            "it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID"
-                        );
+                    if !equal {
+                        let why = self.decider.why_in_the_way(&owner);
                         self.complain(key, "register", &id, &why, now);
                     }
                 }

@@ -127,7 +127,7 @@ impl Embedded {
 #[async_trait]
 impl Registry for Embedded {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { marks: true }
+        Capabilities { marks: true, ..Capabilities::default() }
     }
 
     fn key(&self, service: &Service) -> Arc<str> {

@@ -185,7 +185,7 @@ impl Memory {
 #[async_trait]
 impl Registry for Memory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { marks: self.marks }
+        Capabilities { marks: self.marks, ..Capabilities::default() }
     }
 
     fn key(&self, service: &Service) -> Arc<str> {

@@ -49,6 +49,8 @@ pub use write::{Action, Mark, Reason, Write};
 pub struct Capabilities {
     /// It tells its readers of health, so that an entry can be there and not be used.
     pub marks: bool,
+    /// An entry belongs to the session that made it, and not to an owner that `-owner` names.
+    pub sessions_own: bool,
 }
 
 /// What may have changed without our doing.

@@ -540,7 +540,7 @@ pub(crate) type InFlight = BTreeSet<(Client, usize, String)>;
 #[async_trait]
 impl Registry for Link {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { marks: lock(&self.world).stores[self.store].marks }
+        Capabilities { marks: lock(&self.world).stores[self.store].marks, ..Capabilities::default() }
     }
 
     fn key(&self, service: &Service) -> Arc<str> {

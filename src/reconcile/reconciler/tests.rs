@@ -22,7 +22,7 @@ struct Form {
 #[async_trait]
 impl Registry for Form {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { marks: true }
+        Capabilities { marks: true, ..Capabilities::default() }
     }
 
     fn key(&self, service: &Service) -> Arc<str> {

@@ -257,7 +257,7 @@ impl Consul {
 #[async_trait]
 impl Registry for Consul {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { marks: true }
+        Capabilities { marks: true, ..Capabilities::default() }
     }
 
     fn key(&self, service: &Service) -> Arc<str> {

@@ -46,7 +46,7 @@ use crate::service::Service;
 
 use super::reporter::Reporter;
 use super::uri::Uri;
-use super::{Action, Change, Entry, OpenError, Registry, RegistryError, Scope, Write};
+use super::{Action, Capabilities, Change, Entry, OpenError, Registry, RegistryError, Scope, Write};
 
 use session::Session;
 use settings::Settings;
@@ -128,6 +128,10 @@ impl ZooKeeper {
 
 #[async_trait]
 impl Registry for ZooKeeper {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { sessions_own: true, ..Capabilities::default() }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         spelling::path(self.base(), service).into()
     }
