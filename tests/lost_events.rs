@@ -92,7 +92,7 @@ impl Follower {
             }
             Change::Snapshot(snapshot) => {
                 self.history.push("[…]".to_owned());
-                self.unknown = snapshot.unknown.iter().map(ToString::to_string).collect();
+                self.unknown = snapshot.unknown.iter().map(|unknown| unknown.id.to_string()).collect();
                 let unknown = &self.unknown;
                 self.containers.retain(|id, _| unknown.contains(id));
                 self.containers

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
@@ -23,9 +24,13 @@ use crate::http::{self, BodyError, Client, Response, Tls};
 
 /// How long an event stream may take to begin, before it is taken to be open and silent.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
-/// The largest answers that are read, in bytes: a list of containers, one container, anything else.
-const LARGEST_LIST: usize = 64 << 20;
-const LARGEST_INSPECT: usize = 8 << 20;
+/// How long a list may take, as long as there is more of it every [`DEADLINE`]: labels without end make it slow.
+const LONGEST_LIST: Duration = Duration::from_secs(60);
+/// Up to so many bytes, an inspect is read as it is: that costs least, and nearly all are smaller.
+const ORDINARY_INSPECT: usize = 256 << 10;
+/// The largest inspect of which anything is read, in bytes. How much is kept of it is another matter.
+const LARGEST_INSPECT: usize = 256 << 20;
+/// The largest of all other answers, in bytes.
 const LARGEST_OTHER: usize = 64 << 10;
 
 /// An engine that has answered. Cheap to clone.
@@ -156,20 +161,16 @@ impl Docker {
     /// When the engine does not answer in time, or not with a list.
     pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
         let all = if self.inner.config.list_all { "1" } else { "0" };
-        self.in_time(async {
-            let mut response = well(self.get("/containers/json", &[("all", all)]).await?).await?;
-            let mut list = decode::List::default();
-            let mut length = 0;
-            while let Some(chunk) = response.chunk().await.map_err(BodyError::from)? {
-                length += chunk.len();
-                if length > LARGEST_LIST {
-                    return Err(RequestError::TooLarge { limit: LARGEST_LIST });
-                }
-                list.push(&chunk)?;
+        let whole = async {
+            let mut response =
+                self.in_time(async { well(self.get("/containers/json", &[("all", all)]).await?).await }).await?;
+            let mut listing = decode::Listing::default();
+            while let Some(chunk) = self.in_time(next(&mut response)).await? {
+                listing.push(&chunk)?;
             }
-            Ok(list.end()?)
-        })
-        .await
+            Ok(listing.end()?)
+        };
+        timeout(LONGEST_LIST, whole).await.unwrap_or(Err(RequestError::Timeout))
     }
 
     /// One container; `None` when the engine says that there is no such one, or that it is being removed.
@@ -188,7 +189,7 @@ impl Docker {
                 };
             }
             let config = &self.inner.config;
-            let mut said = decode::inspect(&successful(response, LARGEST_INSPECT).await?, config.keep_inspect)?;
+            let mut said = decode::inspect(&inspected(response, config.keep_inspect).await?, config.keep_inspect)?;
             if let Some(container) = &mut said {
                 if container.id != *id {
                     return Err(Malformed::Missing("container that was asked for").into());
@@ -280,9 +281,45 @@ impl EventStream {
     }
 }
 
-/// The body of a successful answer.
-async fn successful(response: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
-    read(well(response).await?, limit).await
+/// The body of a successful answer to an inspect, without what nobody will look at where it is large.
+async fn inspected(response: Response, keep: bool) -> Result<Vec<u8>, RequestError> {
+    let mut response = well(response).await?;
+    let mut body = Vec::new();
+    while let Some(chunk) = next(&mut response).await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ORDINARY_INSPECT {
+            return sifted(response, &body, keep).await;
+        }
+    }
+    Ok(body)
+}
+
+/// The same, of a body that begins so.
+async fn sifted(mut response: Response, begin: &[u8], keep: bool) -> Result<Vec<u8>, RequestError> {
+    if !begin.trim_ascii_start().starts_with(b"{") {
+        return Err(Malformed::Missing("container").into());
+    }
+    let mut sieve = decode::sieve(keep);
+    sieve.push(begin);
+    let mut length = begin.len();
+    while !sieve.is_too_large()
+        && let Some(chunk) = next(&mut response).await?
+    {
+        sieve.push(&chunk);
+        length += chunk.len();
+        if length > LARGEST_INSPECT {
+            return Err(RequestError::TooLarge { limit: LARGEST_INSPECT });
+        }
+    }
+    let sifted = sieve.finish().map_err(Malformed::from)?;
+    if sifted.too_large {
+        return Err(RequestError::ContainerTooLarge { name: decode::name(&sifted) });
+    }
+    Ok(sifted.text)
+}
+
+async fn next(response: &mut Response) -> Result<Option<Bytes>, RequestError> {
+    response.chunk().await.map_err(|error| RequestError::Transport(error.to_string()))
 }
 
 /// The answer, if it is a successful one.

@@ -19,7 +19,7 @@ use crate::container::{
     Binding, Container, ContainerId, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, State, Stop,
 };
 use crate::json::Shape::{self, Each, Members, Whole};
-use crate::json::{self, Elements, Pieces, Value};
+use crate::json::{self, Entry, Limits, List, Sieve, Sifted, Value};
 
 /// The longest identifier that is believed to be one; engines use 64 characters.
 const LONGEST_ID: usize = 128;
@@ -77,6 +77,15 @@ const INSPECTED: Shape = Members(&[
     ),
 ]);
 
+/// All of an inspect, member by member.
+const EVERYTHING: Shape = Each(&Whole);
+
+/// How much is kept of what is said of one container. One that exposes every port, in two protocols, takes a half.
+pub(super) const LARGEST: Limits = Limits { text: 8 << 20, values: 1 << 19 };
+
+/// The most containers of a list.
+const MOST_CONTAINERS: usize = 1 << 18;
+
 /// The longest stop timeout that is believed, in seconds: a day.
 const LONGEST_STOP: u64 = 86_400;
 
@@ -112,6 +121,12 @@ pub struct Said {
 }
 
 impl Said {
+    /// Its own name: one with a slash is what another container calls it (`--link`).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.names.iter().map(|name| &**name).find(|name| !name.contains('/') && !name.is_empty())
+    }
+
     /// Whether this can be the same container at the same time.
     #[must_use]
     pub fn agrees(&self, container: &Container) -> bool {
@@ -137,38 +152,39 @@ pub(super) fn container_id(text: &str) -> Option<ContainerId> {
 /// # Errors
 /// When it is no array at all.
 pub fn list(bytes: &[u8]) -> Result<Vec<Listed>, Malformed> {
-    let mut list = List::default();
-    list.push(bytes)?;
-    list.end()
+    let mut listing = Listing::default();
+    listing.push(bytes)?;
+    listing.end()
 }
 
 /// The same, read while it arrives.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    pieces: Pieces,
+#[derive(Debug)]
+pub(super) struct Listing {
+    list: List,
     entries: Vec<Listed>,
 }
 
-impl List {
+impl Default for Listing {
+    fn default() -> Self {
+        Self { list: List::array(&LISTED, LARGEST, MOST_CONTAINERS), entries: Vec::new() }
+    }
+}
+
+impl Listing {
     /// What comes next of it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.pieces.push(bytes).map_or(Ok(()), |piece| self.read(&piece))
+        let Self { list, entries } = self;
+        list.push(bytes, |Entry { text, .. }| {
+            // Of one that is too large, what came before is enough to know that it is there.
+            entries.extend(listed(&json::read(&json::text(text), &LISTED)?));
+            Ok(())
+        })
     }
 
     /// All of it has come.
-    pub(super) fn end(mut self) -> Result<Vec<Listed>, Malformed> {
-        let rest = std::mem::take(&mut self.pieces).rest();
-        self.read(&rest)?;
+    pub(super) fn end(self) -> Result<Vec<Listed>, Malformed> {
+        self.list.end()?;
         Ok(self.entries)
-    }
-
-    fn read(&mut self, piece: &[u8]) -> Result<(), Malformed> {
-        let text = json::text(piece);
-        if text.trim_start().starts_with('{') {
-            return Err(Malformed::Missing("list of containers"));
-        }
-        let take = |_: &str, entry: Value<'_>| self.entries.extend(listed(&entry));
-        Ok(json::read(&text, Elements { shape: &LISTED, take })?)
     }
 }
 
@@ -205,6 +221,19 @@ fn unordered(array: &Value<'_>) -> u64 {
         hasher.finish()
     };
     array.elements().iter().map(digest).fold(0, u64::wrapping_add)
+}
+
+/// For the answer to `GET /containers/{id}/json` where it is large: leaves what [`inspect`] looks at, which with `keep` is
+/// everything.
+pub(super) fn sieve(keep: bool) -> Sieve {
+    Sieve::new(if keep { &EVERYTHING } else { &INSPECTED }, LARGEST)
+}
+
+/// The name of a container of which more was said than is read, if it was said before.
+pub(super) fn name(sifted: &Sifted) -> String {
+    let text = json::text(&sifted.text);
+    let said = json::read(&text, &INSPECTED).unwrap_or_default();
+    without_slash(said["Name"].as_str().unwrap_or_default()).to_owned()
 }
 
 /// Reads the answer to `GET /containers/{id}/json`; `None` for one that is being removed, or that

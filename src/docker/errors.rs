@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::decode::Malformed;
+use super::decode::{LARGEST, Malformed};
 use super::version::NoCommonVersion;
 use crate::http::{self, ClientError};
 
@@ -38,6 +38,12 @@ pub enum RequestError {
     TooLarge {
         /// The largest that is read, in bytes.
         limit: usize,
+    },
+    /// What the engine says of a container is larger than is read.
+    #[error("what Docker says of it (labels, environment, ports) is larger than {} MiB", LARGEST.text >> 20)]
+    ContainerTooLarge {
+        /// The container's name; empty where that was not said before.
+        name: String,
     },
     /// The answer makes no sense.
     #[error("{0}")]

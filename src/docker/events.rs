@@ -2,15 +2,27 @@
 //!
 //! Pure: bytes in, identifiers out. An event is never believed, only followed up: engines lose
 //! events, repeat them, and have changed their shape (1.52 no longer has the top-level `status`,
-//! `id` and `from`), so nothing but the identifier is read from one.
+//! `id` and `from`), so nothing but the identifier is read from one. The labels of its container,
+//! which have no end, are dropped as they arrive.
 
-use serde_json::Value;
+use memchr::memchr;
 
 use super::decode::{self, Malformed};
 use crate::container::ContainerId;
+use crate::json::Shape::{self, Members, Whole};
+use crate::json::{self, Limits, Sieve, Value};
 
-/// The longest line that is read; engines send about 1 KiB, more with many labels.
-pub const LONGEST_LINE: usize = 1 << 20;
+/// What is read of an event.
+const EVENT: Shape = Members(&[
+    ("status", Whole),
+    ("id", Whole),
+    ("Type", Whole),
+    ("Action", Whole),
+    ("Actor", Members(&[("ID", Whole), ("Attributes", Members(&[("container", Whole), ("signal", Whole)]))])),
+]);
+
+/// How much is kept of one.
+const LARGEST: Limits = Limits { text: 64 << 10, values: 1 << 10 };
 
 /// What some bytes of the stream said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,45 +38,68 @@ pub struct Heard {
 /// Splits the stream at its newlines and reads each line, however the bytes arrive.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    line: Vec<u8>,
-    /// The rest of the line is skipped.
-    overlong: bool,
+    line: Line,
 }
 
 impl Decoder {
     /// Takes the next bytes of the stream. A line without its newline waits for the rest.
     pub fn push(&mut self, mut bytes: &[u8]) -> Heard {
         let mut heard = Heard::default();
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.append(&bytes[..end]);
-            self.finish(&mut heard);
+        while let Some(end) = memchr(b'\n', bytes) {
+            self.line.push(&bytes[..end]);
+            match std::mem::take(&mut self.line).said() {
+                Ok(Some((id, signal))) => {
+                    heard.signals.extend(signal.map(|signal| (id.clone(), signal)));
+                    heard.hints.push(id);
+                }
+                Ok(None) => {}
+                Err(_) => heard.skipped += 1,
+            }
             bytes = &bytes[end + 1..];
         }
-        self.append(bytes);
+        self.line.push(bytes);
         heard
     }
+}
 
-    fn append(&mut self, bytes: &[u8]) {
-        self.overlong |= self.line.len() + bytes.len() > LONGEST_LINE;
-        if self.overlong {
-            self.line = Vec::new();
-        } else {
-            self.line.extend_from_slice(bytes);
+/// A line of the stream, as far as it has come.
+#[derive(Debug)]
+struct Line {
+    event: Sieve,
+    /// Nothing has come but blanks.
+    is_empty: bool,
+    /// Something follows the event.
+    is_broken: bool,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { event: Sieve::new(&EVENT, LARGEST), is_empty: true, is_broken: false }
+    }
+}
+
+impl Line {
+    fn push(&mut self, mut bytes: &[u8]) {
+        if self.is_empty {
+            // RFC 7464 puts a record separator before each text.
+            let begin = bytes.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != 0x1e);
+            bytes = &bytes[begin.unwrap_or(bytes.len())..];
+            self.is_empty = bytes.is_empty();
         }
+        let taken = self.event.push(bytes);
+        self.is_broken |= bytes[taken..].iter().any(|byte| !byte.is_ascii_whitespace());
     }
 
-    fn finish(&mut self, heard: &mut Heard) {
-        match said(&self.line) {
-            _ if self.overlong => heard.skipped += 1,
-            Ok(Some((id, signal))) => {
-                heard.signals.extend(signal.map(|signal| (id.clone(), signal)));
-                heard.hints.push(id);
-            }
-            Ok(None) => {}
-            Err(_) => heard.skipped += 1,
+    /// The container that it is about, with the signal that was sent to it, if it is about one.
+    fn said(self) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
+        if self.is_empty {
+            return Ok(None);
         }
-        self.line.clear();
-        self.overlong = false;
+        if self.is_broken {
+            return Err(Malformed::Missing("end of an event"));
+        }
+        let event = self.event.finish()?.text;
+        said(&json::read(&json::text(&event), &EVENT)?)
     }
 }
 
@@ -73,22 +108,17 @@ impl Decoder {
 /// # Errors
 /// When the line is no JSON object, or is about a container without saying which.
 pub fn hint(line: &[u8]) -> Result<Option<ContainerId>, Malformed> {
-    Ok(said(line)?.map(|(id, _)| id))
+    let mut read = Line::default();
+    read.push(line);
+    Ok(read.said()?.map(|(id, _)| id))
 }
 
-/// The same, with the signal that the container was sent, if the line is about one.
-fn said(line: &[u8]) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
-    // RFC 7464 puts a record separator before each text.
-    let line = line.strip_prefix(b"\x1e").unwrap_or(line).trim_ascii();
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let event = decode::value(line)?;
-    if !event.is_object() {
-        return Err(Malformed::Missing("event"));
-    }
-    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
-    let first = |values: [&Value; 2]| values.into_iter().map(text).find(|text| !text.is_empty()).unwrap_or_default();
+/// What an event says.
+fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
+    let Value::Object(_) = event else { return Err(Malformed::Missing("event")) };
+    let text = |value: &Value<'_>| value.as_str().unwrap_or_default().to_owned();
+    let first =
+        |values: [&Value<'_>; 2]| values.into_iter().map(text).find(|text| !text.is_empty()).unwrap_or_default();
     let actor = &event["Actor"];
     let action = first([&event["Action"], &event["status"]]);
     let id = match event["Type"].as_str() {
@@ -230,11 +260,27 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_skipped_whole_and_never_held_in_memory() {
+    fn a_line_of_any_length_still_names_its_container_and_is_never_held_in_memory() {
         let mut decoder = Decoder::default();
-        for _ in 0..20 {
-            assert_eq!(decoder.push(&vec![b'x'; LONGEST_LINE / 8]), Heard::default());
-            assert!(decoder.line.capacity() <= 2 * LONGEST_LINE);
+        let begin = r#"{"Type":"container","Action":"kill","Actor":{"ID":"aa","Attributes":{"label":"#;
+        assert_eq!(decoder.push(begin.as_bytes()), Heard::default());
+        decoder.push(b"\"");
+        for _ in 0..1000 {
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
+        }
+        let heard = decoder.push(b"\",\"signal\":\"9\"}}}\n");
+        assert_eq!((heard.hints, heard.signals), (vec!["aa".into()], vec![("aa".into(), 9)]));
+        // What it names takes no more room than the rest.
+        decoder.push(begin.replace("label", "container").as_bytes());
+        decoder.push(b"\"");
+        for _ in 0..1000 {
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
+        }
+        let heard = decoder.push(b"\"}}}\n");
+        assert_eq!((heard.hints, heard.skipped), (vec!["aa".into()], 0));
+        // Nor does garbage.
+        for _ in 0..1000 {
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
         }
         let heard = decoder.push(b"\n{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}\n");
         assert_eq!((heard.hints.len(), heard.skipped), (1, 1));

@@ -22,6 +22,7 @@ mod tracker;
 pub mod version;
 mod watch;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub use client::{Carrier, Docker};
@@ -67,5 +68,31 @@ pub struct Snapshot {
     pub containers: Vec<Arc<Container>>,
     /// Those that cannot be inspected now. They are tried again, and then told of as
     /// [`Change::Changed`] or [`Change::Gone`]; until then, nothing is known to have changed for them.
-    pub unknown: Vec<ContainerId>,
+    pub unknown: Vec<Unknown>,
+}
+
+/// A container that cannot be inspected now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Which.
+    pub id: ContainerId,
+    /// Its name, where the list or an inspect told it.
+    pub name: Option<Box<str>>,
+    /// Why nothing else is known of it.
+    pub why: Unread,
+}
+
+/// Why nothing is known of a container that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The engine does not answer, or not with what it knows of it. It may yet.
+    NotYet,
+    /// There is more to it than is read, now and later: what a container is made of does not change.
+    TooLarge,
+}
+
+impl fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::decode::{Listed, Said};
-use super::{Change, Snapshot};
+use super::{Change, Snapshot, Unknown, Unread};
 use crate::backoff::Backoff;
 use crate::container::{Container, ContainerId};
 use crate::deadlines::Deadlines;
@@ -24,6 +24,8 @@ use crate::deadlines::Deadlines;
 /// to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The same for one that is larger than is read, which only a change of the engine itself can mend.
+const TOO_LARGE_PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 /// How many inspects may be in flight.
 const SLOTS: usize = 32;
 /// How many of them may be for hints, and how many for passes and retries: neither starves the other,
@@ -67,11 +69,19 @@ struct Entry {
     told: Told,
     work: Work,
     /// Where its last inspect failed.
-    failing: Option<Box<Backoff>>,
+    failing: Option<Box<Failing>>,
     /// Whether an event was heard that no answer has followed up yet.
     heard: bool,
     /// Whether it was told that this container was told to stop, since the last answer.
     stopping: bool,
+}
+
+/// Inspects that fail.
+#[derive(Debug)]
+struct Failing {
+    backoff: Backoff,
+    /// The engine says more of it than is read; its name.
+    too_large: Option<String>,
 }
 
 /// What the other side was last told of a container.
@@ -122,6 +132,8 @@ pub(super) enum Inspected {
     Is(Arc<Container>),
     Gone,
     Failed,
+    /// It is larger than is read; its name.
+    TooLarge(String),
 }
 
 impl Tracker {
@@ -218,6 +230,7 @@ impl Tracker {
 
     fn request(&mut self, id: ContainerId, urgency: Urgency) {
         let entry = self.entries.entry(id.clone()).or_default();
+        let is_too_large = entry.too_large().is_some();
         match (&mut entry.work, urgency) {
             (Work::Queued(Urgency::Hot), _) | (Work::Queued(Urgency::Cold), Urgency::Cold) => return,
             (Work::InFlight { again, .. }, _) => {
@@ -226,6 +239,8 @@ impl Tracker {
                 }
                 return;
             }
+            // Reading it costs much, and will fail again: no event makes that sooner.
+            (Work::Waiting, Urgency::Hot) if is_too_large => return,
             (Work::Waiting, _) => self.retries.remove(&id),
             (Work::None | Work::Queued(Urgency::Cold), _) => {}
         }
@@ -287,11 +302,11 @@ impl Tracker {
             Urgency::Cold => self.cold_in_flight -= 1,
         }
         entry.work = Work::None;
-        let first_failure = matches!(said, Inspected::Failed) && entry.failing.is_none();
-        if let Inspected::Failed = said {
+        let is_failure = matches!(said, Inspected::Failed | Inspected::TooLarge(_));
+        let first_failure = is_failure && entry.failing.is_none();
+        if is_failure {
             // Also where it got dirty meanwhile: the retry comes after.
-            let due =
-                now + entry.failing.get_or_insert_with(|| Box::new(Backoff::new(FIRST_PAUSE, LONGEST_PAUSE))).pause();
+            let due = now + entry.fail(said);
             entry.work = Work::Waiting;
             self.retries.set(id.clone(), due);
         } else {
@@ -343,7 +358,9 @@ impl Tracker {
                     // As it was when it was last asked after, if that could not be told yet: an engine lost meanwhile.
                     snapshot.containers.extend(known.clone().filter(|_| entry.told == Told::Nothing));
                     entry.told = Told::Unknown;
-                    snapshot.unknown.push(id.clone());
+                    let name = entry.name().or_else(|| self.listed.get(id)?.name()).map(Box::from);
+                    let why = if entry.too_large().is_some() { Unread::TooLarge } else { Unread::NotYet };
+                    snapshot.unknown.push(Unknown { id: id.clone(), name, why });
                 }
             }
         }
@@ -381,6 +398,30 @@ impl Tracker {
 }
 
 impl Entry {
+    /// Takes in a failure, and returns the pause before it is tried again.
+    fn fail(&mut self, said: Inspected) -> Duration {
+        let too_large = if let Inspected::TooLarge(name) = said { Some(name) } else { None };
+        let (first, longest) = if too_large.is_some() { TOO_LARGE_PAUSES } else { (FIRST_PAUSE, LONGEST_PAUSE) };
+        let was_too_large = self.too_large().is_some();
+        let failing = match &mut self.failing {
+            Some(failing) if was_too_large == too_large.is_some() => failing,
+            failing => failing.insert(Box::new(Failing { backoff: Backoff::new(first, longest), too_large: None })),
+        };
+        failing.too_large = too_large;
+        failing.backoff.pause()
+    }
+
+    /// Its name, as far as inspects told it.
+    fn name(&self) -> Option<&str> {
+        let known = self.known.as_ref().map(|known| &*known.name);
+        known.or(self.too_large()).filter(|name| !name.is_empty())
+    }
+
+    /// The name of one that is larger than is read.
+    fn too_large(&self) -> Option<&str> {
+        self.failing.as_ref()?.too_large.as_deref()
+    }
+
     /// Takes in what an inspect said, and returns what must be told of it.
     fn learn(&mut self, id: &ContainerId, said: Inspected, list_all: bool, synced: bool) -> Option<Change> {
         match said {
@@ -406,7 +447,7 @@ impl Entry {
                 let change = if self.heard { Change::Gone } else { Change::Missing };
                 (told != Told::Nothing).then(|| change(id.clone()))
             }
-            Inspected::Failed => None,
+            Inspected::Failed | Inspected::TooLarge(_) => None,
         }
     }
 

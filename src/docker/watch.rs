@@ -123,7 +123,7 @@ fn check_every(containers: usize) -> Duration {
 enum Link {
     Down { until: Instant },
     Opening,
-    Up { stream: EventStream, since: Instant },
+    Up { stream: Box<EventStream>, since: Instant },
 }
 
 #[derive(Clone, Copy)]
@@ -249,7 +249,7 @@ impl Watch {
             Done::Opened(connection, _) | Done::Listed(connection, _) if connection != self.connections => {}
             Done::Opened(_, Ok((docker, stream))) => {
                 self.docker = docker;
-                self.link = Link::Up { stream, since: now };
+                self.link = Link::Up { stream: Box::new(stream), since: now };
                 self.next_check = now + CHECK_SOON;
                 self.answered(Request::Events, None, now);
                 if !std::mem::replace(&mut self.has_listened, true) {
@@ -282,11 +282,17 @@ impl Watch {
                 (Inspected::Is(Arc::new(container)), None)
             }
             Ok(None) => (Inspected::Gone, None),
+            Err(RequestError::ContainerTooLarge { name }) => {
+                (Inspected::TooLarge(name.clone()), Some(RequestError::ContainerTooLarge { name }))
+            }
             Err(error) => (Inspected::Failed, Some(error)),
         };
         let first_failure = self.tracker.inspected(id, said, now);
         match error {
             None => self.answered(Request::Inspect, Some(id), now),
+            Some(error @ RequestError::ContainerTooLarge { .. }) if first_failure => {
+                self.events.emit(Event::ContainerTooLarge { container: id.clone(), what: error.to_string() });
+            }
             Some(error) if error.is_refusal() => self.refused(Request::Inspect, Some(id), &error),
             // While the engine is away, that is news enough.
             Some(error) if first_failure && matches!(self.link, Link::Up { .. }) => {

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::DockerConfig;
 use crate::container::ContainerId;
 use crate::desired::{Command, Compare, Occasion, Unknown, Update};
-use crate::docker::{self, Docker};
+use crate::docker::{self, Docker, Unread};
 use crate::event::{Event, Events};
 use crate::template::ForcedTags;
 
@@ -120,7 +120,7 @@ struct Following {
     keepers: Vec<mpsc::UnboundedSender<Command>>,
     events: Events,
     /// Containers that the engine lists but could not describe yet.
-    unknown: HashMap<ContainerId, Unknown>,
+    unknown: HashMap<ContainerId, docker::Unknown>,
     /// Why the next snapshot is taken.
     occasion: Occasion,
 }
@@ -158,9 +158,9 @@ impl Following {
             Seen::Stopping(_) => {}
             Seen::Snapshot { containers, unknown, held } => {
                 self.events.emit(Event::Syncing { containers: containers.len() + held.len() });
-                let as_before: Vec<_> = unknown.iter().cloned().chain(held).collect();
+                let as_before: Vec<_> = unknown.iter().map(|unknown| unknown.id.clone()).chain(held).collect();
                 let updates = self.desired.replace(containers, &as_before);
-                self.unknown = unknown.into_iter().map(|id| (id, Unknown { name: None })).collect();
+                self.unknown = unknown.into_iter().map(|unknown| (unknown.id.clone(), unknown)).collect();
                 self.tell(updates);
                 let occasion = std::mem::replace(&mut self.occasion, Occasion::Listed);
                 self.compare(occasion);
@@ -186,7 +186,9 @@ impl Following {
 
     /// A container that could not be described is known now: what was left because of it may go.
     fn known(&mut self, id: &ContainerId) {
-        if self.unknown.remove(id).is_some() && self.unknown.is_empty() {
+        // One that is too large stays so, and is not waited for.
+        let is_awaited = |unknown: &docker::Unknown| unknown.why == Unread::NotYet;
+        if self.unknown.remove(id).is_some() && !self.unknown.values().any(is_awaited) {
             self.compare(Occasion::Completed);
         }
     }
@@ -201,7 +203,7 @@ impl Following {
     }
 
     fn compare(&self, occasion: Occasion) {
-        let unknown = self.unknown.values().cloned().collect();
+        let unknown = self.unknown.values().map(|unknown| Unknown { name: unknown.name.clone() }).collect();
         self.send(&Command::Compare(Compare { unknown, cleanup: self.cleanup, occasion }));
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::tagging::{Seen, Tagged};
 use crate::container::{Container, ContainerId};
 use crate::deadlines::Deadlines;
+use crate::docker::Unknown;
 use crate::event::Event;
 
 /// So many ends of a container within [`WINDOW`] are too many.
@@ -202,9 +203,9 @@ impl Pacing {
         vec![Step::Take(seen)]
     }
 
-    fn snapshot(&mut self, all: Vec<Tagged>, unknown: Vec<ContainerId>, now: Instant) -> Vec<Step> {
-        let there: HashSet<ContainerId> =
-            all.iter().map(|tagged| tagged.container.id.clone()).chain(unknown.iter().cloned()).collect();
+    fn snapshot(&mut self, all: Vec<Tagged>, unknown: Vec<Unknown>, now: Instant) -> Vec<Step> {
+        let known = all.iter().map(|tagged| tagged.container.id.clone());
+        let there: HashSet<ContainerId> = known.chain(unknown.iter().map(|unknown| unknown.id.clone())).collect();
         let (mut containers, mut held, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for tagged in all {
             let id = tagged.container.id.clone();

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::container::{Container, ContainerId};
-use crate::docker::{Change, Snapshot};
+use crate::docker::{Change, Snapshot, Unknown, Unread};
 use crate::event::{Event, Events};
 use crate::template::{Evaluated, ForcedTags};
 
@@ -37,7 +37,7 @@ pub enum Seen {
         /// Every container.
         containers: Vec<Tagged>,
         /// Listed, but not known (its template may still be waiting): it stays as it was.
-        unknown: Vec<ContainerId>,
+        unknown: Vec<Unknown>,
         /// Known, but not to be taken in yet: it stays as it was as well.
         held: Vec<ContainerId>,
     },
@@ -230,8 +230,13 @@ impl Stage {
         }
         let (mut ready, stopped) = self.gather(Instant::now() + GRACE).await;
         let containers = order.iter().filter_map(|id| ready.remove(id)).collect();
-        let mut late: Vec<_> = self.waiting.keys().cloned().collect();
-        late.sort_unstable();
+        let unread = |(id, waiting): (&ContainerId, &Waiting)| Unknown {
+            id: id.clone(),
+            name: Some((*waiting.container.name).into()),
+            why: Unread::NotYet,
+        };
+        let mut late: Vec<_> = self.waiting.iter().map(unread).collect();
+        late.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         unknown.extend(late);
         self.ready.push_back(Seen::Snapshot { containers, unknown, held: Vec::new() });
         self.ready.extend(stopped.into_iter().map(Seen::Stopping));

@@ -1,16 +1,18 @@
 //! Reading JSON without keeping what nobody will look at: an inspect has some 150 members, of which we need 20,
 //! and a list of twenty thousand services need not be held as a whole to be read.
 
-mod pieces;
+mod list;
+mod sieve;
 mod value;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-pub(crate) use pieces::Pieces;
+pub(crate) use list::{Entry, List};
+pub(crate) use sieve::{Limits, Sieve, Sifted};
 pub(crate) use value::Value;
 
 /// What is kept of a value.
@@ -132,43 +134,14 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> ser
     Ok(said)
 }
 
-/// Hands each element of a list to `take` as soon as it is read, in this shape: of an array with an empty
-/// name, of an object with its own. Null is an empty list, as engines written in Go have it.
-pub(crate) struct Elements<'s, F> {
-    pub(crate) shape: &'s Shape,
-    pub(crate) take: F,
-}
-
-impl<'de, F: FnMut(&str, Value<'de>)> DeserializeSeed<'de> for Elements<'_, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+/// Reads one JSON text of at most so many values into a type of its own: an array of numbers, or of empty objects, can take
+/// forty times its text.
+///
+/// # Errors
+/// When the text is no such JSON, or has more values.
+pub(crate) fn owned<T: DeserializeOwned>(text: &[u8], most: usize) -> serde_json::Result<T> {
+    if sieve::values(text) > most {
+        return Err(serde_json::Error::custom("there are more values than are read"));
     }
-}
-
-impl<'de, F: FnMut(&str, Value<'de>)> Visitor<'de> for Elements<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<(), A::Error> {
-        while let Some(element) = array.next_element_seed(self.shape)? {
-            (self.take)("", element);
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
-        while let Some(Name(name)) = object.next_key()? {
-            (self.take)(&name, object.next_value_seed(self.shape)?);
-        }
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
+    serde_json::from_slice(text)
 }

@@ -59,7 +59,7 @@ fn told(tracker: &mut Tracker) -> String {
         Change::Missing(id) => format!("!{}", number(&id)),
         Change::Snapshot(snapshot) => {
             let known = snapshot.containers.iter().map(|container| number(&container.id));
-            let unknown = snapshot.unknown.iter().map(|id| format!("?{}", number(id)));
+            let unknown = snapshot.unknown.iter().map(|unknown| format!("?{}", number(&unknown.id)));
             format!("[{}]", known.chain(unknown).collect::<Vec<_>>().join(" "))
         }
     };
@@ -76,7 +76,7 @@ fn synced(list_all: bool, numbers: &[usize], now: Instant) -> Tracker {
     tracker
 }
 
-fn answer_all(tracker: &mut Tracker, now: Instant, answer: impl Fn(usize) -> Inspected) {
+fn answer_all(tracker: &mut Tracker, now: Instant, mut answer: impl FnMut(usize) -> Inspected) {
     while let Some(id) = tracker.next(now) {
         tracker.inspected(&id, answer(id.as_str().parse().unwrap()), now);
     }
@@ -264,6 +264,43 @@ fn a_failing_inspect_is_tried_again_with_growing_pauses() {
     // An event may mean that it is well again.
     tracker.hint(id(1));
     assert_eq!(tracker.next(now), Some(id(1)));
+}
+
+#[test]
+fn a_container_larger_than_is_read_is_named_and_asked_for_seldom_whatever_happens_to_it() {
+    let mut now = Instant::now();
+    let mut tracker = Tracker::new(false);
+    // Others call it by other names.
+    let names = ["two/db", "three"].into_iter().map(Box::from).collect();
+    let third = Listed { id: id(3), said: Said { names, running: None, digest: 0 } };
+    tracker.begin_pass(vec![listed(1, 0), listed(2, 0), third], now);
+    answer_all(&mut tracker, now, |number| match number {
+        1 => running(1),
+        2 => Inspected::TooLarge("huge".to_owned()),
+        _ => Inspected::Failed,
+    });
+    let [Change::Snapshot(snapshot)] = &changes(&mut tracker)[..] else { panic!("no snapshot") };
+    let unknown = |number, name: &str, why| Unknown { id: id(number), name: Some(name.into()), why };
+    assert_eq!(snapshot.unknown, [unknown(2, "huge", Unread::TooLarge), unknown(3, "three", Unread::NotYet)]);
+    answer_all(&mut tracker, now + Duration::from_secs(1), running);
+    for _ in 0..20 {
+        now += Duration::from_millis(100);
+        tracker.hint(id(2));
+        assert_eq!(tracker.next(now), None, "an event does not change what it is made of");
+    }
+    // A pass asks for everything.
+    tracker.begin_pass(vec![listed(1, 0), listed(2, 0)], now);
+    let mut asked = 0;
+    answer_all(&mut tracker, now, |number| {
+        asked += 1;
+        if number == 2 { Inspected::TooLarge("huge".to_owned()) } else { running(number) }
+    });
+    assert_eq!(asked, 3);
+    now = tracker.due().unwrap();
+    assert_eq!(tracker.next(now), Some(id(2)));
+    tracker.inspected(&id(2), Inspected::Gone, now);
+    assert!(told(&mut tracker).ends_with("-2"));
+    assert_eq!(tracker.due(), None);
 }
 
 #[test]
@@ -517,7 +554,7 @@ impl World {
                 self.believed.remove(&number(&id));
             }
             Change::Snapshot(snapshot) => {
-                self.unknown = snapshot.unknown.iter().map(number).collect();
+                self.unknown = snapshot.unknown.iter().map(|unknown| number(&unknown.id)).collect();
                 let unknown = &self.unknown;
                 self.believed.retain(|number, _| unknown.contains(number));
                 self.believed.extend(snapshot.containers.iter().map(|one| (number(&one.id), seen(one))));

@@ -171,7 +171,8 @@ async fn a_snapshot_is_not_held_up_by_one_that_waits_which_follows() {
     let mut stage = stage(ASKING);
     let waits = container("waits", Some(&server));
     let containers = vec![container("b", None), Arc::clone(&waits), container("a", None)];
-    stage.change(Change::Snapshot(Snapshot { containers: containers.clone(), unknown: vec!["u".into()] })).await;
+    let unknown = vec![Unknown { id: "u".into(), name: None, why: Unread::NotYet }];
+    stage.change(Change::Snapshot(Snapshot { containers: containers.clone(), unknown })).await;
     assert_eq!(stage.next().await, r#"["b []", "a []"] without [u, waits]"#);
     // One that is the same in the next snapshot is not asked for again; an order to stop is not forgotten.
     stage.change(Change::Stopping(waits.id.clone())).await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::http::{self, BodyError, ClientError, client};
+use crate::json;
 use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
@@ -21,6 +22,8 @@ use super::token::Token;
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The most that is read of an answer: ten thousand services with long tags and Meta stay well below.
 const ANSWER_LIMIT: usize = 64 << 20;
+/// The most values of an answer that is read as a whole; an agent's settings have some hundreds.
+const MOST_VALUES: usize = 1 << 16;
 /// The most that is looked at of Consul's own words, in bytes, but for the end of what arrived with them.
 const WORDS_BYTES: usize = 4 << 10;
 /// The most characters of them that are repeated.
@@ -76,7 +79,7 @@ impl<B> Answer<B> {
 impl Answer {
     /// The body as JSON; null where it is none.
     pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+        json::owned(&self.body, MOST_VALUES).unwrap_or_default()
     }
 }
 

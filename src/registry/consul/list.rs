@@ -1,44 +1,45 @@
 //! A list of the agent, read while it arrives: an object of objects, one for each ID.
 
-use crate::json::{self, Elements, Pieces, Shape, Value};
+use crate::json::{self, Limits, Shape, Value};
 
 use super::client::Body;
+
+/// How much is kept of one entry: a hundred times of what the largest service takes.
+const LARGEST: Limits = Limits { text: 8 << 20, values: 1 << 18 };
+
+/// The most entries of a list.
+const MOST: usize = 1 << 18;
 
 /// Hands on each entry, with its ID.
 pub(super) struct List<F> {
     shape: &'static Shape,
     take: F,
-    pieces: Pieces,
+    list: json::List,
     /// Whether something arrived that is no such list.
     broken: bool,
 }
 
 impl<F: FnMut(&str, Value<'_>)> List<F> {
     pub(super) fn new(shape: &'static Shape, take: F) -> Self {
-        Self { shape, take, pieces: Pieces::default(), broken: false }
+        Self { shape, take, list: json::List::object(shape, LARGEST, MOST), broken: false }
     }
 
     /// All of it has come: whether it was a list.
-    pub(super) fn end(mut self) -> bool {
-        let rest = std::mem::take(&mut self.pieces).rest();
-        self.read(&rest);
-        !self.broken
-    }
-
-    fn read(&mut self, piece: &[u8]) {
-        let text = json::text(piece);
-        let is_object = text.trim_start().starts_with('{');
-        self.broken |= !is_object || json::read(&text, Elements { shape: self.shape, take: &mut self.take }).is_err();
+    pub(super) fn end(self) -> bool {
+        !self.broken && self.list.end().is_ok()
     }
 }
 
 impl<F: FnMut(&str, Value<'_>)> Body for List<F> {
     fn push(&mut self, bytes: &[u8]) {
-        if !self.broken
-            && let Some(piece) = self.pieces.push(bytes)
-        {
-            self.read(&piece);
-        }
+        let Self { shape, take, list, broken } = self;
+        *broken = *broken
+            || list
+                .push(bytes, |json::Entry { name, text }| {
+                    take(name, json::read(&json::text(text), *shape)?);
+                    Ok::<_, serde_json::Error>(())
+                })
+                .is_err();
     }
 }
 

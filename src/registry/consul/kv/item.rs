@@ -1,13 +1,18 @@
 //! A key as Consul tells it (<https://developer.hashicorp.com/consul/api-docs/kv>).
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use crate::json;
 use crate::registry::RegistryError;
 
 use super::super::client::{Answer, Client};
 
 /// The most characters of a key that a line repeats.
 pub(super) const KEY_LIMIT: usize = 300;
+
+/// The most values of an answer: those of half a million keys.
+pub(super) const MOST_VALUES: usize = 1 << 22;
 
 /// A key and what belongs to it.
 #[derive(Deserialize)]
@@ -27,7 +32,7 @@ pub(super) fn inside(key: &str) -> &str {
 }
 
 /// The body of an answer.
-pub(super) fn parsed<T: for<'a> Deserialize<'a>>(client: &Client, answer: &Answer) -> Result<T, RegistryError> {
-    serde_json::from_slice(&answer.body)
+pub(super) fn parsed<T: DeserializeOwned>(client: &Client, answer: &Answer) -> Result<T, RegistryError> {
+    json::owned(&answer.body, MOST_VALUES)
         .map_err(|_| client.unreachable("its answer cannot be read: is this a Consul agent?"))
 }

@@ -12,9 +12,11 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::json;
 use crate::registry::RegistryError;
 
 use super::super::client::{Client, DEADLINE};
+use super::item::MOST_VALUES;
 
 /// What Consul takes as a TTL; a shorter one is made the shortest.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -97,7 +99,7 @@ impl Sessions {
         };
         if unknown {
             let answer = client.get(&["session", "list"], &[], DEADLINE, "session:read on all nodes").await?;
-            let all: Vec<Session> = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let all: Vec<Session> = json::owned(&answer.body, MOST_VALUES).unwrap_or_default();
             let mut known = self.known();
             if known.ttls.len() > OTHERS_LIMIT {
                 let ours: BTreeSet<_> = known.ours.values().cloned().collect();

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::json;
 use crate::registry::Cause;
 use crate::registry::kv::Stored;
 use crate::registry::text::one_line;
+
+/// The most values of an answer: those of four hundred thousand keys.
+const MOST_VALUES: usize = 1 << 21;
 
 /// The most characters of another program's words that a line repeats.
 const LIMIT: usize = 300;
@@ -69,7 +73,7 @@ pub(super) enum Failure {
 impl Answer {
     /// Reads an answer: the status of HTTP and the body.
     pub(super) fn read(status: u16, body: &[u8]) -> Result<Self, Failure> {
-        let Ok(answer) = serde_json::from_slice::<Self>(body) else {
+        let Ok(answer) = json::owned::<Self>(body, MOST_VALUES) else {
             return Err(match status {
                 404 => Failure::NotServed,
                 401 | 403 => Failure::Refused(Cause::Rights, format!("HTTP status {status}")),
