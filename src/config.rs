@@ -161,7 +161,7 @@ pub struct BridgeConfig {
     /// `-drain`: the minimum time for which an entry is critical before it is removed at its container's end; `None`
     /// for none.
     pub drain: Option<Duration>,
-    /// `-removal-guard`: the percentage of a registry's entries above which removals wait for another list; 0 turns it
+    /// `-removal-guard`: the percentage of a registry's entries from which on removals wait for another list; 0 turns it
     /// off.
     pub removal_guard: u8,
     /// `-retry-attempts`: attempts beyond the first to reach the engine or a registry at the start; `None` if

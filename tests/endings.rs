@@ -109,7 +109,7 @@ async fn a_paused_container_is_critical_and_a_maintenance_by_hand_is_left_alone(
     container.act("unpause");
     by_hand.act("unpause");
     becomes(BTreeMap::from([works]), SOON, || marks(&consul, &name)).await;
-    program.wait_for(&format!("critical no more: {} {}", container.short(), id(&container, "80"))).await;
+    program.wait_for(&format!("no longer critical: {} {}", container.short(), id(&container, "80"))).await;
     assert_eq!(program.logged(&format!("added: {} ", container.short())), 1, "nothing was registered twice");
 }
 

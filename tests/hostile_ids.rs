@@ -89,7 +89,7 @@ async fn of_two_containers_that_claim_one_id_the_older_keeps_it() {
     let program = run(&consul.uri(), &engine);
     becomes(set(["shared"]), SOON, || ids(&consul, "shared")).await;
     engine.run(FakeContainer::new("younger").env("SERVICE_ID=shared").publish("80/tcp", 8002));
-    program.wait_for("shared is that of port 80 of").await;
+    program.wait_for("shared is used by port 80 of").await;
     let port = async || consul.services().await["shared"]["Port"].as_u64();
     stays("the older's", Duration::from_secs(2), async || port().await == Some(8001)).await;
     engine.remove(&older);

@@ -82,7 +82,7 @@ async fn of_two_that_claim_one_id_the_older_has_it_and_the_other_when_that_is_go
     becomes(vec![first], SOON, ports).await;
     let young = run("young");
     let ignored =
-        format!("ignored: {} service on port 80: {name} is that of port 80 of {}", young.short(), old.short());
+        format!("ignored: {} service on port 80: the ID {name} is used by port 80 of {}", young.short(), old.short());
     program.wait_for(&ignored).await;
     stays("the older one's", Duration::from_secs(1), async || ports().await == [first]).await;
     old.remove();

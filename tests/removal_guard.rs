@@ -14,7 +14,7 @@ use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::program::Program;
 use testkit::wait::{becomes, stays};
 
-const DOUBT: &str = "6 of 6 entries are without a container";
+const DOUBT: &str = "6 of 6 entries have no container";
 
 struct Bench {
     engine: FakeEngine,

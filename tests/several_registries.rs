@@ -109,7 +109,7 @@ async fn those_that_are_away_at_the_start_are_said_tried_on_and_served_when_they
     becomes(vec![name.clone()], AT_ONCE, || in_zookeeper(&well, "/r", &name)).await;
     becomes(vec![name.clone()], AT_ONCE, || in_embedded(http, &name)).await;
     for uri in &uris[..2] {
-        program.wait_for(&format!("{uri}: starting without it, and trying on: ")).await;
+        program.wait_for(&format!("{uri}: starting without it, and trying again: ")).await;
     }
     cutter.restore().await;
     becomes(set([id(&container, "80")]), SOON, || ids(&away, &name)).await;

@@ -23,9 +23,9 @@ async fn on_one_consul_agent_they_leave_each_others_entries_once_they_have_met()
 
     let own = two.run(FakeContainer::new("api.0").image("api").publish("80/tcp", 8001));
     let second = registrator_with(&consul.uri(), &options, &[("DOCKER_HOST", &two.host())]);
-    second.wait_for(&format!("dangling: {web} is there again, and stays")).await;
-    second.wait_for("dangling: chosen is there again, and stays").await;
-    first.wait_for(&format!("dangling: {api} is there again, and stays")).await;
+    second.wait_for(&format!("dangling: {web} is back after it was removed, and stays")).await;
+    second.wait_for("dangling: chosen is back after it was removed, and stays").await;
+    first.wait_for(&format!("dangling: {api} is back after it was removed, and stays")).await;
     let all = set([web.as_str(), "chosen", api.as_str()]);
     becomes(all.clone(), SOON, || ids(&consul, "")).await;
     // Whoever is told of it, and however often it looks again.

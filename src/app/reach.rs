@@ -38,9 +38,9 @@ pub(super) async fn one_of(
         match ended {
             Ok(Ok(())) => {
                 for (name, error) in failed {
-                    say_away(name, &error, events);
+                    report_unreachable(name, &error, events);
                 }
-                return Ok(AbortOnDropHandle::new(tokio::spawn(say_who_is_away(reaching, events.clone()))));
+                return Ok(AbortOnDropHandle::new(tokio::spawn(report_the_rest(reaching, events.clone()))));
             }
             Ok(Err(failure)) => failed.push(failure),
             // A task that was aborted has no result.
@@ -71,14 +71,14 @@ async fn reach(
     Ok(())
 }
 
-async fn say_who_is_away(mut reaching: JoinSet<Result<(), (Arc<str>, RegistryError)>>, events: Events) {
+async fn report_the_rest(mut reaching: JoinSet<Result<(), (Arc<str>, RegistryError)>>, events: Events) {
     while let Some(ended) = reaching.join_next().await {
         if let Ok(Err((name, error))) = ended {
-            say_away(name, &error, &events);
+            report_unreachable(name, &error, &events);
         }
     }
 }
 
-fn say_away(registry: Arc<str>, error: &RegistryError, events: &Events) {
+fn report_unreachable(registry: Arc<str>, error: &RegistryError, events: &Events) {
     events.emit(Event::StartingWithout { registry, why: error.to_string() });
 }

@@ -107,10 +107,10 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("ADDR"),
         default: "",
         help: "address to register for ports mapped to the host",
-        more: "Without it, the address that the port is published on or, where that is every address of the host, what \
-               the host's name resolves to. Where that is a loopback address, which no other host could reach, the \
-               address of the interface with the default route is taken. The log says once which one it was. \
-               Usually an IP address; a name that others can resolve works as well.",
+        more: "By default, the address that the port is published on. If that is every address of the host: what the \
+               host's name resolves to or, if other hosts cannot reach that (a loopback address), the address of the \
+               interface with the default route. The log says once which address was chosen. Usually an IP address; a \
+               name that others can resolve works as well.",
         group: Group::Services,
         set: |typed, text| {
             // As in the replaced program, so that a script may pass an empty variable.
@@ -132,7 +132,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Flag,
         default: "false",
         help: "register only services with a SERVICE_NAME",
-        more: "For a single port, SERVICE_<port>_NAME does as well. Either may be a variable or a label of the container.",
+        more: "SERVICE_<port>_NAME names a single port. Either may be a variable or a label of the container.",
         group: Group::Services,
         set: |typed, text| flag(text).map(|value| typed.explicit = value),
     },
@@ -141,8 +141,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("LABEL"),
         default: "",
         help: "take the address from this label of the container",
-        more: "What stands behind the last slash of its value, a mask, is cut off. A container without the label gets \
-               the usual address, and a line in the log.",
+        more: "A mask after the last slash is removed. For a container without the label, the usual address is \
+               registered, and the log says so.",
         group: Group::Services,
         set: |typed, text| {
             typed.ip_label = Some(printable(text)?.to_owned()).filter(|label| !label.is_empty());
@@ -154,8 +154,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("TAGS"),
         default: "",
         help: "comma-separated tags to append to every service",
-        more: "May be a Go text/template, which is executed with the container's inspect result: \
-               '{{.Config.Hostname}}'.",
+        more: "May be a Go text/template, executed with the container's inspect result: '{{.Config.Hostname}}'.",
         group: Group::Services,
         set: |typed, text| {
             ForcedTags::parse(text).map_err(|error| match error {
@@ -171,8 +170,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("N"),
         default: "1000",
         help: "how many services one container may have",
-        more: "For an image that exposes ports by the thousand. The ports with the lowest numbers are registered, and one \
-               line in the log says how many are not.",
+        more: "A limit for images that expose thousands of ports. The ports with the lowest numbers are registered; \
+               the log says how many are not.",
         group: Group::Services,
         set: |typed, text| number(text, 1..=MOST_PORTS).map(|services| typed.max_services = services),
     },
@@ -181,8 +180,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("NAME"),
         default: "the machine's host name",
         help: "first part of service IDs",
-        more: "In a container, the machine's host name is the container's: give that one the host's name (docker run \
-               -h), or this option. It should stay the same for as long as the host does.",
+        more: "In a container, the default is the container's host name: set that to the host's name (docker run -h), \
+               or use this option. The name should never change for a host.",
         group: Group::Services,
         set: |typed, text| {
             typed.hostname = Some(word(text)?);
@@ -194,7 +193,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("SECONDS"),
         default: "0",
         help: "how long an entry lives without a refresh, 0 for ever",
-        more: "For registries whose entries can expire. Only together with -ttl-refresh.",
+        more: "Needs a registry whose entries can expire, and -ttl-refresh.",
         group: Group::Entries,
         set: |typed, text| number(text, 0..=LONGEST).map(|seconds| typed.ttl = seconds),
     },
@@ -203,7 +202,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("SECONDS"),
         default: "0",
         help: "how often entries are refreshed",
-        more: "Less than -ttl; a third of it leaves room for a missed one.",
+        more: "Must be less than -ttl. With a third of it, two refreshes may fail.",
         group: Group::Entries,
         set: |typed, text| number(text, 0..=LONGEST).map(|seconds| typed.ttl_refresh = seconds),
     },
@@ -212,7 +211,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("SECONDS"),
         default: "0",
         help: "how often everything is compared again and repaired, 0 for never",
-        more: "Only what differs is written. SIGHUP asks for it once.",
+        more: "Only differences are written. SIGHUP does it once.",
         group: Group::Entries,
         set: |typed, text| number(text, 0..=LONGEST).map(|seconds| typed.resync = seconds),
     },
@@ -221,10 +220,10 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Choice("MODE", &["always", "on-success", "never"]),
         default: "always",
         help: "which containers that ended lose their entries",
-        more: "on-success removes the entries of those that exited with code 0 or by a signal. Those of others stay, are \
-               no longer refreshed, and so expire where they have a TTL; where the registry has health, they are marked as \
-               critical. With never this goes for every container that ended, also for one that was removed: only \
-               -cleanup removes entries whose container is no longer there.",
+        more: "on-success removes entries of containers that exited with code 0 or by a signal. Other entries stay and \
+               are no longer refreshed, so they expire if they have a TTL; in a registry with health, they are marked \
+               as critical. With never, all entries stay like this, even those of removed containers; only -cleanup \
+               removes the latter.",
         group: Group::Entries,
         set: |typed, text| {
             typed.deregister = match text {
@@ -240,11 +239,11 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "drain",
         takes: Takes::Value("SECONDS"),
         default: "0",
-        help: "how long an entry is critical at least once its container is told to stop, 0 for not at all",
-        more: "From the moment that docker stop (or another hand) sends the container its stop signal, its entries are \
-               critical where the registry has health; elsewhere they are removed then. They go when the container has \
-               ended, but not before this time. One that still runs after its own stop timeout and this time, and five \
-               seconds more, goes on, and its entries are good again.",
+        help: "minimum time for which entries of a stopping container are critical, 0 for none",
+        more: "When a container is sent its stop signal (by docker stop, for example), its entries become critical, or \
+               are removed if the registry has no health. Critical entries are removed when the container has ended, \
+               but not before this time. If the container still runs five seconds after its stop timeout and this \
+               time, its entries become healthy again.",
         group: Group::Entries,
         set: |typed, text| number(text, 0..=LONGEST).map(|seconds| typed.drain = seconds),
     },
@@ -252,10 +251,10 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "on-shutdown",
         takes: Takes::Choice("WHAT", &["keep", "deregister", "critical"]),
         default: "keep",
-        help: "what becomes of entries when this program is told to stop",
+        help: "what happens to entries when this program is told to stop",
         more: "keep leaves them as they are. deregister removes those of this owner. critical marks them as critical \
-               where the registry has health (Consul: maintenance mode), and keeps them elsewhere; the next start takes the \
-               mark away. Each within the two seconds that a stop may take; what a registry did not do by then is said.",
+               in a registry with health (Consul: maintenance mode), and keeps them elsewhere; the next start removes \
+               the mark. The stop takes at most two seconds; the log says what was not finished by then.",
         group: Group::Entries,
         set: |typed, text| {
             let ends = [
@@ -271,9 +270,9 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Flag,
         default: "false",
         help: "remove entries that this host left behind",
-        more: "At the start and at each resync: entries without an owner, as older versions wrote them, whose ID begins \
-               with this host's name and has the form that this program gives it, and that no running container stands \
-               behind. Entries that carry this owner need no option to go; those of others are never touched.",
+        more: "At the start and at each resync, removes entries without an owner (as gliderlabs/registrator wrote \
+               them) whose ID has this host's form and that have no running container. Entries of this owner are \
+               removed without this option; those of other owners are never changed.",
         group: Group::Entries,
         set: |typed, text| flag(text).map(|value| typed.cleanup = value),
     },
@@ -282,9 +281,9 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Flag,
         default: "false",
         help: "take over entries without an owner, whatever they are",
-        more: "Without it, an entry without an owner is taken over only if its ID has this host's form, or if its name, \
-               address and port are those of the service that claims its ID with SERVICE_ID. Any other is left alone, \
-               with a line in the log: a person may have registered it.",
+        more: "By default, an entry without an owner is taken over only if its ID has this host's form, or if its \
+               name, address and port equal those of the service that claims its ID with SERVICE_ID. Any other is left \
+               alone, because a person may have registered it; the log says so.",
         group: Group::Entries,
         set: |typed, text| flag(text).map(|value| typed.adopt = value),
     },
@@ -292,11 +291,11 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "removal-guard",
         takes: Takes::Value("PERCENT"),
         default: "100",
-        help: "share of a registry's entries that goes at once only after a second look, 0 for never",
-        more: "For removals that only a list of containers speaks for, as after a restart of the engine: where they are \
-               so large a share of what this owner has there, and more than three entries, the engine is asked again \
-               after ten seconds, and what it still does not know is removed then. Containers whose end was told by an \
-               event are not held up.",
+        help: "share of a registry's entries whose removal is checked again first, 0 for never",
+        more: "If a list of containers, as after a restart of the engine, suggests removing this share of this owner's \
+               entries, and more than three, the engine is asked again after ten seconds. Only entries that still have \
+               no container are removed. Removals because of an event, such as the end of a container, are not \
+               delayed.",
         group: Group::Entries,
         set: |typed, text| {
             number(text, 0..=100).map(|percent| typed.removal_guard = u8::try_from(percent).unwrap_or(100))
@@ -307,8 +306,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Value("NAME"),
         default: "the value of -hostname",
         help: "identity under which entries are written",
-        more: "Entries of another owner are never changed or removed. Each instance that writes to a registry needs its \
-               own, and should keep it over restarts.",
+        more: "Entries of another owner are never changed or removed. Each instance that writes to a registry needs \
+               its own owner, and should keep it after restarts.",
         group: Group::Entries,
         set: |typed, text| {
             typed.owner = Some(word(text)?);
@@ -320,8 +319,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Flag,
         default: "true",
         help: "record the owner with each entry; =false leaves it out",
-        more: "Without it, entries are exactly those of gliderlabs/registrator; whose an entry is must then be guessed from \
-               its ID.",
+        more: "Without it, entries are exactly those of gliderlabs/registrator, and the owner is guessed from the \
+               entry's ID.",
         group: Group::Entries,
         set: |typed, text| flag(text).map(|value| typed.owner_meta = value),
     },
@@ -329,9 +328,10 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "retry-attempts",
         takes: Takes::Value("N"),
         default: "0",
-        help: "attempts to reach Docker and a registry beyond the first, -1 without end",
-        more: "When they are used up, the program ends with exit code 1, unless another registry has answered. Once it has \
-               started, it always tries again. What can never work, such as a bad DOCKER_HOST, ends it at once.",
+        help: "attempts to reach Docker and a registry beyond the first, -1 for no limit",
+        more: "After the last one, the program ends with exit code 1, unless another registry has answered. After the \
+               start, it never gives up. An error that cannot go away, such as an invalid DOCKER_HOST, ends it at \
+               once.",
         group: Group::Start,
         set: |typed, text| number(text, -1..=LONGEST).map(|attempts| typed.retry_attempts = attempts),
     },
@@ -354,8 +354,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Choice("FORMAT", &["text", "json"]),
         default: "text",
         help: "shape of the log",
-        more: "text is a time and a message a line, json an object a line, with the fields of each event. Either goes to \
-               the standard error.",
+        more: "text: each line has a time and a message. json: each line is an object with the event's fields. Both go \
+               to the standard error.",
         group: Group::Log,
         set: |typed, text| {
             choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
@@ -366,8 +366,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         name: "log-level",
         takes: Takes::Choice("LEVEL", &["debug", "info", "warn", "error"]),
         default: "info",
-        help: "least level that is written",
-        more: "debug says why each thing was done or left.",
+        help: "lowest level that is written",
+        more: "debug adds the reasons for what was done and what was not.",
         group: Group::Log,
         set: |typed, text| {
             let levels = [

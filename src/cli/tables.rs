@@ -21,25 +21,25 @@ pub(super) const REGISTRIES: &[(&str, &str)] = &[
 
 /// A parameter of registry URIs, and its meaning.
 pub(super) const PARAMETERS: &[(&str, &str)] = &[
-    ("ttl=SECONDS", "any registry: this instead of -ttl, 0 for ever; refreshed every third of it, or by -ttl-refresh"),
+    ("ttl=SECONDS", "any registry: replaces -ttl, 0 for ever; refreshed by -ttl-refresh, or every third of it"),
     (
         "policy=POLICY",
-        "any registry: sync makes it equal to what runs; upsert-only adds and changes, and never removes anything",
+        "any registry: sync makes it equal to what runs; upsert-only adds and changes entries, and never removes any",
     ),
     (
         "acl=ACL",
-        "zookeeper: who may change what we make. open is anyone, and the default without a user; readable is this \
-         user, and others may read; private is this user alone",
+        "zookeeper: who may change our nodes. open: anyone, the default without a user; readable: this user, and \
+         others may read; private: only this user",
     ),
     ("zone=DOMAIN", "coredns: the domain that services are names of"),
-    ("auth=SCHEME", "zookeeper: how the URI's user:password is proved, digest (the default) or sasl"),
+    ("auth=SCHEME", "zookeeper: how the URI's user:password is sent, digest (the default) or sasl"),
     (
         "ca=, cert=, key=FILE",
         "etcd, skydns2, coredns, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
     ),
     (
         "records=PATH",
-        "consulkv, etcd, skydns2, coredns: where it is recorded whose entries are, instead of the place beside the prefix",
+        "consulkv, etcd, skydns2, coredns: the prefix of the ownership records, instead of the default one",
     ),
 ];
 
@@ -62,17 +62,17 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("REGISTRATOR_URI", "registry URIs, separated by spaces, where the command line has none"),
     (
         "DOCKER_HOST",
-        "where the engine is: unix:///path or tcp://host:port. Without it, the first of these sockets that is there: \
+        "the engine's address: unix:///path or tcp://host:port. By default, the first of these sockets that exists: \
          /tmp/docker.sock, /var/run/docker.sock, Podman's",
     ),
-    ("DOCKER_TLS_VERIFY", "any value: speak TLS to the engine, and verify its certificate"),
+    ("DOCKER_TLS_VERIFY", "any value: use TLS with the engine, and verify its certificate"),
     ("DOCKER_CERT_PATH", "folder of ca.pem, cert.pem and key.pem; ~/.docker with DOCKER_TLS_VERIFY"),
     ("DOCKER_API_VERSION", "version of the engine's API, instead of the newest that both sides know"),
     ("CONSUL_HTTP_ADDR", "the agent's address, where the URI has none"),
     ("CONSUL_HTTP_TOKEN", "ACL token"),
     ("CONSUL_HTTP_TOKEN_FILE", "file that holds the ACL token"),
     ("CONSUL_HTTP_AUTH", "user:password for HTTP basic authentication"),
-    ("CONSUL_HTTP_SSL", "true: speak TLS to the agent"),
+    ("CONSUL_HTTP_SSL", "true: use TLS with the agent"),
     ("CONSUL_HTTP_SSL_VERIFY", "false: accept any certificate of the agent"),
     ("CONSUL_CACERT", "PEM file of the authorities to trust"),
     ("CONSUL_CLIENT_CERT", "PEM file of our certificate"),
@@ -95,9 +95,9 @@ pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "stopped by SIGTERM or SIGINT, or a question was answered"),
     (
         "1",
-        "could not start (one line says why), or could not stop within two seconds; also options that do not go together, \
-         a -retry-interval of 0 or less, and a -deregister that does not exist",
+        "could not start (one line says why), or could not stop within two seconds; also contradicting options, a \
+         -retry-interval of 0 or less, and an unknown -deregister mode",
     ),
-    ("2", "the command line cannot be read: no registry URI, an unknown option, or a bad value of any other option"),
-    ("128 + N", "a second signal, of number N, came before the stop was done"),
+    ("2", "invalid command line: no registry URI, an unknown option, or an invalid value of any other option"),
+    ("128 + N", "a second signal, with number N, came before the stop was finished"),
 ];

@@ -243,14 +243,14 @@ impl Event {
             Self::RunsOn { container } => line(
                 info,
                 "runs_on",
-                format!("{}: was told to stop and still runs: it is used again", container.short()),
+                format!("{}: was told to stop, but still runs; its entries are restored", container.short()),
                 Fields::container(container),
             ),
             Self::IdTaken { registry, loser, winner } => {
                 let container = loser.origin.container.short();
                 let text = format!(
-                    "ignored: {container} service on port {}: {} is that of port {} of {}; give one of them another \
-                     SERVICE_ID",
+                    "ignored: {container} service on port {}: the ID {} is used by port {} of {}; give one of them \
+                     another SERVICE_ID",
                     loser.origin.exposed_port,
                     loser.id,
                     winner.origin.exposed_port,
@@ -277,7 +277,7 @@ impl Event {
             Self::StartingWithout { registry, why } => line(
                 warn,
                 "starting_without",
-                format!("{registry}: starting without it, and trying on: {why}"),
+                format!("{registry}: starting without it, and trying again: {why}"),
                 Fields::registry(registry).because(why),
             ),
             Self::RegistryLost { registry, why } => {
@@ -308,7 +308,7 @@ impl Event {
                 info,
                 "dangling",
                 format!("dangling: {id}"),
-                Fields::entry(registry, id, None).because("no container is behind it"),
+                Fields::entry(registry, id, None).because("it has no container"),
             ),
             Self::Refreshed { registry, service } => line(
                 debug,
@@ -323,7 +323,7 @@ impl Event {
             }
             Self::Unmarked { registry, id, service } => {
                 let container = service.as_ref().map_or("-", |service| service.origin.container.short());
-                let text = format!("critical no more: {container} {id}");
+                let text = format!("no longer critical: {container} {id}");
                 line(info, "not_critical", text, Fields::entry(registry, id, service.as_ref()))
             }
             Self::WriteFailed { registry, what, id, service, why } => {
@@ -371,8 +371,8 @@ impl Event {
                 warn,
                 "reappeared",
                 format!(
-                    "dangling: {id} is there again, and stays: another instance registers it under the owner {owner:?}: \
-                     give each its own -owner or -hostname"
+                    "dangling: {id} is back after it was removed, and stays: another instance registers it under the owner \
+                     {owner:?}; give each its own -owner or -hostname"
                 ),
                 Fields::entry(registry, id, None),
             ),
@@ -392,10 +392,7 @@ impl Event {
             Self::ContestOver { registry, since } => line(
                 info,
                 "contest_over",
-                format!(
-                    "{registry}: no other instance has written our entries for a while; somebody did for {}",
-                    Span(*since)
-                ),
+                format!("{registry}: no other instance writes our entries any more; one did for {}", Span(*since)),
                 Fields::registry(registry),
             ),
             Self::Reaped { registry, service } => line(
@@ -412,8 +409,8 @@ impl Event {
                 warn,
                 "guard_holds",
                 format!(
-                    "{registry}: {doubts} of {held} entries are without a container, though no event told of an end: the \
-                     engine is asked again in {} before they are removed (-removal-guard)",
+                    "{registry}: {doubts} of {held} entries have no container, but no event reported an end; asking Docker \
+                     again in {} before they are removed (-removal-guard)",
                     Span(*pause)
                 ),
                 Fields::registry(registry).counting(*doubts),

@@ -30,7 +30,7 @@ pub(super) const ASK_AFTER: Duration = Duration::from_secs(10);
 /// The guard of one registry.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// Percentage of entries above which removals are delayed; 0 turns the guard off.
+    /// Percentage of entries from which on removals are delayed; 0 turns the guard off.
     share: usize,
     /// Keys that would be removed.
     doubts: BTreeSet<Arc<str>>,

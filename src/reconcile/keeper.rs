@@ -164,8 +164,8 @@ impl Keeper {
 /// A removal guard, and how it asks the engine.
 #[derive(Clone, Debug)]
 pub struct Guarded {
-    /// If only a list suggests removals, and they exceed this percentage of the entries, they wait for another list. 0
-    /// turns the guard off.
+    /// If only a list suggests removals, and they are at least this percentage of the entries, they wait for another
+    /// list. 0 turns the guard off.
     pub percent: u8,
     /// Notified: list the containers again, and answer with a [`Command::Compare`].
     pub ask: Arc<Notify>,

@@ -59,10 +59,10 @@ pub(super) struct Reminder {
 impl Refusals {
     /// The registry refused to write this key.
     pub(super) fn refused(&mut self, key: &Arc<str>, cause: Cause, text: &Arc<str>, now: Instant) {
-        for other in self.groups.iter_mut().enumerate().filter(|(at, _)| *at != place(cause)).map(|(_, group)| group) {
+        for other in self.groups.iter_mut().enumerate().filter(|(at, _)| *at != index(cause)).map(|(_, group)| group) {
             other.remove(key);
         }
-        let group = &mut self.groups[place(cause)];
+        let group = &mut self.groups[index(cause)];
         if group.keys.insert(Arc::clone(key), true) != Some(true) {
             group.queue.push_back(Arc::clone(key));
         }
@@ -92,12 +92,12 @@ impl Refusals {
 
     /// A refused write with this cause was accepted. Returns all others that may be retried now.
     pub(super) fn eased(&mut self, cause: Cause, now: Instant) -> Vec<Arc<str>> {
-        self.groups[place(cause)].release(now)
+        self.groups[index(cause)].release(now)
     }
 
     /// Something changed that may fix this cause, or any cause. Returns all keys that may be retried now.
     pub(super) fn release(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
-        let concerned = |at: &usize| cause.is_none_or(|cause| *at == place(cause));
+        let concerned = |at: &usize| cause.is_none_or(|cause| *at == index(cause));
         (0..self.groups.len()).filter(concerned).flat_map(|at| self.groups[at].release(now)).collect()
     }
 
@@ -120,7 +120,7 @@ impl Refusals {
             {
                 due.push(key);
             }
-            let longest = if at == place(Cause::Service) { LONGEST_PAUSE_FOR_A_SERVICE } else { LONGEST_PAUSE };
+            let longest = if at == index(Cause::Service) { LONGEST_PAUSE_FOR_A_SERVICE } else { LONGEST_PAUSE };
             group.pause = (group.pause * 2).min(longest);
             group.due = (!group.keys.is_empty()).then_some(now + group.pause);
         }
@@ -129,7 +129,7 @@ impl Refusals {
 
     /// When the next refusals of this cause are tried.
     pub(super) fn next_attempt(&self, cause: Cause) -> Option<Instant> {
-        self.groups[place(cause)].due
+        self.groups[index(cause)].due
     }
 
     /// The report that is due now.
@@ -186,7 +186,7 @@ impl Group {
     }
 }
 
-fn place(cause: Cause) -> usize {
+fn index(cause: Cause) -> usize {
     match cause {
         Cause::Rights => 0,
         Cause::Service => 1,
