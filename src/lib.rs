@@ -15,7 +15,7 @@
 //! The modules below stand on floors, the lowest first: a module imports from those before it, never from those behind
 //! it.
 
-// The words and tools that all share.
+// Types and tools that all modules share.
 mod backoff;
 pub mod config;
 pub mod container;
@@ -37,7 +37,7 @@ pub mod template;
 pub mod docker;
 pub mod registry;
 
-// The engine of the program.
+// The core of the program.
 pub mod host;
 pub mod reconcile;
 

@@ -1,25 +1,25 @@
-//! What a person can do about a registry that cannot be reached: the setting that is wrong, by its name.
+//! What to do about a registry that cannot be reached because of TLS: names the setting that is wrong.
 
 use std::net::IpAddr;
 
 use crate::http::{ClientError, Fault, Pem};
 
-/// How the settings for TLS are called in one kind of registry.
+/// The names of the TLS settings of one kind of registry.
 pub(super) struct TlsNames {
-    /// What makes a connection one over TLS.
+    /// The setting that turns TLS on.
     pub(super) with: &'static str,
-    /// What makes it one without.
+    /// The setting that turns TLS off.
     pub(super) without: &'static str,
-    /// The file of the authorities to trust.
+    /// The file of trusted authorities.
     pub(super) authorities: &'static str,
-    /// The file of our certificate.
+    /// The file of the client certificate.
     pub(super) certificate: &'static str,
-    /// The file of its key.
+    /// The file of the certificate's key.
     pub(super) key: &'static str,
 }
 
 impl TlsNames {
-    /// What is wrong with a connection over TLS and what to do; `reason` is what the connection itself says.
+    /// What is wrong with a TLS connection, and what to do. `reason` is the connection's own error.
     pub(super) fn explained(&self, fault: &Fault, reason: &str) -> String {
         let Self { with: _, without, authorities, certificate, key } = self;
         match fault {
@@ -42,7 +42,7 @@ impl TlsNames {
         }
     }
 
-    /// A server that was spoken to without TLS and wants it.
+    /// The server requires TLS, but was addressed without it.
     pub(super) fn wanted(&self) -> String {
         format!("it speaks only TLS there; connect with TLS ({}), or to the port that serves none", self.with)
     }
@@ -57,7 +57,7 @@ impl TlsNames {
         ))
     }
 
-    /// Why a client cannot be made with these files.
+    /// Why a client cannot be created with these files.
     pub(super) fn of_files(&self, error: &ClientError) -> String {
         match error {
             ClientError::Pem { what, .. } => {

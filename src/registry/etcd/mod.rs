@@ -1,7 +1,7 @@
-//! etcd: its v3 API, and the v2 API of older servers. Both hold a key for each service.
+//! etcd: its v3 API, and the v2 API of older servers. Both store one key per service.
 //!
-//! Stands below the reconciler: [`settings`] says where it is, [`v2`] and [`v3`] what it can do, [`either`] finds out which
-//! of them is served; [`super::kv`] does the rest. Other registries that are kept in etcd are opened by [`registry`].
+//! [`settings`] reads the URI, [`v2`] and [`v3`] talk to the server, [`either`] detects which of them it offers;
+//! [`super::kv`] does the rest. Other registries that are stored in etcd are opened with [`registry`].
 
 mod either;
 mod settings;
@@ -29,7 +29,7 @@ use v3::Etcd3;
 pub(super) enum Api {
     V2,
     V3,
-    /// v2 where it is served, else v3.
+    /// v2 if the server offers it, otherwise v3.
     Either,
 }
 
@@ -80,7 +80,7 @@ fn open_with(
     Ok(registry(&settings, api, config, reporter, &move || Box::new(Plain::new(root.clone()))))
 }
 
-/// A registry that is kept in etcd, in whatever layout.
+/// A registry stored in etcd, in any layout.
 pub(super) fn registry(
     settings: &Settings,
     api: Api,
@@ -97,8 +97,8 @@ pub(super) fn registry(
         Arc::new(KvRegistry::new(store, layout(), records, config, reporter.clone()))
     };
     let store = || Etcd2::new(settings.clone(), config.ttl);
-    // v2 hides what begins with an underscore. v3 hides nothing: records stand where nobody looks who reads what is
-    // below the prefix.
+    // v2 hides keys that begin with an underscore. v3 hides nothing, so records are stored outside the prefix, where
+    // its readers do not look.
     let v2 = || opened(Box::new(store()), format!("{root}/_registrator"));
     let v3 = || opened(Box::new(Etcd3::new(settings.clone())), format!("/_registrator{root}"));
     match api {

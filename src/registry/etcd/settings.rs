@@ -1,4 +1,4 @@
-//! Where etcd is and how it is spoken to: the URI, then the `ETCD_*` variables, then the defaults.
+//! The addresses of etcd and the credentials: from the URI, then the `ETCD_*` variables, then the defaults.
 //!
 //! `etcd[-tls]://user:password@a:2379,b:2379/prefix?ca=…&cert=…&key=…&records=…`
 
@@ -14,10 +14,10 @@ use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::servers::{Server, place, servers};
 use crate::registry::uri::{Uri, redacted, root};
 
-/// Where a server listens that was not told otherwise.
+/// The default address of a server.
 const DEFAULT_PORT: u16 = 2379;
 
-/// What the settings for TLS are called.
+/// The names of the TLS settings.
 pub(super) const TLS_NAMES: TlsNames = TlsNames {
     with: "etcd-tls://, or https:// in ETCD_ENDPOINTS",
     without: "etcd://, no https:// in ETCD_ENDPOINTS, and no ca=, cert= or key=",
@@ -29,26 +29,26 @@ pub(super) const TLS_NAMES: TlsNames = TlsNames {
 /// The parameters of the URI.
 const PARAMETERS: [&str; 4] = ["ca", "cert", "key", "records"];
 
-/// Everything that a client needs to know.
+/// The settings of an etcd client.
 #[derive(Clone)]
 pub(in crate::registry) struct Settings {
-    /// Where the servers are; never empty.
+    /// The servers; never empty.
     pub(super) servers: Vec<Server>,
-    /// How to speak TLS, if at all.
+    /// The TLS settings, if TLS is used.
     pub(super) tls: Option<Tls>,
-    /// Who we are, if we say so.
+    /// The user and password, if given.
     pub(super) user: Option<(String, SecretString)>,
-    /// What everything is written below: begins with a slash and does not end with one, empty for the root.
+    /// The prefix of all keys: begins with a slash and does not end with one; empty for the root.
     pub(in crate::registry) root: String,
-    /// Where the records of whose entries are stand, if not at the usual place; likewise.
+    /// The prefix of the ownership records, if not the default one; in the same form.
     pub(in crate::registry) records: Option<String>,
 }
 
 impl Settings {
-    /// Makes them out of a URI and what goes with it.
+    /// The settings from a URI and the environment.
     ///
     /// # Errors
-    /// When the URI, the variables, or the files that they name cannot be used.
+    /// When the URI, the variables, or the files that they name are invalid.
     pub(in crate::registry) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
         let environment = &*config.environment;
         let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
@@ -84,7 +84,7 @@ impl Settings {
         let (servers, https) = endpoints(uri, environment).map_err(|(from_uri, reason)| {
             if from_uri { bad(reason) } else { OpenError::Settings(format!("ETCD_ENDPOINTS: {reason}")) }
         })?;
-        // Files are given for nothing else.
+        // Files are only used for TLS.
         let wanted = https || ca.is_some() || identity.is_some() || uri.scheme.to_ascii_lowercase().ends_with("-tls");
         let tls = wanted.then(|| Tls { ca: ca.map(PathBuf::from), identity, skip_verify: false });
         if let Some(tls) = &tls {
@@ -106,12 +106,12 @@ impl Settings {
         if sent { TLS_NAMES.unencrypted("the password", hosts) } else { None }
     }
 
-    /// Why a connection failed, and what to do; `reason` is what it says itself.
+    /// Why a connection failed, and what to do; `reason` is the connection's own error.
     pub(super) fn lost(&self, fault: &Fault, reason: &str) -> String {
         if self.tls.is_some() { TLS_NAMES.explained(fault, reason) } else { reason.to_owned() }
     }
 
-    /// The same for a server that has never answered, which is looked at more closely.
+    /// As above, for a server that has never answered; its TLS is examined as well.
     pub(super) async fn never_reached(&self, server: &Server, fault: &Fault, reason: &str) -> String {
         let explained = self.lost(fault, reason);
         if explained != reason {
@@ -130,7 +130,7 @@ impl Settings {
         }
     }
 
-    /// Why the servers do not let us in, and what to do; `said` is what is wrong with the user, if we are one.
+    /// Why the servers reject our credentials, and what to do; `said` is what is wrong with the user, if one is given.
     pub(super) fn not_let_in(&self, said: &str) -> String {
         let place = self.place();
         match &self.user {
@@ -150,12 +150,12 @@ fn user(pair: &str) -> Option<(String, SecretString)> {
     (!user.is_empty()).then(|| (user.to_owned(), SecretString::from(password)))
 }
 
-/// The servers, and whether they want TLS. A mistake, with whether it is in the URI.
+/// The servers, and whether they use TLS. An error says whether the URI is wrong.
 fn endpoints(uri: &Uri<'_>, environment: &Environment) -> Result<(Vec<Server>, bool), (bool, String)> {
     let Some(endpoints) = environment.get("ETCD_ENDPOINTS").filter(|_| uri.hosts.is_empty()) else {
         return Ok((servers(uri.hosts, DEFAULT_PORT).map_err(|reason| (true, reason))?, false));
     };
-    // As etcd's own clients take them, with or without a scheme.
+    // With or without a scheme, as etcd's own clients accept them.
     let mut https = false;
     let hosts: Vec<_> = endpoints
         .split(',')
