@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_equal_is_kept_once_and_what_nobody_has_is_let_go() {
+    fn equal_values_are_kept_once_and_unused_ones_are_dropped() {
         let mut pool = Pool::<str>::default();
         let [mut first, mut second] = ["a", "a"].map(Arc::<str>::from);
         pool.share(&mut first);

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_found_however_deep_it_lies() {
+    fn a_fault_is_found_however_deep_it_is_nested() {
         let tls = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
         let certificate = |error| tls(rustls::Error::InvalidCertificate(error));
         let alert = |alert| tls(rustls::Error::AlertReceived(alert));

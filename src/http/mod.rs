@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_is_taken_from_the_url_into_a_header() {
+    fn credentials_move_from_the_url_to_a_header() {
         for (url, said, left) in [
             ("http://host:2375/version", None, "http://host:2375/version"),
             ("http://user:pass@host/x?y=1", Some("user:pass"), "http://host/x?y=1"),

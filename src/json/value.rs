@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_null() {
+    fn a_missing_member_is_null() {
         let value = read(r#"{"a":[1,"x"]}"#, &Shape::Whole).unwrap();
         assert!(value["b"]["c"].is_null() && value["a"]["b"].is_null());
         assert_eq!(value["a"].elements()[0].as_u64(), Some(1));

@@ -54,16 +54,16 @@ impl Surroundings {
         match (hostname, address) {
             (None, None) => None,
             (Some(hostname), None) => Some(format!(
-                "services are registered under the host name {hostname:?}, which is this container's ID and another one in \
-                 the next container: run it with --net=host, or give the host's name (-hostname, or docker run -h)"
+                "services are registered under the host name {hostname:?}, which is this container's ID and changes with the \
+                 next container: run it with --net=host, or give the host's name (-hostname, or docker run -h)"
             )),
             (None, Some(address)) => Some(format!(
-                "services are registered at {address}, which is this container's own address and reaches no other host: run \
-                 it with --net=host, or give the host's address (-ip)"
+                "services are registered at {address}, which is this container's own address and unreachable from other \
+                 hosts: run it with --net=host, or give the host's address (-ip)"
             )),
             (Some(hostname), Some(address)) => Some(format!(
-                "services are registered under the host name {hostname:?}, which is this container's ID and another one in \
-                 the next container, and at {address}, its own address, which reaches no other host: run it with \
+                "services are registered under the host name {hostname:?}, which is this container's ID and changes with the \
+                 next container, and at {address}, its own address, which is unreachable from other hosts: run it with \
                  --net=host, or give the host's name (-hostname, or docker run -h) and address (-ip)"
             )),
         }
@@ -137,7 +137,7 @@ mod tests {
     const LONG: &str = "b84e81f50551e34295278e48a50bcad514c88697b4bb53a2f09433de0cded3df";
 
     #[test]
-    fn the_name_and_the_address_of_a_container_are_told_of_and_no_others() {
+    fn only_a_containers_own_name_and_address_cause_a_warning() {
         let around = |id: Option<&str>, bridged: Option<&str>| Surroundings {
             id: id.map(str::to_owned),
             bridged: bridged.map(|address| address.parse().unwrap()),

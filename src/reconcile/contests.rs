@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_changes_are_repaired_at_once_and_more_of_them_ever_more_rarely() {
+    async fn a_few_changes_are_repaired_at_once_and_further_ones_after_growing_pauses() {
         let mut now = Instant::now();
         let mut contest: Option<Contest> = None;
         let mut pauses = Vec::new();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn changes_now_and_then_are_no_fight() {
+    async fn rare_changes_are_no_contest() {
         let mut now = Instant::now();
         let mut contest: Option<Contest> = None;
         for _ in 0..20 {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fight_is_told_of_once_and_is_over_when_nobody_answers_any_more() {
+    async fn a_contest_is_reported_once_and_ends_when_the_rewrites_stop() {
         let start = Instant::now();
         let (mut contests, key) = (Contests::default(), Arc::from("a"));
         let mut contest = Contest::after(None, start);

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_great_a_share_waits_and_what_is_not_goes() {
+    async fn too_large_a_share_of_removals_waits_and_a_smaller_one_does_not() {
         for (percent, doubts, held, waits) in [
             (100, 1, 1, false),
             (100, 3, 3, false),

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_person_is_told_from_time_to_time_and_when_it_is_over() {
+    async fn lasting_refusals_are_reported_from_time_to_time_and_at_their_end() {
         let start = Instant::now();
         let mut refusals = Refusals::default();
         refusals.refused(&key(1), Cause::Rights, &text(), start);

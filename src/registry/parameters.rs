@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_refused_with_what_is_known() {
+    fn unknown_parameters_are_refused_with_the_known_ones() {
         let parameters = Parameters::read(Some("acls=1")).unwrap();
         let reason = "it does not know the parameter \"acls\"; it knows acl, auth, ttl, policy";
         assert_eq!(parameters.finish(&["acl", "auth"]), Err(reason.to_owned()));

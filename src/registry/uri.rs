@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_secret_in_a_uri_is_not_shown() {
+    fn secrets_in_a_uri_are_not_shown() {
         for (uri, shown) in [
             ("consul://host:8500", "consul://host:8500"),
             ("consul:", "consul:"),

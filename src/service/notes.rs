@@ -9,7 +9,7 @@ const SHOWN: usize = 60;
 const MOST: usize = 50;
 
 /// Replaces the further notes.
-const MORE: &str = "there is more like this in its SERVICE_ settings that is not said here";
+const MORE: &str = "its SERVICE_ settings have further problems, which are not reported";
 
 /// The notes on one container, each once, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_quoted_cannot_break_a_line_or_fill_it() {
+    fn quoted_text_cannot_break_or_flood_a_line() {
         for (text, quoted) in [
             ("", "\"\""),
             ("abc", "\"abc\""),

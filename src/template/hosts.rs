@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_gets_so_many_requests_at_once_and_who_waits_is_told_of_its_silence() {
+    async fn a_host_gets_a_limited_number_of_requests_and_waiting_ones_fail_when_it_is_silent() {
         let hosts = Arc::new(Hosts::default());
         let mut asking = Vec::new();
         for _ in 0..AT_ONCE {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_known_of_hosts_has_an_end() {
+    async fn the_number_of_remembered_hosts_is_limited() {
         let hosts = Hosts::default();
         for number in 0..10 * MOST {
             assert!(hosts.ask(&number.to_string()).await.is_ok());

@@ -106,7 +106,7 @@ async fn an_end_after_that_time_is_taken_in_at_once() {
 }
 
 #[tokio::test]
-async fn one_that_is_told_to_stop_and_runs_on_is_good_again_after_its_own_timeout() {
+async fn a_container_that_ignores_its_stop_signal_serves_again_after_its_timeout() {
     for (drain, patience) in [(3, 25), (30, 35)] {
         let (mut pacing, now) = pacing(drain);
         pacing.stopping(&id(), now);
@@ -159,7 +159,7 @@ fn flap(pacing: &mut Pacing, from: u32, times: u32, now: Instant) -> String {
 }
 
 #[tokio::test]
-async fn one_that_flaps_is_registered_when_it_has_run_for_a_while_ever_longer() {
+async fn a_flapping_container_is_registered_after_running_for_a_while_each_time_longer() {
     let (mut pacing, mut now) = pacing(0);
     assert_eq!(flap(&mut pacing, 1, 4, now), ".1 +2 .2 +3 .3 +4 .4", "the fourth start is held back");
     now += secs(3);
@@ -180,7 +180,7 @@ async fn one_that_flaps_is_registered_when_it_has_run_for_a_while_ever_longer() 
 }
 
 #[tokio::test]
-async fn a_loop_that_never_comes_to_rest_is_written_no_more() {
+async fn a_crash_loop_that_never_ends_is_no_longer_written() {
     let (mut pacing, now) = pacing(0);
     let taken = flap(&mut pacing, 1, 500, now);
     assert_eq!(taken.matches('+').count(), 3, "{taken}");
@@ -201,7 +201,7 @@ async fn four_restarts_in_four_minutes_are_no_flapping() {
 }
 
 #[tokio::test]
-async fn one_that_is_gone_is_held_back_no_more() {
+async fn a_removed_container_is_no_longer_delayed() {
     let (mut pacing, now) = pacing(0);
     flap(&mut pacing, 1, 4, now);
     assert_eq!(told(pacing.see(all(vec![tagged(5, RUNNING)]), now + secs(4))), "[ held 1]");

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_told_by_consuls_own_variables_and_by_those_of_old() {
+    fn tls_is_set_by_consuls_own_variables_and_those_of_the_replaced_program() {
         let tls = |variables: &[_]| settings("consul-tls:", variables).map(|settings| settings.tls).expect("settings");
         assert_eq!(tls(&[]), Tls::default());
         assert!(tls(&[("CONSUL_HTTP_SSL_VERIFY", "false")]).skip_verify);

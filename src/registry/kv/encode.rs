@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_ordinary_stays_as_it_is_and_the_rest_is_encoded() {
+    fn ordinary_characters_are_unchanged_and_others_are_encoded() {
         for (text, expected) in [
             ("nginx", "nginx"),
             ("hostname:redis.0:6379", "hostname:redis.0:6379"),

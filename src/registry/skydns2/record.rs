@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ttl_of_an_entry_is_said_to_those_who_would_make_one_up() {
+    fn coredns_records_contain_the_ttl_of_their_entries() {
         let lasting = Service { ttl: Some(Duration::from_secs(30)), ..service("web", "web", &[]) };
         assert_eq!(records(false).value(&lasting), r#"{"host":"10.0.0.1","port":8000}"#);
         assert_eq!(records(true).value(&lasting), r#"{"host":"10.0.0.1","port":8000,"ttl":30}"#);

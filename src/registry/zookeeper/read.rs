@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_a_sessions_ours_or_nobodys() {
+    fn a_node_belongs_to_our_session_another_one_or_none() {
         let us = SessionId(0x1000_0000_0001);
         for (owner, holder) in [
             (0, Holder::Nobody),

@@ -377,7 +377,7 @@ fn the_ttl_is_the_configured_one() {
 }
 
 #[test]
-fn a_check_looks_at_the_registered_place() {
+fn a_check_uses_the_registered_address_and_port() {
     let container = redis().env(&["SERVICE_CHECK_SCRIPT=ping $SERVICE_IP:$SERVICE_PORT", "SERVICE_6379_PORT=7"]);
     let service = services(&container, &config()).remove(0);
     assert_eq!(service.check.map(|check| check.kind), Some(CheckKind::Script("ping 192.168.1.102:7".to_owned())));
@@ -434,7 +434,7 @@ fn a_port_is_ignored_beside_others_that_are_not() {
 }
 
 #[test]
-fn a_port_can_be_spared_from_what_is_ignored_in_general() {
+fn one_port_can_be_exempted_from_a_general_ignore() {
     let container = nginx().env(&["SERVICE_IGNORE=1", "SERVICE_80_IGNORE="]);
     let description = described(&container, &config());
     assert_eq!(*description.services[0].id, *"hostname:nginx.0:80");
@@ -612,7 +612,7 @@ fn on_the_hosts_network_each_exposed_port_counts_as_published_under_its_own_numb
 }
 
 #[test]
-fn who_shares_a_network_is_reached_at_its_owners_address() {
+fn a_container_that_shares_a_network_is_reached_at_its_owners_address() {
     let pause = || container("pause", "pause").port("6379", &["10000"]);
     let with_ip = ServiceConfig { ip: Some("203.0.113.1".to_owned()), ..config() };
     let labelled = ServiceConfig { ip_label: Some("ip".to_owned()), ..config() };
@@ -694,7 +694,7 @@ fn published_over_udp() -> Container {
 }
 
 #[test]
-fn an_address_that_only_metadata_speaks_for_is_told_from_the_containers_own() {
+fn an_address_from_metadata_alone_is_distinguished_from_the_containers_own() {
     use crate::service::AddressOf::{Container as Own, Metadata as Said};
     let labelled = ServiceConfig { ip_label: Some("ip".to_owned()), ..config() };
     let forced = ServiceConfig { ip: Some("10.9.9.9".to_owned()), ..config() };
@@ -975,7 +975,7 @@ fn each_field_of_a_service_has_its_reason() {
 
 proptest! {
     #[test]
-    fn what_is_explained_is_what_is_registered_and_each_reason_is_true(
+    fn explanations_match_what_is_registered_and_each_reason_is_true(
         container in any_container(), internal: bool, explicit: bool, forced in prop::collection::vec("[a-c]{1,3}", 0..3),
         ttl in prop::option::of(1_u64..99), max_services in prop_oneof![Just(1000_usize), 1_usize..3],
     ) {

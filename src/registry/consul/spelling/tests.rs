@@ -368,7 +368,7 @@ fn of_too_many_attributes_the_last_by_name_are_left_out() {
 }
 
 #[test]
-fn an_id_that_could_not_be_removed_is_known_beforehand() {
+fn ids_that_could_not_be_removed_are_recognised() {
     for id in
         ["a", "host:web:80", "a b", "a/b", "x/", "a%2Fb", "é", "日本", "a.b", "...", "..a/b", "e\u{301}", "\"'\\", "🐳"]
     {
