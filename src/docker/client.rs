@@ -1,7 +1,6 @@
 //! The client: four GET endpoints of the Engine API, over a unix socket or TCP, with or without TLS.
 //!
-//! Every answer has a deadline and a largest size, except the event stream, which is read line by
-//! line for as long as it lasts.
+//! Every answer has a deadline and a maximum size, except the event stream, which is read line by line while it lasts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,30 +21,30 @@ use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
 use crate::http::{self, BodyError, Client, Response, Tls};
 
-/// How long an event stream may take to begin, before it is taken to be open and silent.
+/// How long an event stream may take to start. After that, it counts as open but silent.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a list may take, as long as there is more of it every [`DEADLINE`]: labels without end make it slow.
+/// How long a list may take if it makes progress every [`DEADLINE`]: very long labels make it slow.
 const LONGEST_LIST: Duration = Duration::from_secs(60);
-/// Up to so many bytes, an inspect is read as it is: that costs least, and nearly all are smaller.
+/// Up to this size in bytes, an inspect result is parsed directly, which is cheapest; nearly all are smaller.
 const ORDINARY_INSPECT: usize = 256 << 10;
-/// The largest inspect of which anything is read, in bytes. How much is kept of it is another matter.
+/// The maximum size of an inspect result of which anything is read, in bytes. What is kept of it has its own limit.
 const LARGEST_INSPECT: usize = 256 << 20;
-/// The largest of all other answers, in bytes.
+/// The maximum size of all other answers, in bytes.
 const LARGEST_OTHER: usize = 64 << 10;
 
-/// An engine that has answered. Cheap to clone.
+/// A connected engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Docker {
     inner: Arc<Inner>,
 }
 
-/// What carries a request to an engine, and its answer back: HTTP. In simulations, nothing at all.
+/// Sends a request to an engine and returns its answer: over HTTP, or in memory in simulations.
 pub trait Carrier: Send + Sync + 'static {
-    /// Asks for a URL, with this query; ends when the answer begins.
+    /// Sends a GET request with this query; returns when the answer begins.
     fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)])
     -> BoxFuture<'a, Result<Response, http::Error>>;
 
-    /// Throws away the connections that there were at this time, if it has any: one did not bear an answer.
+    /// Discards the connections that existed at this time, because one of them did not deliver an answer.
     fn drop_connections(&self, _asked: Instant) {}
 }
 
@@ -75,17 +74,17 @@ struct Inner {
 }
 
 impl Docker {
-    /// Finds the engine, asks who it is, and agrees on a version of the API.
+    /// Finds the engine, and negotiates a version of the API.
     ///
     /// # Errors
-    /// When there is no engine, or none that can be spoken to; the error says in one line what to do.
+    /// When there is no engine, or no common version; the error is one line that says what to do.
     pub async fn connect(config: &DockerConfig) -> Result<Self, ConnectError> {
         let endpoint = endpoint::find(config, &Surroundings::of_process())?;
         let carrier = http::client(endpoint.socket.as_deref(), &endpoint.tls)?;
         Self::greet(Arc::new(carrier), endpoint, config.clone()).await
     }
 
-    /// The same, where something else than the network carries requests and answers.
+    /// As above, with another transport than the network.
     ///
     /// # Errors
     /// As for [`Docker::connect`].
@@ -93,8 +92,8 @@ impl Docker {
         Self::greet(carrier, Endpoint::elsewhere(), config.clone()).await
     }
 
-    /// Does so again at the same place, on new connections: the engine may be another version now, and the TLS files may
-    /// be new.
+    /// Connects again to the same address with new connections: the engine may have another version now, and the TLS
+    /// files may be new.
     pub(super) async fn reconnect(&self) -> Result<Self, ConnectError> {
         let Inner { carrier, endpoint, config, .. } = &*self.inner;
         carrier.drop_connections(Instant::now());
@@ -138,27 +137,27 @@ impl Docker {
         Ok(Self { inner: Arc::new(Inner { carrier, endpoint, config, info }) })
     }
 
-    /// Where it is, as people write it: `unix:///tmp/docker.sock`. Holds no credentials.
+    /// The endpoint as people write it, without credentials: `unix:///tmp/docker.sock`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.inner.endpoint.name
     }
 
-    /// Whether it is reached by a socket in the file system.
+    /// Whether it is a unix socket.
     pub(super) fn is_socket(&self) -> bool {
         self.inner.endpoint.socket.is_some()
     }
 
-    /// Who it is, and the version of the API that is spoken with it.
+    /// The engine, and the negotiated version of the API.
     #[must_use]
     pub fn version(&self) -> &EngineInfo {
         &self.inner.info
     }
 
-    /// The containers that run; with [`DockerConfig::list_all`] the others as well.
+    /// The running containers; with [`DockerConfig::list_all`], all of them.
     ///
     /// # Errors
-    /// When the engine does not answer in time, or not with a list.
+    /// When the engine does not answer in time, or the answer is not a list.
     pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
         let all = if self.inner.config.list_all { "1" } else { "0" };
         let whole = async {
@@ -173,10 +172,10 @@ impl Docker {
         timeout(LONGEST_LIST, whole).await.unwrap_or(Err(RequestError::Timeout))
     }
 
-    /// One container; `None` when the engine says that there is no such one, or that it is being removed.
+    /// One container; `None` if the engine does not know it, or is removing it.
     ///
     /// # Errors
-    /// When the engine does not answer in time, or not with what it knows of this container.
+    /// When the engine does not answer in time, or the answer is not about this container.
     pub async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, RequestError> {
         self.in_time(async {
             let response = self.get(&format!("/containers/{id}/json"), &[]).await?;
@@ -194,7 +193,7 @@ impl Docker {
                 if container.id != *id {
                     return Err(Malformed::Missing("container that was asked for").into());
                 }
-                // In the words that are there already: ten thousand of them are kept.
+                // Reuses existing strings: there may be ten thousand.
                 container.id = id.clone();
                 container.forget_what_is_not_ours(config.ip_label.as_deref());
             }
@@ -203,10 +202,10 @@ impl Docker {
         .await
     }
 
-    /// The events of containers and networks, from now on.
+    /// The events of containers and networks from now on.
     ///
-    /// An engine that has no event to send may not even begin its answer (Podman 2.0, 5.0 to 5.2): after
-    /// a while the stream is taken to be open, and [`EventStream::next`] says if it turns out not to be.
+    /// An engine without events may not even begin its answer (Podman 2.0, 5.0 to 5.2). So the stream counts as open
+    /// after a while, and [`EventStream::next`] returns the error if it is not.
     ///
     /// # Errors
     /// When the engine answers, but not with a stream.
@@ -252,16 +251,16 @@ pub struct EventStream {
 }
 
 enum Source {
-    /// Asked for, and not yet answered.
+    /// Requested, but not yet answered.
     Asked(BoxFuture<'static, Result<Response, RequestError>>),
     Open(Response),
 }
 
 impl EventStream {
-    /// What is said next. May be dropped and called again: nothing is lost.
+    /// The next part of the stream. Safe to cancel and call again: nothing is lost.
     ///
     /// # Errors
-    /// When the stream breaks or ends; it is of no use any more.
+    /// When the stream breaks or ends; it cannot be used any more.
     pub async fn next(&mut self) -> Result<Heard, RequestError> {
         self.answered().await?;
         let Source::Open(response) = &mut self.source else { return Ok(Heard::default()) };
@@ -272,7 +271,7 @@ impl EventStream {
         }
     }
 
-    /// Waits until the engine has begun to answer.
+    /// Waits until the engine begins its answer.
     async fn answered(&mut self) -> Result<(), RequestError> {
         if let Source::Asked(answer) = &mut self.source {
             self.source = Source::Open(answer.await?);
@@ -281,7 +280,7 @@ impl EventStream {
     }
 }
 
-/// The body of a successful answer to an inspect, without what nobody will look at where it is large.
+/// The body of a successful answer to an inspect; from a large one, unused parts are removed.
 async fn inspected(response: Response, keep: bool) -> Result<Vec<u8>, RequestError> {
     let mut response = well(response).await?;
     let mut body = Vec::new();
@@ -294,7 +293,7 @@ async fn inspected(response: Response, keep: bool) -> Result<Vec<u8>, RequestErr
     Ok(body)
 }
 
-/// The same, of a body that begins so.
+/// As above, for a body that begins with these bytes.
 async fn sifted(mut response: Response, begin: &[u8], keep: bool) -> Result<Vec<u8>, RequestError> {
     if !begin.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed::Missing("container").into());
@@ -322,7 +321,7 @@ async fn next(response: &mut Response) -> Result<Option<Bytes>, RequestError> {
     response.chunk().await.map_err(|error| RequestError::Transport(error.to_string()))
 }
 
-/// The answer, if it is a successful one.
+/// The answer, if it is a success.
 async fn well(response: Response) -> Result<Response, RequestError> {
     let status = response.status();
     if status.is_success() { Ok(response) } else { Err(refused(status, &read(response, LARGEST_OTHER).await?)) }
@@ -345,14 +344,14 @@ fn refused(status: StatusCode, body: &[u8]) -> RequestError {
     RequestError::Refused { status: status.as_u16(), message: message(body) }
 }
 
-/// What an error's body says, on one line and not too long.
+/// The message in an error's body, on one line and not too long.
 fn message(body: &[u8]) -> String {
     let said = decode::value(body).ok().and_then(|json| Some(json["message"].as_str()?.to_owned()));
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     said.trim().chars().take(200).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
-/// Whether a 404 is the engine's own word on a container, and not a proxy's on a path.
+/// Whether a 404 is the engine's answer about a container, rather than a proxy's about a path.
 ///
 /// Docker says `No such container: …`, Podman `no container with name or ID … found: no such container`.
 fn says_no_such_container(body: &[u8]) -> bool {

@@ -1,9 +1,8 @@
-//! What an engine says of containers, made into the few facts that we need.
+//! Decodes an engine's answers about containers into the few facts that we need.
 //!
-//! Pure and lenient, because engines differ: a field that is null, missing or of an unexpected type
-//! is as if it were not there, an unknown word is a word, and only an answer that does not even say
-//! which container it is about is refused. The shapes are those of the Docker Engine API, from 1.24
-//! to 1.52, and of Podman's imitation of it; `tests/fixtures/engine` has one of each.
+//! Pure and lenient, because engines differ: a field that is null, missing or of an unexpected type counts as absent,
+//! and unknown words are accepted. Only an answer without the container's ID is an error. The shapes are those of the
+//! Docker Engine API, from 1.24 to 1.52, and of Podman's version of it; `tests/fixtures/engine` has examples.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,10 +20,10 @@ use crate::container::{
 use crate::json::Shape::{self, Each, Members, Whole};
 use crate::json::{self, Entry, Limits, List, Sieve, Sifted, Value};
 
-/// The longest identifier that is believed to be one; engines use 64 characters.
+/// The maximum length of an ID; engines use 64 characters.
 const LONGEST_ID: usize = 128;
 
-/// What is read of an entry of a list.
+/// The parts of a list's entry that are read.
 const LISTED: Shape = Members(&[
     ("Id", Whole),
     ("Names", Whole),
@@ -34,7 +33,7 @@ const LISTED: Shape = Members(&[
     ("NetworkSettings", Members(&[("Networks", Whole)])),
 ]);
 
-/// What is read of an inspect.
+/// The parts of an inspect result that are read.
 const INSPECTED: Shape = Members(&[
     ("Id", Whole),
     ("Name", Whole),
@@ -77,16 +76,16 @@ const INSPECTED: Shape = Members(&[
     ),
 ]);
 
-/// All of an inspect, member by member.
+/// All parts of an inspect result, member by member.
 const EVERYTHING: Shape = Each(&Whole);
 
-/// How much is kept of what is said of one container. One that exposes every port, in two protocols, takes a half.
+/// Limits for one container. One that exposes every port, in two protocols, takes half.
 pub(super) const LARGEST: Limits = Limits { text: 8 << 20, values: 1 << 19 };
 
-/// The most containers of a list.
+/// The maximum number of containers in a list.
 const MOST_CONTAINERS: usize = 1 << 18;
 
-/// The longest stop timeout that is believed, in seconds: a day.
+/// The maximum accepted stop timeout, in seconds: a day.
 const LONGEST_STOP: u64 = 86_400;
 
 /// Why an answer cannot be used.
@@ -95,7 +94,7 @@ pub enum Malformed {
     /// It is no JSON.
     #[error("the answer is not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
-    /// It lacks what makes it an answer.
+    /// A required part is missing.
     #[error("the answer has no {0}")]
     Missing(&'static str),
 }
@@ -105,29 +104,29 @@ pub enum Malformed {
 pub struct Listed {
     /// Which container.
     pub id: ContainerId,
-    /// What is said of it.
+    /// What the list says about it.
     pub said: Said,
 }
 
-/// What a list says of a container.
+/// What a list says about a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// Its names, without their slashes.
     pub names: SmallVec<[Box<str>; 1]>,
-    /// Whether it runs, or is paused; `None` where the engine does not say.
+    /// Whether it runs or is paused; `None` if the engine does not say.
     pub running: Option<bool>,
-    /// A digest of what the list says of it that can matter, and of nothing that time alone changes.
+    /// A digest of everything in the list that can matter, without what changes by time alone.
     pub digest: u64,
 }
 
 impl Said {
-    /// Its own name: one with a slash is what another container calls it (`--link`).
+    /// Its own name: a name with a slash is a link's (`--link`).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.names.iter().map(|name| &**name).find(|name| !name.contains('/') && !name.is_empty())
     }
 
-    /// Whether this can be the same container at the same time.
+    /// Whether both can be the same container at the same time.
     #[must_use]
     pub fn agrees(&self, container: &Container) -> bool {
         self.running.is_none_or(|running| running == container.state.is_running())
@@ -135,29 +134,29 @@ impl Said {
     }
 }
 
-/// Reads JSON, whatever its bytes: those that are no UTF-8 become U+FFFD.
+/// Parses JSON from any bytes: invalid UTF-8 becomes U+FFFD.
 pub(super) fn value(bytes: &[u8]) -> Result<serde_json::Value, Malformed> {
     Ok(serde_json::from_str(&json::text(bytes))?)
 }
 
-/// Reads an identifier, which later becomes a part of a URL: nothing else may pass for one.
+/// Parses an ID. It becomes part of a URL later, so nothing else is accepted.
 pub(super) fn container_id(text: &str) -> Option<ContainerId> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let good = !text.is_empty() && text.len() <= LONGEST_ID && !text.starts_with('.') && text.bytes().all(plain);
     good.then(|| ContainerId::from(text))
 }
 
-/// Reads the answer to `GET /containers/json`; entries without an identifier are left out.
+/// Decodes the answer to `GET /containers/json`; entries without an ID are left out.
 ///
 /// # Errors
-/// When it is no array at all.
+/// When it is not an array.
 pub fn list(bytes: &[u8]) -> Result<Vec<Listed>, Malformed> {
     let mut listing = Listing::default();
     listing.push(bytes)?;
     listing.end()
 }
 
-/// The same, read while it arrives.
+/// As above, while the answer arrives.
 #[derive(Debug)]
 pub(super) struct Listing {
     list: List,
@@ -171,17 +170,17 @@ impl Default for Listing {
 }
 
 impl Listing {
-    /// What comes next of it.
+    /// Takes the next bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let Self { list, entries } = self;
         list.push(bytes, |Entry { text, .. }| {
-            // Of one that is too large, what came before is enough to know that it is there.
+            // The beginning of a container that is too large is enough to know that it exists.
             entries.extend(listed(&json::read(&json::text(text), &LISTED)?));
             Ok(())
         })
     }
 
-    /// All of it has come.
+    /// Takes the end of the answer.
     pub(super) fn end(self) -> Result<Vec<Listed>, Malformed> {
         self.list.end()?;
         Ok(self.entries)
@@ -193,11 +192,11 @@ fn listed(entry: &Value<'_>) -> Option<Listed> {
     let mut hasher = DefaultHasher::new();
     id.as_str().hash(&mut hasher);
     text(&entry["State"]).hash(&mut hasher);
-    // Engines make these lists from maps, in no order.
+    // Engines make these lists from maps, so their order is random.
     unordered(&entry["Names"]).hash(&mut hasher);
     unordered(&entry["Ports"]).hash(&mut hasher);
     entry["NetworkSettings"]["Networks"].hash(&mut hasher);
-    // `Up 5 minutes (healthy)`, `Exited (137) 2 days ago`: all but the time stands in parentheses.
+    // `Up 5 minutes (healthy)`, `Exited (137) 2 days ago`: everything but the time is in parentheses.
     for part in text(&entry["Status"]).split('(').skip(1) {
         part.split(')').next().hash(&mut hasher);
     }
@@ -213,7 +212,7 @@ fn without_slash(name: &str) -> &str {
     name.trim_start_matches('/')
 }
 
-/// A digest of an array's elements, whatever their order.
+/// A digest of an array's elements, in any order.
 fn unordered(array: &Value<'_>) -> u64 {
     let digest = |element: &Value| {
         let mut hasher = DefaultHasher::new();
@@ -223,26 +222,26 @@ fn unordered(array: &Value<'_>) -> u64 {
     array.elements().iter().map(digest).fold(0, u64::wrapping_add)
 }
 
-/// For the answer to `GET /containers/{id}/json` where it is large: leaves what [`inspect`] looks at, which with `keep` is
+/// Reduces a large answer to `GET /containers/{id}/json` to the parts that [`inspect`] reads; with `keep`, to
 /// everything.
 pub(super) fn sieve(keep: bool) -> Sieve {
     Sieve::new(if keep { &EVERYTHING } else { &INSPECTED }, LARGEST)
 }
 
-/// The name of a container of which more was said than is read, if it was said before.
+/// The name of a container whose description is too large, if the name was before the limit.
 pub(super) fn name(sifted: &Sifted) -> String {
     let text = json::text(&sifted.text);
     let said = json::read(&text, &INSPECTED).unwrap_or_default();
     without_slash(said["Name"].as_str().unwrap_or_default()).to_owned()
 }
 
-/// Reads the answer to `GET /containers/{id}/json`; `None` for one that is being removed, or that
-/// the engine failed to remove.
+/// Decodes the answer to `GET /containers/{id}/json`; `None` for a container that is being removed, or whose removal
+/// failed.
 ///
 /// With `keep`, the whole answer is kept with the container.
 ///
 /// # Errors
-/// When it is not about a container, or does not say what the container is doing.
+/// When it is not about a container, or does not contain its state.
 pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed> {
     let whole = json::text(bytes);
     let said = json::read(&whole, &INSPECTED)?;
@@ -275,17 +274,17 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
     Ok(Some(container))
 }
 
-/// Reads a time: RFC 3339, or as Podman before 4 writes it, `2021-03-04 05:06:07.08 +0100 CET`.
+/// Parses a time: RFC 3339, or Podman's format before 4, `2021-03-04 05:06:07.08 +0100 CET`.
 fn moment(text: &str) -> Moment {
     let spelled = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_and_remainder(text, "%Y-%m-%d %H:%M:%S%.f %z").map(|(time, _)| time));
-    // The year 1 is Go's "never", and beyond what nanoseconds count.
+    // The year 1 is Go's "never", and out of the range of nanoseconds.
     spelled.ok().and_then(|time| time.timestamp_nanos_opt()).map_or_else(Moment::default, Moment)
 }
 
 fn stop(config: &Value<'_>) -> Stop {
     let unless_said = Stop::default();
-    // -1 is to wait for ever, which no longer than the longest of these makes a difference.
+    // -1 means to wait for ever. The longest timeout is as good.
     let timeout = config["StopTimeout"].as_i64().map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
     Stop {
         signal: signal(text(&config["StopSignal"])).unwrap_or(unless_said.signal),
@@ -293,14 +292,14 @@ fn stop(config: &Value<'_>) -> Stop {
     }
 }
 
-/// The number of a signal, as `15`, `SIGTERM`, `term` or `SIGRTMIN+3`.
+/// The number of a signal given as `15`, `SIGTERM`, `term` or `SIGRTMIN+3`.
 pub(super) fn signal(text: &str) -> Option<u32> {
     if let Ok(number) = text.parse::<u32>() {
         return (1..=64).contains(&number).then_some(number);
     }
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    // Those of the kernel, from 1 on (signal(7)).
+    // The kernel's signals, from 1 on (signal(7)).
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
@@ -312,7 +311,7 @@ pub(super) fn signal(text: &str) -> Option<u32> {
     let offset =
         |text: &str, sign| if text.is_empty() { Some(0) } else { text.strip_prefix(sign)?.parse::<u32>().ok() };
     let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-        // As engines number them, which leave the first two to the C library.
+        // As engines number them; the first two belong to the C library.
         34_u32.checked_add(offset(rest, '+')?)?
     } else {
         64_u32.checked_sub(offset(name.strip_prefix("RTMAX")?, '-')?)?
@@ -320,7 +319,7 @@ pub(super) fn signal(text: &str) -> Option<u32> {
     (34..=64).contains(&number).then_some(number)
 }
 
-/// What it is doing; `None` when it is on its way out.
+/// Its state; `None` if it is being removed.
 fn state(said: &Value<'_>) -> Result<Option<State>, Malformed> {
     let status = text(&said["Status"]);
     if said["Running"].is_null() && status.is_empty() {
@@ -328,7 +327,7 @@ fn state(said: &Value<'_>) -> Result<Option<State>, Malformed> {
     }
     let flag = |name: &str| said[name].as_bool();
     let restarting = flag("Restarting").unwrap_or(status == "restarting");
-    // A restarting container counts as running between two lives of its process.
+    // A restarting container counts as running between two runs of its process.
     if flag("Running").unwrap_or(matches!(status, "running" | "paused")) && !restarting {
         let paused = flag("Paused").unwrap_or(status == "paused");
         return Ok(Some(State::Running { paused, health: health(said) }));
@@ -343,7 +342,7 @@ fn state(said: &Value<'_>) -> Result<Option<State>, Malformed> {
 }
 
 fn health(state: &Value<'_>) -> Health {
-    // `Healthcheck` is how Podman before 4 spelled it.
+    // Podman before 4 named it `Healthcheck`.
     let said = [&state["Health"]["Status"], &state["Healthcheck"]["Status"]].into_iter().find_map(Value::as_str);
     match said.unwrap_or_default() {
         "starting" => Health::Starting,
@@ -401,7 +400,7 @@ fn ports(said: &Value<'_>, state: State) -> Vec<ContainerPort> {
     ports.into_values().collect()
 }
 
-/// The port of a key as `80/tcp`, or `80`, which is tcp.
+/// The port in a key such as `80/tcp`, or `80`, which means tcp.
 fn entry<'a>(ports: &'a mut BTreeMap<(u16, Protocol), ContainerPort>, key: &str) -> Option<&'a mut ContainerPort> {
     let (number, protocol) = key.split_once('/').unwrap_or((key, "tcp"));
     let number = number.parse().ok().filter(|number| *number != 0)?;
@@ -414,7 +413,7 @@ fn binding(said: &Value<'_>) -> Option<Binding> {
     let Value::Object(_) = said else { return None };
     let port = match &said["HostPort"] {
         Value::Text(text) if text.is_empty() => 0,
-        // One of a range, which the engine will choose.
+        // A port of a range, of which the engine will choose one.
         Value::Text(text) if text.contains('-') => 0,
         Value::Text(text) => text.parse().ok()?,
         Value::Number(number) => number.as_u64()?.try_into().ok()?,

@@ -1,4 +1,4 @@
-//! What goes wrong between us and an engine: at the start, and with one request.
+//! Errors between us and an engine: at the start, and of single requests.
 
 use std::error::Error;
 use std::io;
@@ -9,10 +9,11 @@ use super::decode::{LARGEST, Malformed};
 use super::version::NoCommonVersion;
 use crate::http::{self, ClientError};
 
-/// How long an answer may take, from the request to its last byte.
+/// The deadline of an answer, from the request to its last byte.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How a container gets at the engine. Not the socket itself: one that is mounted goes stale when the engine restarts.
+/// How to mount the engine's socket into a container. The directory, because a mounted socket goes stale when the
+/// engine restarts.
 const MOUNT: &str = "in a container, mount the directory of the socket: -v /var/run:/host/run:ro -e \
                      DOCKER_HOST=unix:///host/run/docker.sock";
 
@@ -25,123 +26,123 @@ pub enum RequestError {
     /// The connection could not be made, or broke.
     #[error("{0}")]
     Transport(String),
-    /// The engine, or a proxy before it, will not.
+    /// The engine, or a proxy in front of it, refuses.
     #[error("it answers {status}: {message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What it says, on one line.
+        /// Its message, on one line.
         message: String,
     },
-    /// The answer is larger than any that makes sense.
+    /// The answer exceeds the limit.
     #[error("the answer is larger than {} KiB", .limit >> 10)]
     TooLarge {
-        /// The largest that is read, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// What the engine says of a container is larger than is read.
+    /// The engine's description of a container exceeds the limit.
     #[error("what Docker says of it (labels, environment, ports) is larger than {} MiB", LARGEST.text >> 20)]
     ContainerTooLarge {
-        /// The container's name; empty where that was not said before.
+        /// The container's name; empty if it came after the limit.
         name: String,
     },
-    /// The answer makes no sense.
+    /// The answer is invalid.
     #[error("{0}")]
     Malformed(#[from] Malformed),
 }
 
 impl RequestError {
-    /// Whether somebody understood the request and will not answer it: an engine's plugin, or a proxy before the engine.
+    /// Whether the request was understood and refused: by an engine's plugin, or by a proxy in front of the engine.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        // 404 is no engine's word on these paths, but a proxy's: that there is no such container is no error.
+        // On these paths, a 404 comes from a proxy, not from the engine: a missing container is not an error.
         matches!(self, Self::Refused { status: 401 | 403 | 404 | 405 | 407, .. })
     }
 }
 
-/// Why there is no engine to speak to. Each is one line that says what to do.
+/// Why no engine can be used. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// None of the usual sockets is there.
+    /// None of the usual sockets exists.
     #[error(
         "no Docker socket at /tmp/docker.sock, /var/run/docker.sock or Podman's usual places: start the engine, or set \
          DOCKER_HOST; {MOUNT}"
     )]
     NoSocket,
-    /// There is nothing where `DOCKER_HOST` says.
+    /// The socket in `DOCKER_HOST` does not exist.
     #[error("there is no socket at {path}: start the engine, or correct DOCKER_HOST; {MOUNT}")]
     Missing {
-        /// Where it should be.
+        /// Its path.
         path: PathBuf,
     },
-    /// Something else than a socket is there.
+    /// The path is not a socket.
     #[error(
         "{path} is not a socket{}: correct DOCKER_HOST; {MOUNT}",
         if *.directory { " but a directory, which Docker makes where there is nothing to mount" } else { "" }
     )]
     NotASocket {
-        /// Where it should be.
+        /// Its path.
         path: PathBuf,
         /// Whether it is a directory.
         directory: bool,
     },
-    /// This user may not use the socket.
+    /// This user has no permission for the socket.
     #[error("permission to use {endpoint} is denied: add this user to the group of the socket, or run as root")]
     Denied {
-        /// The engine's place.
+        /// The engine's address.
         endpoint: String,
     },
     /// Nobody listens.
     #[error("nobody answers at {endpoint}: start the engine, or correct DOCKER_HOST")]
     NobodyThere {
-        /// The engine's place.
+        /// The engine's address.
         endpoint: String,
     },
-    /// The connection cannot be made, for some other reason.
+    /// Connecting failed for another reason.
     #[error("{endpoint} cannot be reached: {reason}; start the engine, or correct DOCKER_HOST")]
     Unreachable {
-        /// The engine's place.
+        /// The engine's address.
         endpoint: String,
         /// What went wrong.
         reason: String,
     },
-    /// Somebody answers, but not as an engine does.
+    /// Another program than an engine answers.
     #[error("{endpoint} is not a Docker engine: {reason}; {hint}")]
     NotAnEngine {
-        /// The engine's place.
+        /// The engine's address.
         endpoint: String,
-        /// What it did instead.
+        /// What it answered.
         reason: String,
         /// What to do.
         hint: &'static str,
     },
-    /// `DOCKER_HOST` cannot be understood.
+    /// `DOCKER_HOST` is invalid.
     #[error("DOCKER_HOST={host}: {reason}")]
     BadHost {
-        /// What it says, without credentials.
+        /// Its value, without credentials.
         host: String,
         /// What is wrong, and what to write.
         reason: String,
     },
-    /// `DOCKER_API_VERSION` cannot be understood.
+    /// `DOCKER_API_VERSION` is invalid.
     #[error("DOCKER_API_VERSION={version}: give a version like 1.41, or unset it to take the newest that fits")]
     BadVersion {
         /// What it says.
         version: String,
     },
-    /// The authority's certificate is not there.
+    /// The authority's certificate file is missing.
     #[error("{file} is missing: put ca.pem, cert.pem and key.pem there, or correct DOCKER_CERT_PATH")]
     NoCertificates {
         /// The file.
         file: PathBuf,
     },
-    /// The TLS files cannot be used.
+    /// The TLS files are invalid.
     #[error("TLS with Docker: {0}; check the files of DOCKER_CERT_PATH")]
     Tls(#[from] ClientError),
-    /// There is no version of the API that both sides know.
+    /// No version of the API fits both sides.
     #[error("{endpoint}: {reason}")]
     Version {
-        /// The engine's place.
+        /// The engine's address.
         endpoint: String,
         /// Which side is too old, and what to do.
         reason: NoCommonVersion,
@@ -149,7 +150,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether no waiting can help: something must be changed in our own settings, or one of the two programs updated.
+    /// Whether waiting cannot help: a setting must be changed, or one of the two programs updated.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -188,7 +189,7 @@ impl ConnectError {
     }
 
     pub(super) fn not_an_engine(endpoint: &str, reason: &str) -> Self {
-        // What Go's server says to plain HTTP on its TLS port.
+        // The answer of Go's server to plain HTTP on its TLS port.
         let hint = if reason.contains("HTTP request to an HTTPS server") {
             "set DOCKER_TLS_VERIFY=1"
         } else if reason.starts_with("it answers 403") {

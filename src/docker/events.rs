@@ -1,9 +1,8 @@
-//! The event stream, made into hints of which container may have changed.
+//! Turns the event stream into hints about which containers may have changed.
 //!
-//! Pure: bytes in, identifiers out. An event is never believed, only followed up: engines lose
-//! events, repeat them, and have changed their shape (1.52 no longer has the top-level `status`,
-//! `id` and `from`), so nothing but the identifier is read from one. The labels of its container,
-//! which have no end, are dropped as they arrive.
+//! Pure: bytes in, IDs out. Only the ID is read from an event, and the container is then inspected: engines lose
+//! events, repeat them, and change their shape (1.52 no longer has the top-level `status`, `id` and `from`). The
+//! container's labels, which can be very long, are dropped as they arrive.
 
 use memchr::memchr;
 
@@ -12,7 +11,7 @@ use crate::container::ContainerId;
 use crate::json::Shape::{self, Members, Whole};
 use crate::json::{self, Limits, Sieve, Value};
 
-/// What is read of an event.
+/// The parts of an event that are read.
 const EVENT: Shape = Members(&[
     ("status", Whole),
     ("id", Whole),
@@ -21,28 +20,28 @@ const EVENT: Shape = Members(&[
     ("Actor", Members(&[("ID", Whole), ("Attributes", Members(&[("container", Whole), ("signal", Whole)]))])),
 ]);
 
-/// How much is kept of one.
+/// Limits for one event.
 const LARGEST: Limits = Limits { text: 64 << 10, values: 1 << 10 };
 
-/// What some bytes of the stream said.
+/// The content of some bytes of the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Containers that may have changed, in the stream's order.
     pub hints: Vec<ContainerId>,
-    /// Containers that were sent a signal, with its number, in the stream's order; they are among the hints as well.
+    /// Containers that were sent a signal, with its number, in the stream's order; they are also among the hints.
     pub signals: Vec<(ContainerId, u32)>,
-    /// Lines that were too long or made no sense.
+    /// The number of lines that were too long or invalid.
     pub skipped: usize,
 }
 
-/// Splits the stream at its newlines and reads each line, however the bytes arrive.
+/// Splits the stream into lines and parses each, however the bytes arrive.
 #[derive(Debug, Default)]
 pub struct Decoder {
     line: Line,
 }
 
 impl Decoder {
-    /// Takes the next bytes of the stream. A line without its newline waits for the rest.
+    /// Takes the next bytes of the stream. An incomplete line waits for the rest.
     pub fn push(&mut self, mut bytes: &[u8]) -> Heard {
         let mut heard = Heard::default();
         while let Some(end) = memchr(b'\n', bytes) {
@@ -62,13 +61,13 @@ impl Decoder {
     }
 }
 
-/// A line of the stream, as far as it has come.
+/// An incomplete line of the stream.
 #[derive(Debug)]
 struct Line {
     event: Sieve,
-    /// Nothing has come but blanks.
+    /// Only blanks so far.
     is_empty: bool,
-    /// Something follows the event.
+    /// There is something after the event.
     is_broken: bool,
 }
 
@@ -90,7 +89,7 @@ impl Line {
         self.is_broken |= bytes[taken..].iter().any(|byte| !byte.is_ascii_whitespace());
     }
 
-    /// The container that it is about, with the signal that was sent to it, if it is about one.
+    /// The container of the event, with the signal that it was sent, if any.
     fn said(self) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
         if self.is_empty {
             return Ok(None);
@@ -103,17 +102,17 @@ impl Line {
     }
 }
 
-/// The container that a line of the stream is about, if it is about one and can have changed it.
+/// The container that a line of the stream is about, if it may have changed it.
 ///
 /// # Errors
-/// When the line is no JSON object, or is about a container without saying which.
+/// When the line is not a JSON object, or is about a container without its ID.
 pub fn hint(line: &[u8]) -> Result<Option<ContainerId>, Malformed> {
     let mut read = Line::default();
     read.push(line);
     Ok(read.said()?.map(|(id, _)| id))
 }
 
-/// What an event says.
+/// The content of an event.
 fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
     let Value::Object(_) = event else { return Err(Malformed::Missing("event")) };
     let text = |value: &Value<'_>| value.as_str().unwrap_or_default().to_owned();
@@ -124,13 +123,13 @@ fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malform
     let id = match event["Type"].as_str() {
         Some("container") | None if is_idle(&action) => return Ok(None),
         Some("container") | None => first([&actor["ID"], &event["id"]]),
-        // Podman names the container itself as the actor.
+        // In Podman's network events, the actor is the container.
         Some("network") if matches!(action.as_str(), "connect" | "disconnect") => {
             first([&actor["Attributes"]["container"], &actor["ID"]])
         }
         Some(_) => return Ok(None),
     };
-    // `prune` is an event of all containers at once; each that it removed has its own.
+    // `prune` is one event for all containers; each removed container has its own as well.
     if id.is_empty() && action == "prune" {
         return Ok(None);
     }
@@ -138,7 +137,7 @@ fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malform
     decode::container_id(&id).map(|id| Some((id, signal))).ok_or(Malformed::Missing("container in an event"))
 }
 
-/// Actions that never change what a service is made of. What is not known here may change anything.
+/// Actions that never change what a service is made of. Unknown actions may change anything.
 fn is_idle(action: &str) -> bool {
     // `exec_create: sh -c true`.
     let verb = action.split(':').next().unwrap_or_default().trim_end();
@@ -184,9 +183,9 @@ mod tests {
                 Some("aa"),
             ),
             (r#"{"status":"start","id":"aa","from":"web","time":1}"#, Some("aa")),
-            // Its words may be new.
+            // Unknown words.
             (r#"{"Type":"container","Action":"teleport","Actor":{"ID":"aa"}}"#, Some("aa")),
-            // Networks: by attribute; Podman's by actor.
+            // Networks: the container is in an attribute; for Podman, it is the actor.
             (
                 r#"{"Type":"network","Action":"connect","Actor":{"ID":"net","Attributes":{"container":"aa"}}}"#,
                 Some("aa"),
@@ -198,7 +197,7 @@ mod tests {
             (r#"{"Type":"network","Action":"create","Actor":{"ID":"net"}}"#, None),
             (r#"{"Type":"image","Action":"pull","Actor":{"ID":"busybox"}}"#, None),
             (r#"{"Type":"container","Action":"prune","Actor":{"ID":"","Attributes":{"reclaimed":"0"}}}"#, None),
-            // An engine that separates records as RFC 7464 does.
+            // An engine that separates records as RFC 7464 says.
             ("\u{1e}{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}", Some("aa")),
             ("", None),
             ("\r", None),
@@ -270,7 +269,7 @@ mod tests {
         }
         let heard = decoder.push(b"\",\"signal\":\"9\"}}}\n");
         assert_eq!((heard.hints, heard.signals), (vec!["aa".into()], vec![("aa".into(), 9)]));
-        // What it names takes no more room than the rest.
+        // The relevant parts need no more memory than usual.
         decoder.push(begin.replace("label", "container").as_bytes());
         decoder.push(b"\"");
         for _ in 0..1000 {

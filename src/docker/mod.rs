@@ -1,14 +1,14 @@
-//! What is running: a thin, lenient client of the Docker Engine API, and a watch on it.
+//! What is running: a small, lenient client of the Docker Engine API, and a watch.
 //!
-//! First in the data's way: it reads an engine (Docker, or Podman speaking Docker's API) and hands
-//! [`crate::container::Container`]s to [`crate::bridge`]. It only ever asks; it never changes anything.
+//! The first step in the data's way: it reads an engine (Docker, or Podman with Docker's API) and produces
+//! [`crate::container::Container`]s. It never changes anything.
 //!
-//! - [`client`] speaks to an engine: its version, its containers, its events;
-//! - [`decode`] and [`events`] make sense of what it says, purely;
-//! - [`watch()`] turns that into [`Change`]s, and misses none.
+//! - [`client`] sends requests to an engine: its version, its containers, its events;
+//! - [`decode`] and [`events`] parse the answers, purely;
+//! - [`watch()`] turns them into [`Change`]s, and misses none.
 //!
-//! The client is our own because engines differ and grow: a strict decoder turns one unknown word
-//! of one container into a list that cannot be read at all.
+//! It is our own client because engines differ and change: with a strict decoder, one unknown word about one container
+//! would make a whole list unreadable.
 
 pub mod client;
 pub mod decode;
@@ -34,40 +34,41 @@ pub use watch::watch;
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
 
-/// Where the engine of these settings is, as people write it and without credentials, whether one is there or not.
+/// The engine's address by these settings, as people write it and without credentials, whether or not an engine is
+/// there.
 ///
 /// # Errors
-/// When `DOCKER_HOST` cannot be understood, or nothing says where an engine is.
+/// When `DOCKER_HOST` is invalid, or nothing says where an engine is.
 pub fn place(config: &DockerConfig) -> Result<String, ConnectError> {
     Ok(endpoint::find(config, &endpoint::Surroundings::of_process())?.name)
 }
 
-/// What a watch tells: the whole, then every difference from it.
+/// The output of a watch: a full snapshot, then each change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// Everything that is there: said first, and again after each reconnect and resync.
+    /// All containers: at first, and after each reconnect and resync.
     Snapshot(Snapshot),
-    /// This container is new, or is no longer as it was.
+    /// This container is new or has changed.
     Changed(Arc<Container>),
-    /// This container, which runs, was sent the signal that asks it to stop.
+    /// This running container was sent its stop signal.
     Stopping(ContainerId),
-    /// The engine says that there is no such container, or that it is being removed.
+    /// The engine says that the container does not exist, or is being removed.
     Gone(ContainerId),
-    /// The same, though no event about this container was heard since it was last there: events were lost, or the
-    /// engine is not what it was.
+    /// As above, but no event about the container has arrived since it was last seen: events were lost, or the engine
+    /// lost its data.
     Missing(ContainerId),
 }
 
-/// Every container at one time, by id.
+/// All containers at one time, by ID.
 ///
-/// With [`crate::config::DockerConfig::list_all`] those that do not run as well. What is neither in
-/// `containers` nor `unknown` is not there: the engine itself has said so.
+/// With [`crate::config::DockerConfig::list_all`], also those that do not run. A container in neither `containers` nor
+/// `unknown` does not exist, by the engine's own list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Those that were inspected; of those in `unknown` as well, before the engine was lost.
+    /// The inspected containers. Those also in `unknown` were inspected before the engine was lost.
     pub containers: Vec<Arc<Container>>,
-    /// Those that cannot be inspected now. They are tried again, and then told of as
-    /// [`Change::Changed`] or [`Change::Gone`]; until then, nothing is known to have changed for them.
+    /// Containers that cannot be inspected now. They are retried, and then reported as [`Change::Changed`] or
+    /// [`Change::Gone`]; until then, their state counts as unchanged.
     pub unknown: Vec<Unknown>,
 }
 

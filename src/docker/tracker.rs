@@ -1,12 +1,11 @@
-//! What is known of each container, what must be asked, and what is still to be told.
+//! What is known about each container, what must be inspected, and what is still to be reported.
 //!
-//! The part of the watch that decides; pure but for the clock that it is handed. [`super::watch()`]
-//! carries out what it says and brings back the answers. Nothing is lost because everything is
-//! state, not a message: a hint marks a container as dirty until an inspect that began after the
-//! hint has been answered, and a change stays queued until it is taken.
+//! The deciding part of the watch. Pure, except that the clock is passed in; [`super::watch()`] sends the requests and
+//! returns the answers. Nothing is lost, because everything is state rather than messages: a hint marks a container as
+//! dirty until an inspect that began after the hint is answered, and a change stays queued until it is taken.
 //!
-//! A *pass* inspects everything once and ends in a [`Snapshot`]; a *check* compares a list with the
-//! one before, and inspects what differs, is new or is missing.
+//! A *pass* inspects everything once and ends in a [`Snapshot`]. A *check* compares a list with the one before, and
+//! inspects what is different, new or missing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,32 +19,31 @@ use crate::backoff::Backoff;
 use crate::container::{Container, ContainerId};
 use crate::deadlines::Deadlines;
 
-/// The first pause before a container that cannot be inspected is asked for again, and the longest; jitter makes each up
-/// to twice as long.
+/// The first and the longest pause before a failed inspect is retried; jitter makes each up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The same for one that is larger than is read, which only a change of the engine itself can mend.
 const TOO_LARGE_PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// How many inspects may be in flight.
+/// The maximum number of simultaneous inspects.
 const SLOTS: usize = 32;
-/// How many of them may be for hints, and how many for passes and retries: neither starves the other,
-/// even when inspects hang.
+/// How many of them may be for hints, and how many for passes and retries: neither delays the other, even if inspects
+/// hang.
 const SHARE: usize = 24;
-/// How long a pass waits for the next answer before it ends without those that are missing.
+/// How long a pass waits for the next answer. Then it ends without the missing ones.
 const STALL: Duration = Duration::from_secs(3);
-/// While so many changes wait to be taken, nothing more is inspected: dirty containers take no room.
+/// While this many changes wait to be taken, nothing more is inspected: a dirty container takes no memory.
 const BACKLOG: usize = 64;
 
 /// The state of one watch.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
-    /// Whether containers that do not run are known as well.
+    /// Whether containers that do not run are tracked as well.
     list_all: bool,
-    /// By id, so that snapshots are in order.
+    /// By ID, so that snapshots are ordered.
     entries: BTreeMap<ContainerId, Entry>,
-    /// To be inspected, because of hints; those no longer [`Work::Queued`] are passed over.
+    /// To be inspected because of hints; those no longer [`Work::Queued`] are skipped.
     hot: VecDeque<ContainerId>,
-    /// To be inspected, because of a pass or a failure before.
+    /// To be inspected because of a pass or a failure.
     cold: VecDeque<ContainerId>,
     /// When those in [`Work::Waiting`] are due.
     retries: Deadlines<ContainerId>,
@@ -53,26 +51,26 @@ pub(super) struct Tracker {
     cold_in_flight: usize,
     pass: Option<Pass>,
     passes: u64,
-    /// Whether a snapshot was told, so that changes make sense.
+    /// Whether a snapshot was reported, so that changes may follow.
     synced: bool,
-    /// What the last list said, but for those that have changed since it was asked for.
+    /// The last list, without containers that have changed since it was requested.
     listed: HashMap<ContainerId, Said>,
-    /// Those that have changed since the list in flight was asked for.
+    /// Containers that have changed since the list in flight was requested.
     moved: HashSet<ContainerId>,
     changes: VecDeque<Change>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// As it was last inspected, if it counts.
+    /// As last inspected, if it counts.
     known: Option<Arc<Container>>,
     told: Told,
     work: Work,
-    /// Where its last inspect failed.
+    /// Whether its last inspect failed.
     failing: Option<Box<Failing>>,
-    /// Whether an event was heard that no answer has followed up yet.
+    /// Whether an event has arrived that no inspect has followed up yet.
     heard: bool,
-    /// Whether it was told that this container was told to stop, since the last answer.
+    /// Whether its stop signal was reported since the last answer.
     stopping: bool,
 }
 
@@ -84,17 +82,17 @@ struct Failing {
     too_large: Option<String>,
 }
 
-/// What the other side was last told of a container.
+/// What was last reported about a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Told {
     /// Nothing.
     #[default]
     Nothing,
-    /// That it is there, but not how.
+    /// Only that it exists.
     Unknown,
     /// [`Entry::known`].
     Known,
-    /// That it no longer runs, where only those that run are known. It may yet be removed.
+    /// That it no longer runs, if only running containers are tracked. It may be removed later.
     Ended,
 }
 
@@ -104,19 +102,19 @@ enum Urgency {
     Cold,
 }
 
-/// What is being done about a container.
+/// The work on a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Work {
     #[default]
     None,
     Queued(Urgency),
-    /// `again`: it got dirty meanwhile. `passes`: how many passes had begun.
+    /// `again`: it became dirty in the meantime. `passes`: how many passes had begun.
     InFlight {
         urgency: Urgency,
         again: Option<Urgency>,
         passes: u64,
     },
-    /// Until it is tried again.
+    /// Until the retry.
     Waiting,
 }
 
@@ -126,7 +124,7 @@ struct Pass {
     last_answer: Instant,
 }
 
-/// What an inspect said of a container.
+/// The result of an inspect.
 #[derive(Debug)]
 pub(super) enum Inspected {
     Is(Arc<Container>),
@@ -150,7 +148,7 @@ impl Tracker {
         }
     }
 
-    /// An event says that this container was sent a signal; worth telling where it is the one that stops it.
+    /// An event says that this container was sent a signal; reported if it is its stop signal.
     pub(super) fn signalled(&mut self, id: &ContainerId, signal: u32) {
         if let Some(entry) = self.entries.get_mut(id)
             && entry.told == Told::Known
@@ -161,19 +159,18 @@ impl Tracker {
         }
     }
 
-    /// What the last list said of it is older than what we know: the next one must not be taken for
-    /// "as before" when it happens to say the same.
+    /// The last list is older than what is known now: if the next one is equal, that must not count as unchanged.
     fn distrust(&mut self, id: &ContainerId) {
         self.listed.remove(id);
         self.moved.insert(id.clone());
     }
 
-    /// A list is asked for.
+    /// A list is requested.
     pub(super) fn listing(&mut self) {
         self.moved.clear();
     }
 
-    /// The list for a pass: everything on it, and everything known, is inspected.
+    /// The list of a pass: everything in it, and everything known, is inspected.
     pub(super) fn begin_pass(&mut self, list: Vec<Listed>, now: Instant) {
         let listed = list.iter().map(|entry| entry.id.clone());
         let remaining: BTreeSet<_> = self.entries.keys().cloned().chain(listed).collect();
@@ -190,7 +187,7 @@ impl Tracker {
         self.end_pass_if_done();
     }
 
-    /// A list between passes: what differs from the one before is inspected.
+    /// The list of a check: what differs from the one before is inspected.
     pub(super) fn check(&mut self, list: Vec<Listed>) {
         let now: HashSet<_> = list.iter().map(|entry| &entry.id).collect();
         let same = |entry: &Listed| self.listed.get(&entry.id).is_some_and(|before| before.digest == entry.said.digest);
@@ -204,13 +201,13 @@ impl Tracker {
         }
     }
 
-    /// Takes over the list, in the place of the one before: two of ten thousand containers are megabytes.
+    /// Replaces the list before: two of ten thousand containers take megabytes.
     fn remember(&mut self, list: Vec<Listed>) {
         let now: HashSet<_> = list.iter().map(|entry| &entry.id).filter(|id| !self.moved.contains(id)).collect();
         self.listed.retain(|id, _| now.contains(id));
         for Listed { id, said } in list {
             if !self.moved.contains(&id) {
-                // Of what is known already, an ID is kept once.
+                // Known IDs are shared, not stored twice.
                 let id = self.entries.get_key_value(&id).map_or(id, |(known, _)| known.clone());
                 self.listed.insert(id, said);
             }
@@ -218,12 +215,12 @@ impl Tracker {
         self.moved.clear();
     }
 
-    /// The engine is lost: what was begun will be begun again.
+    /// The engine is lost: requests in flight are repeated later.
     pub(super) fn abandon_pass(&mut self) {
         self.pass = None;
     }
 
-    /// Whether a pass is under way.
+    /// Whether a pass is in progress.
     pub(super) fn in_pass(&self) -> bool {
         self.pass.is_some()
     }
@@ -251,7 +248,7 @@ impl Tracker {
         }
     }
 
-    /// The next container to inspect, if one must be and may be now.
+    /// The next container to inspect, if one is allowed now.
     pub(super) fn next(&mut self, now: Instant) -> Option<ContainerId> {
         while let Some(id) = self.retries.pop(now)
             && let Some(entry) = self.entries.get_mut(&id)
@@ -292,8 +289,8 @@ impl Tracker {
         }
     }
 
-    /// Takes in the answer to an inspect that [`Tracker::next`] asked for, and says whether it is the
-    /// first of a row of failures.
+    /// Takes the answer to an inspect that [`Tracker::next`] requested. Returns whether it is the first of several
+    /// failures.
     pub(super) fn inspected(&mut self, id: &ContainerId, said: Inspected, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(id) else { return false };
         let Work::InFlight { urgency, again, passes } = entry.work else { return false };
@@ -305,7 +302,7 @@ impl Tracker {
         let is_failure = matches!(said, Inspected::Failed | Inspected::TooLarge(_));
         let first_failure = is_failure && entry.failing.is_none();
         if is_failure {
-            // Also where it got dirty meanwhile: the retry comes after.
+            // Even if it became dirty in the meantime: the retry follows.
             let due = now + entry.fail(said);
             entry.work = Work::Waiting;
             self.retries.set(id.clone(), due);
@@ -324,7 +321,7 @@ impl Tracker {
                 self.request(id.clone(), urgency);
             }
             if !confirmed {
-                // It changed after it was listed, perhaps without an event.
+                // It changed after the list, perhaps without an event.
                 self.distrust(id);
             }
         }
@@ -355,7 +352,7 @@ impl Tracker {
                 }
                 None if entry.work == Work::None => {}
                 known => {
-                    // As it was when it was last asked after, if that could not be told yet: an engine lost meanwhile.
+                    // Its last known state, if it was not reported yet because the engine was lost.
                     snapshot.containers.extend(known.clone().filter(|_| entry.told == Told::Nothing));
                     entry.told = Told::Unknown;
                     let name = entry.name().or_else(|| self.listed.get(id)?.name()).map(Box::from);
@@ -368,14 +365,14 @@ impl Tracker {
         self.changes.push_back(Change::Snapshot(snapshot));
     }
 
-    /// When [`Tracker::next`] or [`Tracker::tick`] will have something to do, if nothing else happens.
+    /// When [`Tracker::next`] or [`Tracker::tick`] is due next.
     pub(super) fn due(&self) -> Option<Instant> {
         let retry = self.retries.next().filter(|_| self.cold_in_flight < SHARE);
         let stall = self.pass.as_ref().filter(|_| self.is_asking()).map(|pass| pass.last_answer + STALL);
         retry.into_iter().chain(stall).min()
     }
 
-    /// Time has passed: a pass without answers ends.
+    /// Handles time: a pass without answers ends.
     pub(super) fn tick(&mut self, now: Instant) {
         if self.is_asking() && self.pass.as_ref().is_some_and(|pass| now >= pass.last_answer + STALL) {
             self.end_pass();
@@ -391,7 +388,7 @@ impl Tracker {
         !self.changes.is_empty()
     }
 
-    /// The oldest change that was not yet taken.
+    /// The oldest change that was not taken yet.
     pub(super) fn take_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
     }
@@ -422,7 +419,7 @@ impl Entry {
         self.failing.as_ref()?.too_large.as_deref()
     }
 
-    /// Takes in what an inspect said, and returns what must be told of it.
+    /// Takes the result of an inspect, and returns what must be reported.
     fn learn(&mut self, id: &ContainerId, said: Inspected, list_all: bool, synced: bool) -> Option<Change> {
         match said {
             Inspected::Is(container) => {
@@ -432,7 +429,7 @@ impl Entry {
                     Told::Unknown => true,
                     Told::Nothing | Told::Ended => counts,
                 };
-                // What is as before stays where it is: a pass should not have everything in memory twice.
+                // Unchanged values are kept: a pass should not double the memory.
                 let container = self.known.take().filter(|known| *known == container).unwrap_or(container);
                 self.known = counts.then(|| Arc::clone(&container));
                 if !synced || !is_news {
@@ -451,7 +448,7 @@ impl Entry {
         }
     }
 
-    /// Whether what an inspect said is what was known and listed already.
+    /// Whether the result equals what was known and listed.
     fn confirms(&self, listed: Option<&Said>, said: &Inspected) -> bool {
         let Inspected::Is(container) = said else { return false };
         self.known.as_ref().is_none_or(|known| known == container)

@@ -1,10 +1,9 @@
-//! The watch: one task that follows an engine, through everything that engines do.
+//! The watch: one task that follows an engine through outages, restarts and lost events.
 //!
-//! It opens the event stream first and lists second, so that there is no gap between them; then an
-//! inspect answers every hint. Whenever the stream or a list fails, it reconnects and inspects
-//! everything again. Streams can lose events without failing (dockerd drops them for slow readers,
-//! and forgets them when it restarts), so a cheap list is compared with the one before, every
-//! [`CHECK`], and less often where it is long. What all that means for each container is decided in [`super::tracker`].
+//! It opens the event stream before it lists, so that there is no gap; an inspect follows every hint. When the stream
+//! or a list fails, it reconnects and inspects everything again. Streams can lose events without failing (dockerd drops
+//! them for slow readers, and forgets them when it restarts). So a cheap list is compared with the one before every
+//! [`CHECK`], less often for long lists. [`super::tracker`] decides what that means for each container.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -32,27 +31,27 @@ use crate::container::{Container, ContainerId};
 use crate::event::{Event, Events};
 use crate::pool::Pool;
 
-/// The first pause before connecting again, and the longest; jitter makes each up to twice as long.
+/// The first and the longest pause before a reconnect; jitter makes each up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many changes wait in the channel.
+/// The capacity of the channel of changes.
 const CHANNEL: usize = 64;
 /// How often a list is compared with the one before.
 const CHECK: Duration = Duration::from_secs(30);
-/// The same for each container in the list, where there are so many that this is longer: reading one takes less than
-/// a thousandth of it, and the engine longer to say it.
+/// The interval per container in the list, if that is longer: reading one takes less than a thousandth of it, but the
+/// engine needs longer to send it.
 const CHECK_EACH: Duration = Duration::from_millis(10);
-/// How soon this is done when something may just have been missed: a new stream sends its headers
-/// before the engine subscribes it, and a line that makes no sense may have been an event.
+/// The first check after a possible loss: a new stream sends its headers before the engine subscribes it, and an
+/// invalid line may have been an event.
 const CHECK_SOON: Duration = Duration::from_secs(1);
-/// A stream that lasted so long was a good one: the next pause is short again.
+/// A stream that lasted this long was good: the next pause is short again.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// Follows the engine in a task of its own, until `stop` or until nobody receives any more.
+/// Follows the engine in its own task, until `stop` or until the receiver is gone.
 ///
-/// A notified `resync`, and every [`DockerConfig::resync`], has everything inspected again. A slow
-/// receiver loses nothing: what changes meanwhile is told as it is when it is told.
+/// A notified `resync`, and every [`DockerConfig::resync`], inspects everything again. A slow receiver loses nothing:
+/// each change is reported with the state at the time when it is taken.
 #[must_use]
 pub fn watch(
     docker: Docker,
@@ -89,23 +88,23 @@ pub fn watch(
 struct Watch {
     docker: Docker,
     tracker: Tracker,
-    /// What replicas have in common.
+    /// Values that replicas share.
     images: Pool<str>,
     settings: Pool<[String]>,
     events: Events,
     link: Link,
     /// Requests in flight.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// How many were begun: an answer to an earlier one is of no use.
+    /// How many were started: answers to earlier ones are ignored.
     connections: u64,
     /// The list in flight.
     listing: Option<Purpose>,
-    /// A pass is to begin as soon as it can.
+    /// A pass should begin as soon as possible.
     pass_wanted: bool,
-    /// How often a list is compared with the one before, and when next.
+    /// The interval of checks, and the next one.
     check: Duration,
     next_check: Instant,
-    /// How often, and when next.
+    /// The interval, and the next time.
     resync: Option<(Duration, Instant)>,
     backoff: Backoff,
     outage: Option<Outage>,
@@ -114,7 +113,7 @@ struct Watch {
     has_skipped: bool,
 }
 
-/// How often a list of so many containers is compared with the one before.
+/// The interval of checks for a list of this many containers.
 fn check_every(containers: usize) -> Duration {
     CHECK.max(CHECK_EACH * u32::try_from(containers).unwrap_or(u32::MAX))
 }
@@ -132,7 +131,7 @@ enum Purpose {
     Check,
 }
 
-/// An answer, or that there is none.
+/// An answer or a failure.
 enum Done {
     Opened(u64, Result<(Docker, EventStream), Failure>),
     Listed(u64, Result<Vec<Listed>, RequestError>),
@@ -144,7 +143,7 @@ impl Watch {
         loop {
             let wake = self.begin_what_is_due();
             let Self { tracker, link, work, .. } = &mut self;
-            // In this order, so that chance has no part in it; what is due by the clock is begun above.
+            // A fixed order, so that nothing depends on chance; timed work is started above.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -162,7 +161,7 @@ impl Watch {
         }
     }
 
-    /// Begins every request whose time has come, and returns when to look again at the latest.
+    /// Starts all requests that are due. Returns the latest time for the next call.
     fn begin_what_is_due(&mut self) -> Instant {
         let now = Instant::now();
         if let Some((every, next)) = &mut self.resync
@@ -211,7 +210,7 @@ impl Watch {
             Done::Opened(
                 connection,
                 async {
-                    // The engine may have been replaced by another version of itself.
+                    // The engine may have been replaced by another version.
                     let docker = docker.reconnect().await.map_err(Failure::Connect)?;
                     let stream = docker.events().await.map_err(|error| Failure::Request(Request::Events, error))?;
                     Ok((docker, stream))
@@ -222,7 +221,7 @@ impl Watch {
     }
 
     fn list_if_due(&mut self, now: Instant) {
-        // One pass at a time, or a resync that is asked for again and again would never end in a snapshot.
+        // One pass at a time; otherwise, frequent resyncs would never end in a snapshot.
         let purpose = if self.listing.is_some() {
             return;
         } else if self.pass_wanted && !self.tracker.in_pass() {
@@ -294,12 +293,12 @@ impl Watch {
                 self.events.emit(Event::ContainerTooLarge { container: id.clone(), what: error.to_string() });
             }
             Some(error) if error.is_refusal() => self.refused(Request::Inspect, Some(id), &error),
-            // While the engine is away, that is news enough.
+            // During an outage, its own line is enough.
             Some(error) if first_failure && matches!(self.link, Link::Up { .. }) => {
                 self.events.emit(Event::InspectFailed { container: id.clone(), why: error.to_string() });
                 if let RequestError::Timeout = error {
-                    // The event stream is as old as the connection that was silent, and may be silent for the same reason.
-                    // It is opened again; a list then tells what was missed.
+                    // The event stream is as old as the silent connection, and may be silent for the same reason. It is
+                    // opened again; a list then shows what was missed.
                     self.disconnect(now);
                 }
             }
@@ -310,7 +309,7 @@ impl Watch {
     fn hear(&mut self, heard: Result<Heard, RequestError>) {
         match heard {
             Ok(Heard { hints, signals, skipped }) => {
-                // Before the hints, so that what they lead to comes after.
+                // Before the hints, so that their results come after it.
                 for (id, signal) in signals {
                     self.tracker.signalled(&id, signal);
                 }
@@ -328,7 +327,7 @@ impl Watch {
         }
     }
 
-    /// Something failed that needs a new connection.
+    /// A failure that needs a new connection.
     fn lose(&mut self, failure: &Failure) {
         let now = Instant::now();
         let is_socket = self.docker.is_socket();
@@ -352,11 +351,11 @@ impl Watch {
         self.tracker.abandon_pass();
     }
 
-    /// Gives up the connection, and makes a new one then.
+    /// Drops the connection; reconnects at this time.
     fn disconnect(&mut self, until: Instant) {
         self.link = Link::Down { until };
         self.connections += 1;
-        // A list in flight will not be looked at.
+        // The answer of a list in flight is ignored.
         self.pass_wanted |= matches!(self.listing.take(), Some(Purpose::Pass));
     }
 
@@ -384,7 +383,7 @@ impl Watch {
     }
 }
 
-/// What the engine says next; nothing where there is no stream.
+/// The engine's next message; never, without a stream.
 async fn hear(link: &mut Link) -> Result<Heard, RequestError> {
     match link {
         Link::Up { stream, .. } => stream.next().await,

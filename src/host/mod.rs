@@ -35,27 +35,27 @@ use tagging::Seen;
 
 pub use address::{Address, Locate};
 
-/// One engine and what belongs to it.
+/// One engine with the state that belongs to it.
 pub struct Host {
-    /// The engine, which has answered.
+    /// The engine, already connected.
     pub docker: Docker,
     /// The tags of `-tags`.
     pub tagging: Arc<ForcedTags>,
-    /// What waits before it counts.
+    /// What is delayed before it takes effect.
     pub pacing: Pacing,
-    /// What should exist.
+    /// The desired state.
     pub desired: DesiredServices,
-    /// Where the host is reached.
+    /// The host's address.
     pub address: Address,
-    /// Entries that this host left behind are removed (`-cleanup`).
+    /// Whether to remove entries that this host left behind (`-cleanup`).
     pub cleanup: bool,
 }
 
-/// How a host is told what to do, and whom it tells.
+/// The channels of a host: what it is told, and the keepers that it tells.
 pub struct Surroundings {
     /// Cancelled: stop.
     pub stop: CancellationToken,
-    /// Notified: a person wants everything compared, and what was given up tried again (SIGHUP).
+    /// Notified: a person wants a comparison now, and a retry of refused writes (SIGHUP).
     pub asked: Arc<Notify>,
     /// Notified: list the containers again.
     pub relist: Arc<Notify>,
@@ -66,7 +66,7 @@ pub struct Surroundings {
 }
 
 impl Host {
-    /// Tells the keepers what should exist, until it is told to stop.
+    /// Tells the keepers what should exist, until the host is told to stop.
     pub async fn run(self, config: &DockerConfig, surroundings: Surroundings) {
         let Self { docker, tagging, pacing, desired, address, cleanup } = self;
         let Surroundings { stop, asked, relist, keepers, events } = surroundings;
@@ -112,16 +112,16 @@ impl Host {
     }
 }
 
-/// What follows from what is seen.
+/// Handles what was seen.
 struct Following {
     pacing: Pacing,
     desired: DesiredServices,
     cleanup: bool,
     keepers: Vec<mpsc::UnboundedSender<Command>>,
     events: Events,
-    /// Containers that the engine lists but could not describe yet.
+    /// Containers that the engine lists but that could not be described yet.
     unknown: HashMap<ContainerId, docker::Unknown>,
-    /// Why the next snapshot is taken.
+    /// The occasion of the next snapshot.
     occasion: Occasion,
 }
 
@@ -184,9 +184,9 @@ impl Following {
         }
     }
 
-    /// A container that could not be described is known now: what was left because of it may go.
+    /// A container that could not be described is now known: removals that waited for it may be made.
     fn known(&mut self, id: &ContainerId) {
-        // One that is too large stays so, and is not waited for.
+        // A container that is too large stays unknown, and is not waited for.
         let is_awaited = |unknown: &docker::Unknown| unknown.why == Unread::NotYet;
         if self.unknown.remove(id).is_some() && !self.unknown.values().any(is_awaited) {
             self.compare(Occasion::Completed);
@@ -209,7 +209,7 @@ impl Following {
 
     fn send(&self, command: &Command) {
         for keeper in &self.keepers {
-            // A keeper only ends when the program does.
+            // A keeper ends only with the program.
             let _ = keeper.send(command.clone());
         }
     }

@@ -1,11 +1,10 @@
-//! What is held back for a while between what is seen and what is desired: the end of a container that
-//! drains, and the start of one that flaps.
+//! Delays between seen and desired state: the end of a draining container, and the start of a flapping one.
 //!
-//! A container that is told to stop (`-drain`) is critical from then on, and its entry goes when it has
-//! ended, but not before the time that readers were promised. One that ends again and again is registered
-//! only when it has run for a while, ever longer, so that a crash loop does not become a loop of writes.
+//! With `-drain`, a container that is told to stop is critical at once. Its entry is removed when the container has
+//! ended, but not before the promised time. A container that ends again and again is registered only after it has run
+//! for a while, and each time longer, so that a crash loop does not cause a loop of writes.
 //!
-//! Pure but for the clock that it is handed; the bridge does what it says.
+//! Pure, except that the clock is passed in; the host carries out the results.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,14 +18,14 @@ use crate::deadlines::Deadlines;
 use crate::docker::Unknown;
 use crate::event::Event;
 
-/// So many ends of a container within [`WINDOW`] are too many.
+/// This many ends of a container within [`WINDOW`] are flapping.
 const FLAPS: usize = 4;
-/// How long an end counts, and how long a container runs that has come to rest.
+/// How long an end counts, and how long a container must run to count as stable again.
 const WINDOW: Duration = Duration::from_secs(60);
-/// How long the next start of one that flaps is held back; doubled each time, up to [`LONGEST_HOLD`].
+/// How long the next start of a flapping container is delayed; doubled each time, up to [`LONGEST_HOLD`].
 const FIRST_HOLD: Duration = Duration::from_secs(10);
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
-/// What a container that is told to stop has beyond its own stop timeout, before it counts as one that goes on.
+/// The extra time after a container's stop timeout, before it counts as still running.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// What to do now.
@@ -38,25 +37,25 @@ pub enum Step {
     Undrain(ContainerId),
 }
 
-/// What is held back, and what is known of each container to decide on it.
+/// The delays, and what is known about each container to decide on them.
 #[derive(Debug, Default)]
 pub struct Pacing {
     /// `-drain`.
     drain: Option<Duration>,
     lives: HashMap<ContainerId, Life>,
-    /// When each container's next time comes.
+    /// When each container is due next.
     alarms: Deadlines<ContainerId>,
     events: Vec<Event>,
 }
 
-/// A container over all the lives of its process.
+/// A container over all runs of its process.
 #[derive(Debug)]
 struct Life {
-    /// The container, as it was last seen.
+    /// The container as last seen.
     container: Arc<Container>,
-    /// Since when it was seen to run, or not to.
+    /// When it was first seen in its present state.
     since: Instant,
-    /// Its ends, once there was one: of thousands that only run, few have any.
+    /// Its ends, if any: few of thousands of containers have one.
     flaps: Option<Box<Flaps>>,
     held: Option<Box<Held>>,
     draining: Option<Box<Draining>>,
@@ -66,11 +65,11 @@ struct Life {
 struct Flaps {
     /// Its ends within the window.
     ends: VecDeque<Instant>,
-    /// How often in a row its start was held back.
+    /// How often in a row its start was delayed.
     holds: u32,
 }
 
-/// What was last seen, to be taken in later.
+/// The delayed state.
 #[derive(Debug)]
 struct Held {
     until: Instant,
@@ -79,20 +78,20 @@ struct Held {
 
 #[derive(Debug)]
 struct Draining {
-    /// Its end is held back until then.
+    /// The end is delayed until then.
     until: Instant,
-    /// If it runs then, it goes on.
+    /// If it still runs then, draining ends.
     give_up: Instant,
 }
 
 impl Pacing {
-    /// Drains for so long; `None` for not at all.
+    /// Drains for this long; `None` for no draining.
     #[must_use]
     pub fn new(drain: Option<Duration>) -> Self {
         Self { drain, ..Self::default() }
     }
 
-    /// What to take in now of what was just seen.
+    /// What takes effect now of what was just seen.
     pub fn see(&mut self, seen: Seen, now: Instant) -> Vec<Step> {
         match seen {
             Seen::Changed(tagged) => self.changed(tagged, now),
@@ -105,7 +104,7 @@ impl Pacing {
         }
     }
 
-    /// Its container was told to stop: whether that is a reason to drain it.
+    /// The container was told to stop. Returns whether it drains now.
     pub fn stopping(&mut self, id: &ContainerId, now: Instant) -> bool {
         let Some(drain) = self.drain else { return false };
         let Some(life) = self.lives.get_mut(id).filter(|life| life.runs() && life.held.is_none()) else {
@@ -117,18 +116,18 @@ impl Pacing {
         true
     }
 
-    /// What is to be told of what is held back.
+    /// The events about delays that are due.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
 
-    /// When [`Pacing::release`] has something to say.
+    /// When [`Pacing::release`] is due next.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.alarms.next()
     }
 
-    /// What is no longer held back.
+    /// The delayed states that take effect now.
     pub fn release(&mut self, now: Instant) -> Vec<Step> {
         let mut steps = Vec::new();
         while let Some(id) = self.alarms.pop(now) {
@@ -221,7 +220,7 @@ impl Pacing {
                 held.push(id);
             }
         }
-        // One that ended is not in every snapshot; its removal is told for itself.
+        // An ended container is not in every snapshot; its removal is reported separately.
         let missing = |(id, life): &(&ContainerId, &Life)| !there.contains(*id) && (life.runs() || life.held.is_some());
         let mut missing: Vec<_> = self.lives.iter().filter(missing).map(|(id, _)| id.clone()).collect();
         missing.sort_unstable();
@@ -253,7 +252,7 @@ impl Pacing {
 
 impl Life {
     fn new(container: &Arc<Container>, now: Instant) -> Self {
-        // As if it had been there before: a first sight is no start.
+        // As if it had been there before: the first sight of a container is not a start.
         Self { container: Arc::clone(container), since: now, flaps: None, held: None, draining: None }
     }
 
@@ -273,11 +272,11 @@ impl Life {
         }
     }
 
-    /// For how long its start is to be held back, if it flaps.
+    /// How long its start is delayed, if it flaps.
     fn hold(&mut self, now: Instant) -> Option<Duration> {
         let Flaps { ends, holds } = &mut **self.flaps.as_mut()?;
         let first = ends.front()?;
-        // Once it is held back, it must come to rest first.
+        // Once it has been delayed, it must be stable again first.
         if *holds == 0 && (ends.len() < FLAPS || now.duration_since(*first) > WINDOW) {
             return None;
         }
@@ -288,7 +287,7 @@ impl Life {
 }
 
 impl Held {
-    /// Whether it is the end that is held back, not the start.
+    /// Whether the end is delayed, not the start.
     fn is_end(&self) -> bool {
         !matches!(&self.seen, Seen::Changed(tagged) if tagged.container.state.is_running())
     }

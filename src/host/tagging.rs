@@ -1,7 +1,7 @@
-//! Puts the tags of `-tags` on what the watch says, before anything is described.
+//! Adds the tags of `-tags` to the containers, before they are described.
 //!
-//! A stage of its own because a template may fetch a URL (`httpGet`), and wait for it. Only the container that it is for
-//! waits with it: what is seen of one container stays in order, and nobody else is held up.
+//! This is a separate stage because a template may fetch a URL (`httpGet`) and wait for it. Only its own container
+//! waits: the changes of one container stay in order, and other containers are not delayed.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,41 +17,41 @@ use crate::docker::{Change, Snapshot, Unknown, Unread};
 use crate::event::{Event, Events};
 use crate::template::{Evaluated, ForcedTags};
 
-/// How long a snapshot waits for the templates of its containers; those that take longer follow one by one.
+/// How long a snapshot waits for the templates of its containers; slower ones follow one by one.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A container with the tags that `-tags` gives its services.
+/// A container with the tags from `-tags`.
 #[derive(Clone, Debug)]
 pub struct Tagged {
     /// The container.
     pub container: Arc<Container>,
-    /// Its forced tags; empty where the template failed on it.
+    /// Its forced tags; empty if the template failed.
     pub tags: Arc<[String]>,
 }
 
 /// A [`Change`] with its tags.
 #[derive(Clone, Debug)]
 pub enum Seen {
-    /// All that there is, and what is listed but not known yet.
+    /// All containers, and those that are listed but not known yet.
     Snapshot {
         /// Every container.
         containers: Vec<Tagged>,
-        /// Listed, but not known (its template may still be waiting): it stays as it was.
+        /// Listed, but not known (its template may still be running): its state is unchanged.
         unknown: Vec<Unknown>,
-        /// Known, but not to be taken in yet: it stays as it was as well.
+        /// Known, but delayed: its state is unchanged as well.
         held: Vec<ContainerId>,
     },
-    /// One container, as it is now.
+    /// One container in its present state.
     Changed(Tagged),
     /// A container that was told to stop.
     Stopping(ContainerId),
     /// A container that no longer exists.
     Gone(ContainerId),
-    /// The same, though no event told of its end.
+    /// As above, but no event reported its end.
     Missing(ContainerId),
 }
 
-/// The changes with their tags; those of one container in the same order.
+/// The changes with their tags; the changes of one container in order.
 pub fn tagged(changes: mpsc::Receiver<Change>, tags: Arc<ForcedTags>, events: Events) -> impl Stream<Item = Seen> {
     let stage = Stage {
         changes,
@@ -69,22 +69,22 @@ struct Stage {
     changes: mpsc::Receiver<Change>,
     tags: Arc<ForcedTags>,
     events: Events,
-    /// Templates that are being evaluated.
+    /// The running template evaluations.
     evaluations: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// How many were begun.
+    /// The number of evaluations started.
     begun: u64,
-    /// Containers whose template is being evaluated.
+    /// Containers whose template is running.
     waiting: HashMap<ContainerId, Waiting>,
-    /// What is to be handed on.
+    /// The changes to pass on.
     ready: VecDeque<Seen>,
 }
 
-/// A container whose template is being evaluated.
+/// A container whose template is running.
 struct Waiting {
-    /// Which evaluation counts. What others made of it is out of date.
+    /// The evaluation that counts; results of others are out of date.
     evaluation: u64,
     container: Arc<Container>,
-    /// What was seen of it since.
+    /// What was seen of the container since.
     behind: VecDeque<Behind>,
 }
 
@@ -93,7 +93,7 @@ enum Behind {
     Stopping,
 }
 
-/// An evaluation that has come to its end.
+/// A finished evaluation.
 struct Done {
     evaluation: u64,
     container: Arc<Container>,
@@ -136,7 +136,7 @@ impl Stage {
         }
     }
 
-    /// Hands on a container with its tags, now or later.
+    /// Passes on a container with its tags, now or later.
     fn tag(&mut self, container: Arc<Container>) {
         if self.tags.may_block() {
             self.begin(container);
@@ -163,7 +163,7 @@ impl Stage {
         }));
     }
 
-    /// An evaluation has ended: its container goes on, and what was seen of it since follows.
+    /// An evaluation has finished: passes on its container, and what was seen of it since.
     fn done(&mut self, done: Done) {
         let Some((tagged, mut behind)) = self.finished(done) else { return };
         let id = tagged.container.id.clone();
@@ -181,7 +181,7 @@ impl Stage {
         }
     }
 
-    /// A container with its tags, and what was seen of it since; `None` where the evaluation is out of date.
+    /// A container with its tags, and what was seen of it since; `None` if the evaluation is out of date.
     fn finished(&mut self, done: Done) -> Option<(Tagged, VecDeque<Behind>)> {
         let Done { evaluation, container, evaluated } = done;
         let waiting = self.waiting.remove(&container.id)?;
@@ -203,7 +203,7 @@ impl Stage {
         Tagged { container, tags }
     }
 
-    /// All that there is: what was seen before is out of date, but for an order to stop.
+    /// A full list replaces everything seen before, except stop signals.
     async fn snapshot(&mut self, snapshot: Snapshot) {
         let Snapshot { containers, mut unknown } = snapshot;
         if !self.tags.may_block() {
@@ -218,7 +218,7 @@ impl Stage {
             let earlier = before.remove(&id);
             let told_to_stop = earlier.as_ref().is_some_and(Waiting::is_told_to_stop);
             match earlier {
-                // What is being evaluated is what it still is.
+                // An evaluation for an unchanged container continues.
                 Some(waiting) if waiting.container == container => {
                     self.waiting.insert(id.clone(), Waiting { behind: VecDeque::new(), ..waiting });
                 }
@@ -242,7 +242,7 @@ impl Stage {
         self.ready.extend(stopped.into_iter().map(Seen::Stopping));
     }
 
-    /// What is evaluated until then, and which of it was told to stop meanwhile.
+    /// The running evaluations, and which of their containers were told to stop in the meantime.
     async fn gather(&mut self, until: Instant) -> (HashMap<ContainerId, Tagged>, Vec<ContainerId>) {
         let (mut ready, mut stopped) = (HashMap::new(), Vec::new());
         while !self.waiting.is_empty() {
@@ -259,7 +259,7 @@ impl Stage {
 }
 
 impl Waiting {
-    /// It changed once more: what it was in between is of no interest.
+    /// It changed again: the state in between does not matter.
     fn follow(&mut self, container: Arc<Container>) {
         match self.behind.back_mut() {
             Some(Behind::Changed(last)) => *last = container,

@@ -1,16 +1,16 @@
-//! A list that is read while it arrives, entry by entry: however long it is, no more than one entry is held.
+//! Parses a list entry by entry while it arrives: never more than one entry is in memory.
 
 use serde::de::Error as _;
 
 use super::Shape;
 use super::sieve::{Limits, Sieve, unescaped};
 
-/// Takes in an array, or an object whose members are the entries.
+/// Parses an array, or an object whose members are the entries.
 #[derive(Debug)]
 pub(crate) struct List {
     state: State,
     kind: Kind,
-    /// The name of the entry at hand, in an object.
+    /// The name of the current entry, in an object.
     name: Vec<u8>,
     entry: Sieve,
     count: usize,
@@ -27,7 +27,8 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,
-    /// The rest of `null`, of which so many bytes have come: an empty list, as engines written in Go have it.
+    /// The rest of `null`; holds the number of bytes so far. It counts as an empty list, because engines written in Go
+    /// send it.
     Null(usize),
     /// An entry, or the end.
     Entry,
@@ -39,7 +40,7 @@ enum State {
     End,
 }
 
-/// The most bytes of a name.
+/// The maximum length of a name, in bytes.
 const LONGEST_NAME: usize = 64 << 10;
 
 /// An entry of a list.
@@ -47,18 +48,18 @@ const LONGEST_NAME: usize = 64 << 10;
 pub(crate) struct Entry<'a> {
     /// Its name, in an object; empty in an array.
     pub(crate) name: &'a str,
-    /// What the shape keeps of it, as JSON.
+    /// The parts of it in the shape, as JSON.
     pub(crate) text: &'a [u8],
 }
 
 impl List {
-    /// An array of so many entries at most. Of each, this shape is kept within these limits; of what is larger, what came
-    /// before.
+    /// For an array with at most this many entries. The parts of each entry in the shape are kept within the limits; of
+    /// a larger entry, only the beginning is kept.
     pub(crate) fn array(shape: &'static Shape, limits: Limits, most: usize) -> Self {
         Self::new(Kind::Array, Sieve::new(shape, limits), most)
     }
 
-    /// The same for an object, of which each member is an entry.
+    /// As above, for an object whose members are the entries.
     pub(crate) fn object(shape: &'static Shape, limits: Limits, most: usize) -> Self {
         Self::new(Kind::Object, Sieve::new(shape, limits), most)
     }
@@ -67,10 +68,10 @@ impl List {
         Self { state: State::Start, kind, name: Vec::new(), entry, count: 0, most }
     }
 
-    /// Takes in what comes next, and hands on each entry that it completes.
+    /// Takes the next bytes, and passes on each completed entry.
     ///
     /// # Errors
-    /// When it is no list, or a longer one than is read; and what `take` fails with.
+    /// When it is not a list, or has too many entries; and errors of `take`.
     pub(crate) fn push<E: From<serde_json::Error>>(
         &mut self,
         bytes: &[u8],
@@ -83,10 +84,10 @@ impl List {
         Ok(())
     }
 
-    /// All of it has come.
+    /// Takes the end of the data.
     ///
     /// # Errors
-    /// When its end is missing.
+    /// When the list is incomplete.
     pub(crate) fn end(self) -> serde_json::Result<()> {
         match self.state {
             State::End => Ok(()),
@@ -95,7 +96,7 @@ impl List {
         }
     }
 
-    /// Goes on by at least one byte, or to another state.
+    /// Consumes at least one byte, or changes the state.
     fn step<E: From<serde_json::Error>>(
         &mut self,
         bytes: &[u8],

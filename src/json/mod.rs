@@ -1,5 +1,5 @@
-//! Reading JSON without keeping what nobody will look at: an inspect has some 150 members, of which we need 20,
-//! and a list of twenty thousand services need not be held as a whole to be read.
+//! Parses JSON without keeping unused parts: an inspect result has about 150 members, of which we need 20, and a list
+//! of twenty thousand services need not be in memory as a whole.
 
 mod list;
 mod sieve;
@@ -15,14 +15,14 @@ pub(crate) use list::{Entry, List};
 pub(crate) use sieve::{Limits, Sieve, Sifted};
 pub(crate) use value::Value;
 
-/// What is kept of a value.
+/// Which parts of a value are kept.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// All of it.
     Whole,
-    /// Of an object these members; anything else is as if it were null.
+    /// These members of an object; any other value becomes null.
     Members(&'static [(&'static str, Shape)]),
-    /// Of an object every member, in this shape; anything else is as if it were null.
+    /// All members of an object, in this shape; any other value becomes null.
     Each(&'static Shape),
 }
 
@@ -36,7 +36,7 @@ impl Shape {
         if self.is_whole() { value } else { Value::Null }
     }
 
-    /// The shape of the member of this name, if it is kept.
+    /// The shape of the member with this name, if it is kept.
     fn member(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Whole => Some(self),
@@ -113,20 +113,20 @@ impl<'de> Visitor<'de> for &Shape {
     }
 }
 
-/// The name of a member; borrowed where it holds no escapes.
+/// The name of a member; borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Bytes as text: those that are no UTF-8 become U+FFFD.
+/// Bytes as text: invalid UTF-8 becomes U+FFFD.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
-    // Most are; this is what is fast for them.
+    // Most texts are valid, which is the fast case.
     str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Reads one JSON text, and makes of it what the seed says.
+/// Parses one JSON text with the seed.
 ///
 /// # Errors
-/// When the text is no JSON, or not what the seed reads.
+/// When the text is not JSON, or not what the seed expects.
 pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> serde_json::Result<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let said = seed.deserialize(&mut deserializer)?;
@@ -134,11 +134,11 @@ pub(crate) fn read<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> ser
     Ok(said)
 }
 
-/// Reads one JSON text of at most so many values into a type of its own: an array of numbers, or of empty objects, can take
-/// forty times its text.
+/// Parses one JSON text with at most this many values: an array of numbers, or of empty objects, can take forty times
+/// its text in memory.
 ///
 /// # Errors
-/// When the text is no such JSON, or has more values.
+/// When the text is not valid, or has more values.
 pub(crate) fn owned<T: DeserializeOwned>(text: &[u8], most: usize) -> serde_json::Result<T> {
     if sieve::values(text) > most {
         return Err(serde_json::Error::custom("there are more values than are read"));

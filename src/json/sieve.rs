@@ -12,38 +12,38 @@ use smallvec::SmallVec;
 
 use super::Shape;
 
-/// How much may be kept.
+/// Limits for the kept parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// In bytes.
     pub(crate) text: usize,
-    /// In values: members, elements.
+    /// Number of values: members and elements.
     pub(crate) values: usize,
 }
 
-/// What is left of one value.
+/// The kept parts of one value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sifted {
-    /// JSON with what the shape names, in its order.
+    /// JSON with the members in the shape, in their order.
     pub(crate) text: Vec<u8>,
-    /// There was more than may be kept: the text is an object with the members that had come before.
+    /// The limit was exceeded: JSON with the members that came before.
     pub(crate) too_large: bool,
 }
 
-/// Takes in one value, piece by piece.
+/// Parses one value, piece by piece.
 #[derive(Debug)]
 pub(crate) struct Sieve {
     shape: &'static Shape,
     limits: Limits,
     kept: Vec<u8>,
     values: usize,
-    /// So many bytes of what is kept are good JSON when so many objects are closed behind them.
+    /// This many bytes of the kept text are valid JSON after closing this many objects.
     safe: (usize, usize),
     too_large: bool,
     broken: bool,
-    /// The objects that are open and of which only some members are kept.
+    /// The open objects of which only some members are kept.
     open: SmallVec<[Open; 4]>,
-    /// The name of the member that is at hand.
+    /// The name of the current member.
     name: Vec<u8>,
     state: State,
 }
@@ -57,7 +57,7 @@ struct Open {
 /// What is expected.
 #[derive(Debug)]
 enum State {
-    /// A value: in this shape, or to be dropped.
+    /// A value: kept in this shape, or dropped.
     Value(Option<&'static Shape>),
     /// The rest of a value that is kept or dropped as a whole.
     Within(Scan, Fate),
@@ -94,7 +94,7 @@ impl Sieve {
         }
     }
 
-    /// Takes in what comes next, and returns how many bytes of it belong to the value.
+    /// Takes the next bytes. Returns how many of them belong to the value.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && !self.is_complete() {
@@ -103,20 +103,20 @@ impl Sieve {
         at
     }
 
-    /// Whether the value has come to its end.
+    /// Whether the value is complete.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state, State::Nothing)
     }
 
-    /// Whether more had to be kept than may be: the rest will be dropped.
+    /// Whether the limit is exceeded: the rest is dropped.
     pub(crate) fn is_too_large(&self) -> bool {
         self.too_large
     }
 
-    /// What is left of it.
+    /// The kept parts.
     ///
     /// # Errors
-    /// When it was no JSON; where that shows only in the text, whoever reads that will notice.
+    /// When it is not JSON. Errors within kept texts are left to their parser.
     pub(crate) fn finish(self) -> serde_json::Result<Sifted> {
         if self.broken {
             return Err(serde_json::Error::custom("a name, a colon or a bracket is missing"));
@@ -124,18 +124,18 @@ impl Sieve {
         Ok(Sifted { text: self.kept, too_large: self.too_large })
     }
 
-    /// The same, and begins with another value in the same room.
+    /// As above, and starts with the next value in the same buffer.
     pub(super) fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> serde_json::Result<T> {
         let mut kept = std::mem::take(&mut self.kept);
         let outcome = std::mem::replace(self, Self::new(self.shape, self.limits)).finish().map(|_| read(&kept));
-        // One that was large should not take its room for ever.
+        // A large value should not keep its memory for ever.
         kept.clear();
         kept.shrink_to(ROOM);
         self.kept = kept;
         outcome
     }
 
-    /// Goes on by at least one byte, or to another state.
+    /// Consumes at least one byte, or changes the state.
     fn step(&mut self, bytes: &[u8]) -> usize {
         match &mut self.state {
             State::Value(_) if bytes[0].is_ascii_whitespace() => 1,
@@ -200,7 +200,7 @@ impl Sieve {
         }
     }
 
-    /// A value begins with this byte, which is looked at again.
+    /// A value begins with this byte, which is examined again.
     fn begin(&mut self, shape: Option<&'static Shape>, first: u8) -> usize {
         let (fate, length) = match shape {
             None => (Fate::Dropped, 0),
@@ -221,12 +221,12 @@ impl Sieve {
         length
     }
 
-    /// The shape of the member whose name has come, which is kept if it has one.
+    /// The shape of the member with this name, if it is kept.
     fn member(&mut self) -> Option<&'static Shape> {
         let open = self.open.last_mut()?;
         let shape = match unescaped(&self.name) {
             Some(name) => open.shape.member(&name)?,
-            // Whoever reads it will say what is wrong with it.
+            // Its parser reports what is wrong with it.
             None => &Shape::Whole,
         };
         let comma: &[u8] = if std::mem::replace(&mut open.is_empty, false) { b"" } else { b"," };
@@ -261,7 +261,7 @@ impl Sieve {
         }
     }
 
-    /// There is too much of it: closes what is there.
+    /// The limit is exceeded: closes the open objects.
     fn stop_keeping(&mut self) {
         if std::mem::replace(&mut self.too_large, true) {
             return;
@@ -280,22 +280,22 @@ impl Sieve {
     }
 }
 
-/// How much room is kept from one element of a list to the next.
+/// The maximum buffer that is kept between two elements of a list.
 const ROOM: usize = 64 << 10;
 
-/// Where a value is that is kept or dropped as a whole.
+/// The position within a value that is kept or dropped as a whole.
 #[derive(Debug, Default)]
 struct Scan {
     depth: usize,
     in_string: bool,
     escaped: bool,
     began: bool,
-    /// How many values have come, but for itself.
+    /// How many values were inside it so far.
     values: usize,
 }
 
 impl Scan {
-    /// Goes on to the end of the value, or of what is there. Returns how far, and whether the value is over.
+    /// Goes to the end of the value or of the data. Returns the position, and whether the value is complete.
     fn advance(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() {
@@ -335,14 +335,14 @@ impl Scan {
     }
 }
 
-/// How many values the first value of a text has within it.
+/// How many values the first value of a text contains.
 pub(super) fn values(text: &[u8]) -> usize {
     let mut scan = Scan::default();
     scan.advance(text.trim_ascii_start());
     scan.values
 }
 
-/// How far a string goes that was begun, its closing quote included, and whether that is there.
+/// The length of the rest of a string, including its closing quote, and whether the quote was found.
 pub(super) fn string(bytes: &[u8], escaped: &mut bool) -> (usize, bool) {
     let mut at = 0;
     while at < bytes.len() {
@@ -360,7 +360,7 @@ pub(super) fn string(bytes: &[u8], escaped: &mut bool) -> (usize, bool) {
     (at, false)
 }
 
-/// A name as it is meant; `None` where it is no JSON.
+/// A name without escapes; `None` if it is not valid JSON.
 pub(super) fn unescaped(name: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
     let text = super::text(name);
     if !text.contains('\\') {

@@ -48,7 +48,7 @@ fn changes(tracker: &mut Tracker) -> Vec<Change> {
     std::iter::from_fn(|| tracker.take_change()).collect()
 }
 
-/// What is told, in short: `+1` runs, `.1` does not, `-1` is gone, `[1 ?2]` a snapshot.
+/// Reports in short form: `+1` runs, `.1` does not, `-1` is gone, `[1 ?2]` a snapshot.
 fn told(tracker: &mut Tracker) -> String {
     let mark = |container: &Container| if container.state.is_running() { "+" } else { "." };
     let number = |id: &ContainerId| id.as_str().trim_start_matches('0').to_owned();
@@ -66,7 +66,7 @@ fn told(tracker: &mut Tracker) -> String {
     changes(tracker).into_iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// A tracker that was told that these run, and that has told so itself.
+/// A tracker that knows these running containers and has reported them.
 fn synced(list_all: bool, numbers: &[usize], now: Instant) -> Tracker {
     let mut tracker = Tracker::new(list_all);
     tracker.listing();
@@ -240,7 +240,7 @@ fn what_was_learnt_before_the_engine_was_lost_is_told_when_it_cannot_be_asked_ag
     let later = now + Duration::from_secs(1);
     answer_all(&mut tracker, later, |number| if number == 1 { running(1) } else { Inspected::Failed });
     assert_eq!(told(&mut tracker), "[1 2 ?2 ?3]");
-    // It is told again once it is known for sure, and once only.
+    // It is reported again, once, when it is known for sure.
     answer_all(&mut tracker, later + Duration::from_secs(9), running);
     let told = told(&mut tracker);
     assert!(told == "+2 +3" || told == "+3 +2", "{told}");
@@ -261,7 +261,7 @@ fn a_failing_inspect_is_tried_again_with_growing_pauses() {
         now = due;
     }
     assert!(pauses[0] < Duration::from_millis(300) && pauses[8] >= Duration::from_secs(5), "{pauses:?}");
-    // An event may mean that it is well again.
+    // An event may mean that it can be inspected again.
     tracker.hint(id(1));
     assert_eq!(tracker.next(now), Some(id(1)));
 }
@@ -352,7 +352,7 @@ fn a_check_does_not_trust_a_digest_from_before_an_event() {
     tracker.hint(id(1));
     answer_all(&mut tracker, now, |number| is(container(number, "", EXITED)));
     assert_eq!(told(&mut tracker), ".1");
-    // It runs again, as before, and the event of that was lost.
+    // It runs again as before, and that event was lost.
     tracker.listing();
     tracker.check(vec![listed(1, 0)]);
     answer_all(&mut tracker, now, running);
@@ -393,19 +393,19 @@ fn nothing_more_is_asked_while_nobody_takes_what_is_told() {
 /// Something that happens to an engine or to its watch.
 #[derive(Clone, Debug)]
 enum Step {
-    /// The container is now like this (`None`: removed), and the event of it arrives or is lost.
+    /// The container is now in this state (`None`: removed), and the event arrives or is lost.
     Becomes { number: usize, state: Option<(State, u8)>, event: bool },
-    /// A list is asked for; `true` for a pass.
+    /// A list is requested; `true` for a pass.
     Ask(bool),
-    /// It is answered with what was there when it was asked for or, `true`, is there now.
+    /// It is answered with the state at its request or, `true`, the present one.
     List(bool),
     /// It fails, with the stream.
     Lose,
     /// An inspect begins.
     Begin,
-    /// The oldest one in flight is answered with what was there when it began, is there now, or an error.
+    /// The oldest in flight is answered with the state at its beginning, the present one, or an error.
     Answer(Seen),
-    /// The other side takes a change.
+    /// The receiver takes a change.
     Take,
     /// Time passes.
     Wait(u16),
@@ -438,7 +438,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 type Truth = BTreeMap<usize, (State, u8)>;
 
-/// An engine, its watch, and what the other side of it believes.
+/// An engine, its watch, and what its receiver believes.
 struct World {
     list_all: bool,
     truth: Truth,
@@ -562,7 +562,7 @@ impl World {
         }
     }
 
-    /// Lets everything that is under way come to its end.
+    /// Lets all work in progress end.
     fn settle(&mut self) {
         for _ in 0..100 {
             self.step(Step::Begin);

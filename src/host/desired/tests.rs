@@ -1,4 +1,4 @@
-//! What becomes of services when containers come, go and change.
+//! What happens to services when containers come, go and change.
 
 use litemap::LiteMap;
 
@@ -50,7 +50,7 @@ fn tagged(container: Container) -> Tagged {
     Tagged { container: Arc::new(container), tags: Arc::default() }
 }
 
-/// `+id address:port` or `=id` for what should be there, `-container:port` for what should not.
+/// `+id address:port` or `=id` for what is desired, `-container:port` for what is not.
 fn told(updates: &[Update]) -> Vec<String> {
     let mut told: Vec<_> = updates
         .iter()
@@ -119,7 +119,7 @@ fn on_success_keeps_the_entries_of_a_failed_container_alone() {
         desired.set(tagged(web.clone()));
         let exited = Container { state: State::Exited { code }, ..web.clone() };
         assert_eq!(told(&desired.set(tagged(exited))), [expected], "exit code {code}");
-        // Gone from the engine altogether: nothing is left to be kept for.
+        // Removed from the engine: its entries have no reason to stay.
         let gone = if expected.starts_with('=') { vec!["-web:80"] } else { vec![] };
         assert_eq!(told(&desired.remove(&web.id)), gone);
     }
@@ -135,7 +135,7 @@ fn never_is_anything_removed_for_a_container_that_ended_or_is_gone() {
         assert_eq!(told(&desired.set(tagged(exited))), ["=host:web:80 Ended"]);
         assert_eq!(told(&desired.remove(&web.id)), ["?web:80"]);
     }
-    // What a container that runs no longer offers goes.
+    // What a running container no longer offers is removed.
     let mut desired = desired(Deregister::Never);
     let mut web = container("web");
     desired.set(tagged(web.clone()));
@@ -147,7 +147,7 @@ fn never_is_anything_removed_for_a_container_that_ended_or_is_gone() {
 fn a_container_that_failed_before_we_started_keeps_its_entries() {
     let mut desired = desired(Deregister::OnSuccess);
     let mut web = Container { state: State::Exited { code: 1 }, ..container("web") };
-    // The engine's choice of a host port is forgotten by then.
+    // By then, the engine has forgotten the host port that it chose.
     web.ports[0].bindings[0].port = 0;
     assert_eq!(told(&desired.set(tagged(web.clone()))), ["=host:web:80 Failed"]);
     web.state = RUNNING;
@@ -174,7 +174,7 @@ fn who_shares_a_network_changes_with_it() {
     let direct = sharer("direct", parent("172.17.0.2").id.as_str());
     let through = sharer("through", "direct");
     let mut desired = desired(Deregister::Always);
-    // In whatever order they are seen.
+    // In any order.
     let updates = desired.replace([through, direct, parent("172.17.0.2")].map(tagged).into(), &[]);
     assert_eq!(told(&updates), ["+host:direct:80 172.17.0.2:80", "+host:through:80 172.17.0.2:80"]);
     let updates = desired.set(tagged(parent("172.17.0.9")));

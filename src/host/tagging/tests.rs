@@ -1,4 +1,4 @@
-//! Who waits for a template holds up nobody, and what is seen of one container stays in order.
+//! A slow template delays only its own container, and the changes of one container stay in order.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::container::{Health, Moment, NetworkMode, State, Stop};
 
-/// A server that answers nobody before it is told to, and then everybody with "slow".
+/// A server that answers only when told to, and then always with "slow".
 struct Server {
     address: SocketAddr,
     held: Arc<Mutex<Option<Vec<std::net::TcpStream>>>>,
@@ -46,7 +46,7 @@ fn answer(mut connection: std::net::TcpStream) {
     let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nslow");
 }
 
-/// A container whose template asks this server, or none.
+/// A container whose template asks this server, or has none.
 fn container(name: &str, asks: Option<&Server>) -> Arc<Container> {
     let url = asks.map_or(String::new(), |server| format!("http://{}/", server.address));
     Arc::new(Container {
@@ -67,12 +67,12 @@ fn container(name: &str, asks: Option<&Server>) -> Arc<Container> {
     })
 }
 
-/// The same, changed.
+/// The same container, changed.
 fn renamed(container: &Arc<Container>, name: &str) -> Arc<Container> {
     Arc::new(Container { name: name.into(), ..Container::clone(container) })
 }
 
-/// A stage, and its two ends.
+/// A tagging stage with its input and output.
 struct Bench<S> {
     changes: mpsc::Sender<Change>,
     seen: Pin<Box<S>>,
@@ -95,7 +95,7 @@ impl<S: Stream<Item = Seen>> Bench<S> {
         self.change(Change::Changed(Arc::clone(container))).await;
     }
 
-    /// What is seen next, in words.
+    /// The next output, in words.
     async fn next(&mut self) -> String {
         let next = tokio::time::timeout(Duration::from_secs(8), self.seen.next());
         match next.await.expect("nothing is seen").expect("the end") {
@@ -158,7 +158,7 @@ async fn a_container_that_is_gone_waits_for_nothing() {
     stage.change(Change::Gone(waits.id.clone())).await;
     assert_eq!(stage.next().await, "waits gone");
     server.answer();
-    // What was asked for it comes to nothing, also where it is there once more.
+    // The result of the old evaluation is dropped, even if the container exists again.
     stage.changed(&renamed(&waits, "again")).await;
     assert_eq!(stage.next().await, r#"again ["slow"]"#);
     stage.change(Change::Missing("end".into())).await;
@@ -174,7 +174,7 @@ async fn a_snapshot_is_not_held_up_by_one_that_waits_which_follows() {
     let unknown = vec![Unknown { id: "u".into(), name: None, why: Unread::NotYet }];
     stage.change(Change::Snapshot(Snapshot { containers: containers.clone(), unknown })).await;
     assert_eq!(stage.next().await, r#"["b []", "a []"] without [u, waits]"#);
-    // One that is the same in the next snapshot is not asked for again; an order to stop is not forgotten.
+    // An unchanged container in the next snapshot is not evaluated again; a stop signal is not forgotten.
     stage.change(Change::Stopping(waits.id.clone())).await;
     stage.change(Change::Snapshot(Snapshot { containers, unknown: Vec::new() })).await;
     assert_eq!(stage.next().await, r#"["b []", "a []"] without [waits]"#);

@@ -1,21 +1,21 @@
-//! A list of the agent, read while it arrives: an object of objects, one for each ID.
+//! A list of the agent, parsed while it arrives: an object with one object per ID.
 
 use crate::json::{self, Limits, Shape, Value};
 
 use super::client::Body;
 
-/// How much is kept of one entry: a hundred times of what the largest service takes.
+/// Limits for one entry: a hundred times the size of the largest service.
 const LARGEST: Limits = Limits { text: 8 << 20, values: 1 << 18 };
 
-/// The most entries of a list.
+/// The maximum number of entries of a list.
 const MOST: usize = 1 << 18;
 
-/// Hands on each entry, with its ID.
+/// Passes on each entry with its ID.
 pub(super) struct List<F> {
     shape: &'static Shape,
     take: F,
     list: json::List,
-    /// Whether something arrived that is no such list.
+    /// Whether the data is not such a list.
     broken: bool,
 }
 
@@ -24,7 +24,7 @@ impl<F: FnMut(&str, Value<'_>)> List<F> {
         Self { shape, take, list: json::List::object(shape, LARGEST, MOST), broken: false }
     }
 
-    /// All of it has come: whether it was a list.
+    /// Takes the end of the answer. Returns whether it was a list.
     pub(super) fn end(self) -> bool {
         !self.broken && self.list.end().is_ok()
     }

@@ -1,4 +1,4 @@
-//! A key as Consul tells it (<https://developer.hashicorp.com/consul/api-docs/kv>).
+//! A key as Consul returns it (<https://developer.hashicorp.com/consul/api-docs/kv>).
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,25 +8,25 @@ use crate::registry::RegistryError;
 
 use super::super::client::{Answer, Client};
 
-/// The most characters of a key that a line repeats.
+/// How many characters of a key a line repeats.
 pub(super) const KEY_LIMIT: usize = 300;
 
 /// The most values of an answer: those of half a million keys.
 pub(super) const MOST_VALUES: usize = 1 << 22;
 
-/// A key and what belongs to it.
+/// A key with its data.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Item {
     pub(super) key: String,
-    /// Base64; null for nothing.
+    /// Base64; null for an empty value.
     pub(super) value: Option<String>,
     pub(super) modify_index: u64,
-    /// The session that the key goes with.
+    /// The session that the key is bound to.
     pub(super) session: Option<String>,
 }
 
-/// A key or prefix as Consul has it: above, keys begin with a slash.
+/// A key or prefix in Consul's form. Elsewhere, keys begin with a slash.
 pub(super) fn inside(key: &str) -> &str {
     key.strip_prefix('/').unwrap_or(key)
 }

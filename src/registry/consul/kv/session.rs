@@ -1,8 +1,8 @@
-//! Sessions: keys that are to expire are bound to one.
+//! Sessions. Keys with a TTL are bound to one.
 //!
-//! A session ends when it has not been renewed for its TTL, and its keys with it (behavior `delete`)
-//! (<https://developer.hashicorp.com/consul/docs/dynamic-app-config/sessions>). One is made for each TTL, belongs to
-//! this run, and depends on no health check, so that it ends only when this run no longer renews it.
+//! A session ends when it is not renewed within its TTL, and its keys are deleted with it (behavior `delete`)
+//! (<https://developer.hashicorp.com/consul/docs/dynamic-app-config/sessions>). There is one per TTL. It belongs to
+//! this run and depends on no health check, so it ends only when this run stops renewing it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,14 +18,14 @@ use crate::registry::RegistryError;
 use super::super::client::{Client, DEADLINE};
 use super::item::MOST_VALUES;
 
-/// What Consul takes as a TTL; a shorter one is made the shortest.
+/// The shortest and longest TTL that Consul accepts; a shorter one is raised.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(86_400);
-/// What the names of our sessions begin with; the TTL that was asked for follows.
+/// The prefix of our sessions' names; the requested TTL follows.
 const NAME: &str = "registrator ";
-/// What it takes to have sessions, for whoever lacks it.
+/// The rights that sessions need, for the error message.
 const RIGHT: &str = "session:write on the agent's node (or run with -owner-meta=false and without -ttl)";
-/// How many are remembered that are not ours.
+/// How many sessions of others are remembered.
 const OTHERS_LIMIT: usize = 10_000;
 
 /// The sessions that are known.
@@ -34,13 +34,13 @@ pub(super) struct Sessions(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Those of this run, one for each TTL.
+    /// The sessions of this run, one per TTL.
     ours: HashMap<Duration, String>,
-    /// The TTL that each was made for.
+    /// The TTL of each session.
     ttls: HashMap<String, Duration>,
 }
 
-/// A session as Consul tells it.
+/// A session as Consul returns it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Session {
@@ -51,7 +51,7 @@ struct Session {
 }
 
 impl Sessions {
-    /// A session of ours for this TTL, made if there is none yet.
+    /// Our session for this TTL; created if there is none yet.
     pub(super) async fn of(&self, client: &Client, ttl: Duration) -> Result<String, RegistryError> {
         let known = self.known().ours.get(&ttl).cloned();
         if let Some(session) = known {
@@ -61,7 +61,7 @@ impl Sessions {
             "Name": format!("{NAME}{}s", ttl.as_secs()),
             "TTL": format!("{}s", ttl.clamp(SHORTEST, LONGEST).as_secs()),
             "Behavior": "delete",
-            // Or nobody could write the keys for a while after it ends.
+            // Otherwise, the keys could not be written for a while after it ends.
             "LockDelay": "0s",
             "Checks": [],
             "NodeChecks": [],
@@ -75,7 +75,7 @@ impl Sessions {
             return Err(client.unreachable("it made a session without an ID: is this a Consul agent?"));
         };
         let mut known = self.known();
-        // Of two that were made at the same time, the second is left to expire.
+        // If two were created at once, the second is left to expire.
         let session = known.ours.entry(ttl).or_insert(made).clone();
         known.ttls.insert(session.clone(), ttl);
         Ok(session)
@@ -86,7 +86,7 @@ impl Sessions {
         self.known().ours.retain(|ttl, session| gone.get(ttl) != Some(session));
     }
 
-    /// The TTLs that sessions were made for, as far as they are registrator's and alive.
+    /// The TTLs of sessions, as far as they are registrator's and alive.
     pub(super) async fn ttls(
         &self,
         client: &Client,
@@ -116,12 +116,12 @@ impl Sessions {
     }
 }
 
-/// The TTL that a session of this name was made for.
+/// The TTL in a session's name.
 fn named(name: &str) -> Option<Duration> {
     name.strip_prefix(NAME)?.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
 }
 
-/// Renews a session, whoever made it.
+/// Renews a session, whichever instance created it.
 pub(super) async fn renew(client: &Client, session: &str) -> Result<(), RegistryError> {
     let answer = client.ask(Method::PUT, &["session", "renew", session], &[], None, DEADLINE).await?;
     match answer.status {

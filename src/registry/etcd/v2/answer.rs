@@ -1,4 +1,4 @@
-//! What the v2 API answers, and what its errors mean.
+//! The answers of the v2 API, and its errors.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::registry::text::one_line;
 /// The most values of an answer: those of four hundred thousand keys.
 const MOST_VALUES: usize = 1 << 21;
 
-/// The most characters of another program's words that a line repeats.
+/// How many characters of another program's message a line repeats.
 const LIMIT: usize = 300;
 
-/// An answer to a request for keys, which has one of two shapes.
+/// An answer about keys, in one of two shapes.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer {
-    /// What was done, as `set`, `delete` or `expire`.
+    /// The action, such as `set`, `delete` or `expire`.
     #[serde(default)]
     pub(super) action: String,
     #[serde(default)]
     pub(super) node: Option<Node>,
-    /// What went wrong: <https://etcd.io/docs/v2.3/errorcode/>.
+    /// The error code: <https://etcd.io/docs/v2.3/errorcode/>.
     #[serde(default)]
     pub(super) error_code: Option<u32>,
     #[serde(default)]
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Node {
-    /// Not there for the root.
+    /// Absent for the root.
     #[serde(default)]
     pub(super) key: String,
     #[serde(default)]
@@ -48,7 +48,7 @@ pub(super) struct Node {
     nodes: Vec<Node>,
     #[serde(default)]
     pub(super) modified_index: u64,
-    /// What is left, in seconds.
+    /// The remaining time, in seconds.
     #[serde(default)]
     ttl: Option<i64>,
 }
@@ -58,26 +58,26 @@ pub(super) struct Node {
 pub(super) enum Failure {
     /// Try another server, later.
     Away(String),
-    /// This will not be done as things are: what has to change, and why. Where it is our rights, in etcd's own words.
+    /// Refused until something changes: what must change, and the reason. For missing rights, etcd's own message.
     Refused(Cause, String),
-    /// The key is not there.
+    /// The key does not exist.
     Missing,
-    /// A condition does not hold.
+    /// A condition failed.
     Conflict,
-    /// What has happened since is not known.
+    /// The history does not reach back far enough.
     Forgotten,
-    /// It does not serve this API.
+    /// The server does not offer this API.
     NotServed,
 }
 
 impl Answer {
-    /// Reads an answer: the status of HTTP and the body.
+    /// Parses an answer from the HTTP status and the body.
     pub(super) fn read(status: u16, body: &[u8]) -> Result<Self, Failure> {
         let Ok(answer) = json::owned::<Self>(body, MOST_VALUES) else {
             return Err(match status {
                 404 => Failure::NotServed,
                 401 | 403 => Failure::Refused(Cause::Rights, format!("HTTP status {status}")),
-                // The request was too large, or a proxy does not let it through.
+                // The request was too large, or a proxy rejects it.
                 400..500 => Failure::Refused(Cause::Service, format!("etcd does not take it: HTTP status {status}")),
                 _ => Failure::Away(format!("HTTP status {status}, and no answer of etcd's")),
             });
@@ -110,7 +110,7 @@ impl Answer {
 }
 
 impl Node {
-    /// The keys in it; `ttl` is that of our settings, since the API tells only what is left.
+    /// The keys in it; `ttl` is that of our settings, because the API only returns the remaining time.
     pub(super) fn held(self, ttl: Option<Duration>) -> Vec<Stored> {
         let mut held = Vec::new();
         let mut left = vec![self];
