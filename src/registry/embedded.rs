@@ -67,6 +67,7 @@ impl Embedded {
         let script_checks = settings.script_checks;
         let surroundings = Surroundings {
             address: machine::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            names: vec![machine::name(), config.owner.clone()],
             tls: tls().map_err(|error| OpenError::Settings(format!("embedded: {error}")))?,
             tell: Arc::new(move |notice| tell(&reporter, &notice)),
         };
@@ -306,10 +307,7 @@ mod tests {
             ("embedded://127.0.0.1/v1", "\"/v1\" is a path"),
             ("embedded://me:x@127.0.0.1", "it has no users"),
             ("embedded://somewhere", "write an address like 127.0.0.1:8500"),
-            (
-                "embedded://?color=red",
-                "it knows dns, domain, datacenter, node, address, script-checks, check-networks,",
-            ),
+            ("embedded://?color=red", "it knows dns, domain, datacenter, node, address, names, script-checks,"),
         ] {
             let error = settings(&Uri::split(uri).unwrap(), "host").unwrap_err();
             assert!(error.contains(part), "{error}");

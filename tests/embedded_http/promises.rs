@@ -59,7 +59,7 @@ async fn a_wrong_uri_says_what_would_be_right() {
     assert_eq!(
         error,
         "bad adapter uri: embedded://?colour=red: it does not know the parameter \"colour\"; it knows dns, domain, \
-         datacenter, node, address, script-checks, check-networks, connections, connections-per-client, blocked-queries, \
+         datacenter, node, address, names, script-checks, check-networks, connections, connections-per-client, blocked-queries, \
          dns-connections, dns-rate, ttl, policy"
     );
 }

@@ -6,7 +6,6 @@
 
 mod catalog;
 mod checks;
-mod clients;
 mod definition;
 mod directory;
 pub mod dns;
@@ -15,6 +14,7 @@ mod filter;
 mod http;
 mod network;
 mod notice;
+mod permits;
 mod prometheus;
 mod server;
 mod settings;
@@ -23,8 +23,9 @@ mod testing;
 
 pub use definition::{Check, CheckKind, Definition, Health, Target};
 pub use filter::{FilterError, check as check_filter};
+pub use http::origin::Names;
 pub use http::query::{Consistency, Query, QueryError};
-pub use http::route::{Endpoint, host_is_local, route};
+pub use http::route::{Endpoint, route};
 pub use network::Network;
 pub use notice::{Notice, Tell};
 pub use server::{Face, Registered, Server, StartError, Surroundings, Tls};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Addresses that begin with the same bits: `10.0.0.0/8`, `fd00::/8`, or one address alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     address: IpAddr,
     bits: u8,
@@ -17,9 +17,14 @@ impl Network {
         Self { address, bits }
     }
 
-    /// What one customer usually has, as far as an address of it tells: an IPv4 /24 or an IPv6 /56.
+    /// What one customer usually has, as far as an address of it tells: an IPv4 /24 or an IPv6 /56. Of this machine, the
+    /// usual loopback addresses are one, and all others another: any process can have as many of those as it likes.
     pub(crate) fn of_client(address: IpAddr) -> Self {
         let address = address.to_canonical();
+        if address.is_loopback() {
+            let usual = address.is_ipv6() || address == IpAddr::V4(Ipv4Addr::LOCALHOST);
+            return Self::new(IpAddr::V4(Ipv4Addr::LOCALHOST), if usual { 32 } else { 8 }).masked();
+        }
         Self { address, bits: if address.is_ipv4() { 24 } else { 56 } }.masked()
     }
 
@@ -126,6 +131,9 @@ mod tests {
             ("192.0.2.77", "192.0.2.0/24"),
             ("::ffff:192.0.2.77", "192.0.2.0/24"),
             ("2001:db8:0:aabb:1::5", "2001:db8:0:aa00::/56"),
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("::1", "127.0.0.1/32"),
+            ("127.0.9.1", "127.0.0.0/8"),
         ] {
             assert_eq!(Network::of_client(ip(address)).to_string(), network);
         }

@@ -14,6 +14,7 @@ use crate::catalog::{self, Catalog, Node};
 use crate::checks::Checks;
 use crate::definition::Definition;
 use crate::directory::CatalogDirectory;
+use crate::http::origin::Names;
 use crate::notice::{Notice, Tell};
 use crate::settings::Settings;
 use crate::{dns, files, http};
@@ -26,6 +27,8 @@ const ATTEMPTS: usize = 10;
 pub struct Surroundings {
     /// The address of this machine where neither the settings nor the HTTP address say one that others reach.
     pub address: IpAddr,
+    /// The names of this machine, to which HTTP is answered.
+    pub names: Vec<String>,
     /// How checks speak TLS.
     pub tls: Tls,
     /// Is told what happens.
@@ -167,9 +170,9 @@ impl Server {
         if let Some(listener) = http {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let only_local = http_address.is_some_and(|address| address.ip().to_canonical().is_loopback());
-            let zone = only_local.then_some(settings.domain);
-            let api = http::Api::new(Arc::clone(&catalog), zone, settings.http_limits, Arc::clone(tell));
+            let names = settings.names.into_iter().chain(surroundings.names.iter().cloned());
+            let names = Names::new(&settings.domain, names);
+            let api = http::Api::new(Arc::clone(&catalog), names, settings.http_limits, Arc::clone(tell));
             tokio::spawn(http::serve(listener, Arc::new(api), stop.clone()));
         }
         if let Some((udp, tcp)) = dns {

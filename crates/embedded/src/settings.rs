@@ -11,12 +11,13 @@ const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8500);
 const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8600);
 
 /// The parameters that there are, as messages list them.
-pub const PARAMETERS: [&str; 12] = [
+pub const PARAMETERS: [&str; 13] = [
     "dns",
     "domain",
     "datacenter",
     "node",
     "address",
+    "names",
     "script-checks",
     "check-networks",
     "connections",
@@ -44,6 +45,8 @@ pub struct Settings {
     pub(super) node: String,
     /// The address of this machine in answers; `None` for that of its default route.
     pub(super) address: Option<IpAddr>,
+    /// Further names that HTTP is answered to; one that begins with a dot stands for all that end so.
+    pub names: Vec<String>,
     /// Whether checks may run commands on this machine; whoever registers them heeds it.
     pub script_checks: bool,
     /// Networks where checks may go, beside those where anybody goes.
@@ -74,6 +77,7 @@ impl Settings {
             datacenter: of(take("datacenter"), label)?.map_or_else(|| "dc1".to_owned(), |name| name.to_lowercase()),
             node: of(take("node"), label)?.unwrap_or_else(|| label_of(host)),
             address: of(take("address"), |text| text.parse().map_err(|_| "no IP address".to_owned()))?,
+            names: of(take("names"), names)?.unwrap_or_default(),
             script_checks: of(take("script-checks"), flag)?.unwrap_or(false),
             check_networks: of(take("check-networks"), networks)?.unwrap_or_default(),
             http_limits: http::Limits::default(),
@@ -100,6 +104,12 @@ fn of<T>(parameter: Option<(&str, String)>, read: impl FnOnce(&str) -> Result<T,
 
 fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "true or false is wanted".to_owned())
+}
+
+/// Names, with commas between them.
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let one = |text: &str| domain(text.strip_prefix('.').unwrap_or(text)).map(|_| text.to_owned());
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(one).collect()
 }
 
 /// Networks, with commas between them.
@@ -197,6 +207,7 @@ mod tests {
                 datacenter: "dc1".to_owned(),
                 node: "host".to_owned(),
                 address: None,
+                names: Vec::new(),
                 script_checks: false,
                 check_networks: Vec::new(),
                 http_limits: http::Limits::default(),
@@ -208,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_parameter_is_heeded() {
-        let all = "0.0.0.0:80?dns=[::1]:53&domain=Service.Example.&datacenter=DC2&node=n1&address=10.0.0.1\
+        let all = "0.0.0.0:80?dns=[::1]:53&domain=Service.Example.&datacenter=DC2&node=n1&address=10.0.0.1&names=web1.example.com,.internal.example\
                    &script-checks=true&check-networks=127.0.0.0/8,fd00::1&connections=9&connections-per-client=8&blocked-queries=7&dns-connections=6&dns-rate=0";
         let expected = Settings {
             http: Some("0.0.0.0:80".parse().unwrap()),
@@ -217,6 +228,7 @@ mod tests {
             datacenter: "dc2".to_owned(),
             node: "n1".to_owned(),
             address: Some("10.0.0.1".parse().unwrap()),
+            names: vec!["web1.example.com".to_owned(), ".internal.example".to_owned()],
             script_checks: true,
             check_networks: vec!["127.0.0.0/8".parse().unwrap(), "fd00::1".parse().unwrap()],
             http_limits: http::Limits {
@@ -254,6 +266,7 @@ mod tests {
             ("?node=a.b", "at most 63 letters"),
             ("?domain=..", "a domain name like consul"),
             ("?address=x", "address=x: no IP address"),
+            ("?names=web..x", "names=web..x: a domain name like consul"),
             ("?script-checks=1", "true or false is wanted"),
             ("?check-networks=10.0.0.0/8,web", "check-networks=10.0.0.0/8,web: \"web\" is no network like 10.0.0.0/8"),
             ("?connections=0", "connections=0: a number from 1 to 1000000 is wanted"),

@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use instance::fold;
-pub(super) use instance::{CheckState, Group, Instance, Node, Status};
+pub(super) use instance::{CheckState, Group, Instance, Node, Rendered, Status};
 use notifier::Notifier;
 pub(super) use notifier::{Subscription, Topic};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use registrator_words::authority;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::permits::Permit;
+use super::Permit;
 use super::policy::Policy;
 use crate::definition::Target;
 

@@ -1,7 +1,7 @@
 //! Who looks after the services' checks: one task for each, which probes and reports to the catalog.
 //!
 //! Statuses and words are those of Consul's agent. A probe begins at a random moment within its first
-//! interval, so that a hundred checks do not all fire at once, and only so many run at the same time (`permits`).
+//! interval, so that a hundred checks do not all fire at once, and only so many run at the same time (`crate::permits`).
 //! What a probe may do to others is decided in `policy`.
 //!
 //! A service that is critical for longer than its check allows (a minute at least) is withdrawn: it is in
@@ -13,7 +13,6 @@ mod dial;
 mod grpc;
 mod http;
 mod output;
-mod permits;
 mod policy;
 mod script;
 mod tcp;
@@ -31,16 +30,21 @@ use super::catalog::{Catalog, ProbeId, Registered, Status};
 use crate::Tls;
 use crate::definition::{Check, CheckKind, Definition};
 use crate::network::Network;
+use crate::permits::{Permits, Room};
 use dial::Dialer;
-use permits::{Permit, Permits, SHARE};
 use policy::Policy;
 
 /// How long a script may take.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least time for which a service must be critical before it is withdrawn.
 const SHORTEST_CRITICAL: Duration = Duration::from_secs(60);
+/// Probes that run at the same time. One that goes to a silent address holds its permit for all of its time.
+const ROOM: Room = Room { most: 64, reserve: 64, share: 16 };
 /// The most of what a check says that is kept, in bytes: what it looked at, and the beginning of what it found.
 const LONGEST_OUTPUT: usize = output::LONGEST + 1024;
+
+/// Leave to run one probe.
+type Permit = crate::permits::Permit<Arc<str>>;
 
 /// What a probe found.
 type Outcome = (Status, String);
@@ -55,7 +59,8 @@ pub(super) struct Checks {
 /// What probes share.
 struct Tools {
     policy: Policy,
-    permits: Permits,
+    /// By container.
+    permits: Permits<Arc<str>>,
     http: http::Client,
     grpc: grpc::Connectors,
 }
@@ -71,7 +76,7 @@ impl Checks {
     pub(super) fn new(catalog: Arc<Catalog>, tls: &Tls, networks: Vec<Network>) -> Self {
         let tools = Tools {
             policy: Policy::new(networks),
-            permits: Permits::default(),
+            permits: Permits::new(ROOM),
             http: http::Client::new(tls),
             grpc: grpc::Connectors::new(tls),
         };
@@ -160,10 +165,11 @@ impl Follower {
         if let Ok(permit) = timeout_at(Instant::now() + interval, acquiring.as_mut()).await {
             return permit;
         }
+        let share = ROOM.share;
         self.report(
             Status::Critical,
             &format!(
-                "not checked for {interval:?}: too many checks run here, or {SHARE} of this container do; give them \
+                "not checked for {interval:?}: too many checks run here, or {share} of this container do; give them \
                  shorter timeouts or longer intervals"
             ),
         );

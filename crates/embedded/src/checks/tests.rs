@@ -199,7 +199,7 @@ async fn a_check_that_may_not_run_in_time_says_so_and_goes_on_when_it_may() {
     let checks = Checks::new(catalog(), &tls(), Vec::new());
     let instance = with(instance(CheckKind::Tcp, None), |check| check.initial_status = Some("passing".to_owned()));
     let mut held = Vec::new();
-    for _ in 0..SHARE {
+    for _ in 0..ROOM.share {
         held.push(checks.tools.permits.acquire(&instance.group).await);
     }
     register(&checks, &instance);

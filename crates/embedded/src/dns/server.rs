@@ -16,10 +16,17 @@ use super::directory::Directory;
 use super::limiter::{Limiter, Verdict};
 use super::message::{Responder, Transport, truncated};
 use super::settings::Settings;
-use crate::clients::Clients;
+use crate::network::Network;
+use crate::permits::{Permits, Room};
 
 /// The longest query: one name and EDNS take a tenth of it.
 const LONGEST_QUERY: usize = 4096;
+
+/// Connections that wait until others end.
+const WAITING: usize = 64;
+
+/// Which part of all connections is kept besides, for networks that have none.
+const RESERVE_FRACTION: usize = 16;
 
 /// After a socket fails, so that a lasting failure does not spin.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -82,13 +89,16 @@ async fn datagrams(responder: &Responder, socket: UdpSocket) {
 }
 
 async fn connections(responder: &Arc<Responder>, listener: TcpListener) {
-    let most = responder.limits().tcp_connections.clamp(1, Semaphore::MAX_PERMITS);
-    let free = Arc::new(Semaphore::new(most));
-    let clients = Clients::new(responder.limits().tcp_connections_per_client);
+    let limits = *responder.limits();
+    let clients = Permits::new(Room {
+        most: limits.tcp_connections,
+        reserve: limits.tcp_connections / RESERVE_FRACTION,
+        share: limits.tcp_connections_per_client,
+    });
+    let waiting = Arc::new(Semaphore::new(WAITING));
     // They end with this future.
     let mut connections = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -97,15 +107,16 @@ async fn connections(responder: &Arc<Responder>, listener: TcpListener) {
                 continue;
             }
         };
-        let Some(leave) = clients.admit(client) else { continue };
-        let responder = Arc::clone(responder);
-        let free = Arc::clone(&free);
+        let network = Network::of_client(client.ip());
+        let place = Arc::clone(&waiting).try_acquire_owned().ok();
+        let Some(place) = place.filter(|_| !clients.is_sated(&network)) else { continue };
+        let (responder, clients) = (Arc::clone(responder), clients.clone());
         connections.spawn(async move {
-            let crowded = || free.available_permits() < most / 2;
-            if let Err(error) = connection(&responder, stream, crowded).await {
+            let Ok(_permit) = timeout(limits.tcp_idle, clients.acquire(&network)).await else { return };
+            drop(place);
+            if let Err(error) = connection(&responder, stream, || clients.is_crowded(&network)).await {
                 debug!(%client, %error, "DNS over TCP: the connection ended");
             }
-            drop((place, leave));
         });
         while connections.try_join_next().is_some() {}
     }

@@ -24,7 +24,7 @@ pub struct Limits {
     pub udp_bytes: u16,
     /// TCP connections at the same time; others wait in the system's queue.
     pub tcp_connections: usize,
-    /// TCP connections of one client address at the same time; one more is closed.
+    /// TCP connections of one client's network (an IPv4 /24 or an IPv6 /56) at the same time; one more is closed.
     pub tcp_connections_per_client: usize,
     /// How long a TCP connection may be idle, or take to send a query or to take an answer; a tenth of
     /// that while more than half of the connections are in use.

@@ -17,7 +17,8 @@ fn element() -> Value {
 }
 
 fn accepts(text: &str) -> bool {
-    Filter::new(text, &CATALOG_SERVICE).unwrap_or_else(|error| panic!("{text}: {error}")).accepts(&element())
+    let filter = Filter::new(text, &CATALOG_SERVICE).unwrap_or_else(|error| panic!("{text}: {error}"));
+    Evaluation::new(&filter).accepts(&element())
 }
 
 #[test]
@@ -91,7 +92,8 @@ fn any_element_of_a_list_will_do() {
         ("Service.Tags is empty", true),
         ("Node.Meta is empty", true),
     ] {
-        assert_eq!(Filter::new(text, &HEALTH_SERVICE).unwrap().accepts(&element), expected, "{text}");
+        let filter = Filter::new(text, &HEALTH_SERVICE).unwrap();
+        assert_eq!(Evaluation::new(&filter).accepts(&element), expected, "{text}");
     }
 }
 
@@ -133,6 +135,44 @@ fn nothing_is_too_deep_or_too_long_to_be_refused() {
     }
     let long = vec!["a in ServiceTags"; 190].join(" and ");
     assert!(accepts(&long));
+}
+
+#[test]
+fn the_regular_expressions_of_a_filter_have_a_budget_in_common() {
+    let alike = |count: usize, pattern: &str| vec![format!("ServiceName matches `{pattern}`"); count].join(" or ");
+    for (text, reason) in [
+        (alike(1, &"a".repeat(1025)), "its regular expressions have more than 1024 bytes"),
+        (alike(70, "abcdefghijklmnop"), "its regular expressions have more than 1024 bytes"),
+        (alike(1, r"\w{1000}"), "its regular expressions take more than 1024 KB when compiled"),
+        (alike(20, r"\w+"), "its regular expressions take more than 1024 KB when compiled"),
+        (alike(1, "((a{30}){30}){30}"), "its regular expressions take more than 1024 KB when compiled"),
+    ] {
+        let error = Filter::new(&text, &CATALOG_SERVICE).unwrap_err().to_string();
+        assert!(error.ends_with(reason), "{}: {error}", &text[..60]);
+    }
+    for text in [alike(100, "^web-1"), alike(8, r"\w+"), alike(1, &"a".repeat(1024)), alike(1, "[01]*1[01]{2000}")] {
+        let filter = Filter::new(&text, &CATALOG_SERVICE).unwrap();
+        assert!(filter.memory <= (1 << 20) + 300 * text.len(), "{} for {text}", filter.memory);
+    }
+}
+
+#[test]
+fn a_filter_that_takes_too_long_says_so_and_ends() {
+    let hard = Filter::new("ServiceName matches `[01]*1[01]{8000}x`", &CATALOG_SERVICE).unwrap();
+    let element = json!({"ServiceName": "01".repeat(2000)});
+    let evaluation = Evaluation::new(&hard);
+    let started = std::time::Instant::now();
+    let mut asked = 0;
+    while !evaluation.is_over() {
+        assert!(!evaluation.accepts(&element));
+        asked += 1;
+    }
+    assert!(asked > 1, "once is not too long");
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    // A text that alone would take too long is not looked at.
+    let evaluation = Evaluation::new(&hard);
+    assert!(!evaluation.accepts(&json!({"ServiceName": "01".repeat(1 << 20)})) && evaluation.is_over());
+    assert!(!evaluation.accepts(&json!({"ServiceName": "1"})), "what is over stays over");
 }
 
 proptest! {

@@ -3,26 +3,30 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::HOST;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Limits;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, TooCostly};
+use super::origin::Names;
 use super::query::Query;
 use super::reply::{Answer, Body, moved, status, text, with_methods};
-use super::route::{Endpoint, host_is_local, route};
+use super::route::{Endpoint, route};
+use super::unsent::Unsent;
+use super::{Limits, RESERVE_FRACTION};
 use crate::catalog::{Catalog, Topic};
-use crate::filter::{Filter, fields};
+use crate::filter::{Filter, Filters, Held, Refusal, fields};
+use crate::network::Network;
 use crate::notice::{Notice, Tell};
+use crate::permits::{Permits, Room};
 
 const READ_ONLY: &str =
     "this registry is read-only: it holds what runs in Docker, so start or stop a container instead";
 const TOO_MANY_BLOCKED: &str = "too many queries wait for a change here: ask again without index, later";
 pub(super) const TOO_MUCH_UNSENT: &str = "too many large answers are not taken yet: ask again later";
-const FOREIGN_HOST: &str = "this registry answers here to localhost, IP addresses and names without a dot only";
+const TOO_MANY_FILTERS: &str = "too many filters are in use here: ask again without index, later";
+const TOO_COSTLY: &str = "this filter takes too long on what is here: make its regular expressions simpler";
 
 /// What `/` tells a person.
 const WELCOME: &str = "This is registrator's embedded registry. It answers the read side of Consul's API:
@@ -32,46 +36,35 @@ const WELCOME: &str = "This is registrator's embedded registry. It answers the r
 /v1/status/leader, /v1/status/peers; and /sd/prometheus for Prometheus's http_sd_configs.
 ";
 
-const KILOBYTE: usize = 1024;
-
-/// Answers below this size are never counted: as many as there are connections take little.
-const SMALL: usize = 4 * KILOBYTE;
-
 /// Answers from the catalog.
 pub(crate) struct Api {
     catalog: Arc<Catalog>,
     bodies: Arc<Bodies>,
     limits: Limits,
-    /// The zone whose names are ours, where only this machine may ask; `None` where others may, too.
-    local_zone: Option<String>,
-    blocked: Semaphore,
-    costly: Semaphore,
-    /// Of kilobytes that may be held for clients that have not taken them yet.
-    unsent: Arc<Semaphore>,
+    names: Names,
+    /// By client.
+    blocked: Permits<Network>,
+    /// By client, for what takes long: an answer over the whole catalog, a regular expression.
+    costly: Permits<Network>,
+    filters: Arc<Filters>,
+    unsent: Arc<Unsent>,
     tell: Tell,
 }
 
-/// An answer that one client alone is sent, and leave to hold it.
-struct Unsent {
-    json: Bytes,
-    _leave: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Unsent {
-    fn as_ref(&self) -> &[u8] {
-        &self.json
-    }
-}
-
 impl Api {
-    pub(crate) fn new(catalog: Arc<Catalog>, local_zone: Option<String>, limits: Limits, tell: Tell) -> Self {
+    pub(crate) fn new(catalog: Arc<Catalog>, names: Names, limits: Limits, tell: Tell) -> Self {
         Self {
             bodies: Arc::new(Bodies::new(Arc::clone(&catalog))),
             catalog,
-            local_zone,
-            blocked: Semaphore::new(limits.blocked_queries),
-            costly: Semaphore::new(limits.costly_answers),
-            unsent: Arc::new(Semaphore::new(limits.unsent_bytes / KILOBYTE)),
+            names,
+            blocked: Permits::new(Room {
+                most: limits.blocked_queries,
+                reserve: limits.blocked_queries / RESERVE_FRACTION,
+                share: limits.blocked_queries,
+            }),
+            costly: Permits::new(limits.costly_answers),
+            filters: Arc::default(),
+            unsent: Arc::new(Unsent::new(limits.unsent_bytes)),
             limits,
             tell,
         }
@@ -81,14 +74,11 @@ impl Api {
         &self.limits
     }
 
-    /// Answers a request, whose body is not looked at.
-    pub(super) async fn answer(&self, request: &Parts) -> Answer {
+    /// Answers a request of a client, whose body is not looked at.
+    pub(super) async fn answer(&self, request: &Parts, client: Network) -> Answer {
         let path = request.uri.path();
-        if let Some(zone) = &self.local_zone {
-            let host = request.headers.get(HOST).map_or(Some(""), |host| host.to_str().ok());
-            if !host.is_some_and(|host| host_is_local(host, zone)) {
-                return text(StatusCode::FORBIDDEN, FOREIGN_HOST);
-            }
+        if let Err(foreign) = self.names.check(&request.headers) {
+            return text(StatusCode::FORBIDDEN, &foreign.to_string());
         }
         let endpoint = route(path);
         let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -96,13 +86,13 @@ impl Api {
             // What Consul writes through is not known here, so every path of its API may be one.
             (Endpoint::Unknown, _) if reads || !path.starts_with("/v1/") => status(StatusCode::NOT_FOUND),
             (_, &Method::OPTIONS) => with_methods(status(StatusCode::OK)),
-            (_, &Method::GET) => self.get(endpoint, request.uri.query().unwrap_or_default()).await,
+            (_, &Method::GET) => self.get(endpoint, request.uri.query().unwrap_or_default(), client).await,
             (_, &Method::HEAD) => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, "method HEAD not allowed")),
             _ => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY)),
         }
     }
 
-    async fn get(&self, endpoint: Endpoint, query: &str) -> Answer {
+    async fn get(&self, endpoint: Endpoint, query: &str, client: Network) -> Answer {
         match &endpoint {
             Endpoint::Root => return text(StatusCode::OK, WELCOME),
             Endpoint::Unknown => return status(StatusCode::NOT_FOUND),
@@ -122,46 +112,39 @@ impl Api {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "No path to datacenter");
         }
         let filter = match kind(&endpoint).filter(|_| !query.filter.is_empty()) {
-            Some(kind) => match Filter::new(&query.filter, kind) {
+            Some(kind) => match self.filter(&query.filter, kind, client).await {
                 Ok(filter) => Some(filter),
-                Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
+                Err(Refusal::Wrong(error)) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
+                Err(Refusal::TooMany) => return text(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_FILTERS),
             },
             None => None,
         };
         if let Some(topic) = topic
-            && self.wait(&endpoint, topic, &query).await.is_err()
+            && self.wait(&endpoint, topic, &query, client).await.is_err()
         {
             return text(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_BLOCKED);
         }
         let (consistency, cached) = (query.consistency, query.cached && has_cache(&endpoint));
-        match self.hold(self.body(endpoint, query, filter).await) {
-            Some(body) => body.into_answer(consistency, cached),
+        let body = match self.body(endpoint, query, filter, client).await {
+            Ok(body) => body,
+            Err(TooCostly) => return text(StatusCode::BAD_REQUEST, TOO_COSTLY),
+        };
+        let Body { index, json } = body;
+        match Unsent::hold(&self.unsent, json, client) {
+            Some(json) => Body { index, json }.into_answer(consistency, cached),
             None => text(StatusCode::TOO_MANY_REQUESTS, TOO_MUCH_UNSENT),
         }
-    }
-
-    /// Counts a body until its client has taken it, so that many who take theirs slowly do not fill the
-    /// memory; `None` where too much is held already. What many are sent is held but once.
-    fn hold(&self, body: Body) -> Option<Body> {
-        let Body { index, json } = body;
-        if json.len() < SMALL || !json.is_unique() {
-            return Some(Body { index, json });
-        }
-        // One that is larger than all that may be held is held alone.
-        let kilobytes = json.len().min(self.limits.unsent_bytes) / KILOBYTE;
-        let leave = Arc::clone(&self.unsent).try_acquire_many_owned(u32::try_from(kilobytes).ok()?).ok()?;
-        Some(Body { index, json: Bytes::from_owner(Unsent { json, _leave: leave }) })
     }
 
     /// Returns when the endpoint's index is beyond the query's, or the query has waited long enough.
     ///
     /// # Errors
     /// When too many wait already.
-    async fn wait(&self, endpoint: &Endpoint, topic: Topic, query: &Query) -> Result<(), ()> {
+    async fn wait(&self, endpoint: &Endpoint, topic: Topic, query: &Query, client: Network) -> Result<(), ()> {
         if query.index == 0 || self.index(endpoint) > query.index {
             return Ok(());
         }
-        let _permit = self.blocked.try_acquire().map_err(drop)?;
+        let _permit = self.blocked.try_acquire(&client).ok_or(())?;
         let subscription = self.catalog.subscribe(topic);
         let changed = async {
             loop {
@@ -206,17 +189,50 @@ impl Api {
         }
     }
 
-    /// Makes a body; a costly one where it stalls nobody else, and only a few at a time.
-    async fn body(&self, endpoint: Endpoint, query: Query, filter: Option<Filter>) -> Body {
-        if !self.bodies.is_costly(&endpoint, &query, filter.as_ref()) {
-            return self.bodies.make(&endpoint, &query, filter.as_ref());
+    /// Reads a filter; one that may be costly where it stalls nobody else, and only a few at a time.
+    async fn filter(&self, text: &str, kind: &'static fields::Kind, client: Network) -> Result<Arc<Held>, Refusal> {
+        if let Some(known) = self.filters.known(text, kind) {
+            return Ok(known);
         }
-        let _permit = self.costly.acquire().await;
+        if !Filter::is_costly(text) {
+            return self.filters.read(text, kind);
+        }
+        // With the work, not with whoever asked: that may be gone before it is done.
+        let permit = self.costly.acquire(&client).await;
+        let (filters, text) = (Arc::clone(&self.filters), text.to_owned());
+        let reading = spawn_blocking(move || {
+            let _permit = permit;
+            filters.read(&text, kind)
+        });
+        reading.await.unwrap_or_else(|error| {
+            (self.tell)(Notice::AnswerFailed { reason: error.to_string() });
+            Err(Refusal::TooMany)
+        })
+    }
+
+    /// Makes a body; a costly one where it stalls nobody else, and only a few at a time.
+    ///
+    /// # Errors
+    /// When its filter takes too long.
+    async fn body(
+        &self,
+        endpoint: Endpoint,
+        query: Query,
+        filter: Option<Arc<Held>>,
+        client: Network,
+    ) -> Result<Body, TooCostly> {
+        if !self.bodies.is_costly(&endpoint, &query, filter.is_some()) {
+            return self.bodies.make(&endpoint, &query, None);
+        }
+        let permit = self.costly.acquire(&client).await;
         let bodies = Arc::clone(&self.bodies);
-        let making = tokio::task::spawn_blocking(move || bodies.make(&endpoint, &query, filter.as_ref()));
+        let making = spawn_blocking(move || {
+            let _permit = permit;
+            bodies.make(&endpoint, &query, filter.as_deref().map(Held::filter))
+        });
         making.await.unwrap_or_else(|error| {
             (self.tell)(Notice::AnswerFailed { reason: error.to_string() });
-            Body { index: None, json: Bytes::from_static(b"null") }
+            Ok(Body { index: None, json: Bytes::from_static(b"null") })
         })
     }
 }

@@ -4,7 +4,7 @@
 //! those of one service with the service, those of everything here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,8 +16,8 @@ use super::json::{
 use super::query::Query;
 use super::reply::Body;
 use super::route::Endpoint;
-use crate::catalog::{Catalog, Group, Instance, Status};
-use crate::filter::Filter;
+use crate::catalog::{Catalog, Group, Instance, Rendered, Status};
+use crate::filter::{Evaluation, Filter};
 use crate::prometheus::Target;
 
 /// Makes bodies from the catalog.
@@ -26,6 +26,13 @@ pub(super) struct Bodies {
     /// Whole-catalog answers with the index that they were made at.
     whole: Mutex<HashMap<Whole, (u64, Bytes)>>,
 }
+
+/// A service with more instances is costly to spell.
+const MANY: usize = 100;
+
+/// A filter takes too long on what is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooCostly;
 
 /// Answers over the whole catalog that readers ask for again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,23 +47,47 @@ impl Bodies {
     }
 
     /// Whether a body takes so long to make that it should stall nobody else.
-    pub(super) fn is_costly(&self, endpoint: &Endpoint, query: &Query, filter: Option<&Filter>) -> bool {
-        filter.is_some()
-            || match whole(endpoint) {
-                Some(whole) => query.pretty || self.remembered(whole).is_none(),
-                None => matches!(
-                    endpoint,
-                    Endpoint::HealthNode(_)
-                        | Endpoint::HealthState(_)
-                        | Endpoint::AgentServices
-                        | Endpoint::AgentChecks
-                        | Endpoint::Prometheus
-                ),
+    pub(super) fn is_costly(&self, endpoint: &Endpoint, query: &Query, filtered: bool) -> bool {
+        if filtered {
+            return true;
+        }
+        match endpoint {
+            Endpoint::CatalogServices | Endpoint::CatalogNode(_) => {
+                query.pretty || whole(endpoint).and_then(|whole| self.remembered(whole)).is_none()
             }
+            Endpoint::CatalogService(name) => self.is_large(name, query, |rendered| &rendered.catalog),
+            Endpoint::HealthService(name) if query.passing => self.is_large(name, query, |rendered| &rendered.passing),
+            Endpoint::HealthService(name) => self.is_large(name, query, |rendered| &rendered.health),
+            Endpoint::HealthChecks(name) => {
+                self.catalog.service(name, true).group.is_some_and(|group| group.instances.len() > MANY)
+            }
+            Endpoint::HealthNode(_)
+            | Endpoint::HealthState(_)
+            | Endpoint::AgentServices
+            | Endpoint::AgentChecks
+            | Endpoint::Prometheus => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the service has many instances, and the answer is not there already.
+    fn is_large(&self, name: &str, query: &Query, answer: impl Fn(&Rendered) -> &OnceLock<Bytes>) -> bool {
+        let Some(group) = self.catalog.service(name, true).group else { return false };
+        let ready = is_plain(query, false) && answer(&group.rendered).get().is_some();
+        group.instances.len() > MANY && !ready
     }
 
     /// The body of an answer.
-    pub(super) fn make(&self, endpoint: &Endpoint, query: &Query, filter: Option<&Filter>) -> Body {
+    ///
+    /// # Errors
+    /// When the filter takes too long.
+    pub(super) fn make(&self, endpoint: &Endpoint, query: &Query, filter: Option<&Filter>) -> Result<Body, TooCostly> {
+        let evaluation = filter.map(Evaluation::new);
+        let body = self.spell(endpoint, query, evaluation.as_ref());
+        if evaluation.is_some_and(|evaluation| evaluation.is_over()) { Err(TooCostly) } else { Ok(body) }
+    }
+
+    fn spell(&self, endpoint: &Endpoint, query: &Query, filter: Option<&Evaluation<'_>>) -> Body {
         let node = &self.catalog.node;
         let pretty = query.pretty;
         let only = |value: &dyn Fn() -> Bytes| Body { index: None, json: value() };
@@ -117,7 +148,7 @@ impl Bodies {
         }
     }
 
-    fn catalog_service(&self, name: &str, query: &Query, filter: Option<&Filter>) -> Body {
+    fn catalog_service(&self, name: &str, query: &Query, filter: Option<&Evaluation<'_>>) -> Body {
         let view = self.catalog.service(name, false);
         let node = &self.catalog.node;
         let list = |group: &Group| {
@@ -126,14 +157,16 @@ impl Bodies {
             json::body(&all.filter(|one| accepts(filter, one)).collect::<Vec<_>>(), query.pretty)
         };
         let json = match view.group.filter(|_| NodeMeta::has(&query.node_meta)) {
-            Some(group) if is_plain(query, filter) => group.rendered.catalog.get_or_init(|| list(&group)).clone(),
+            Some(group) if is_plain(query, filter.is_some()) => {
+                group.rendered.catalog.get_or_init(|| list(&group)).clone()
+            }
             Some(group) => list(&group),
             None => json::body(&[(); 0], query.pretty),
         };
         Body { index: Some(view.index), json }
     }
 
-    fn health_service(&self, name: &str, query: &Query, filter: Option<&Filter>) -> Body {
+    fn health_service(&self, name: &str, query: &Query, filter: Option<&Evaluation<'_>>) -> Body {
         let view = self.catalog.service(name, true);
         let node = &self.catalog.node;
         let list = |group: &Group| {
@@ -144,7 +177,7 @@ impl Bodies {
             json::body(&all.filter(|one| accepts(filter, one)).collect::<Vec<_>>(), query.pretty)
         };
         let json = match view.group.filter(|_| NodeMeta::has(&query.node_meta)) {
-            Some(group) if is_plain(query, filter) => {
+            Some(group) if is_plain(query, filter.is_some()) => {
                 let slot = if query.passing { &group.rendered.passing } else { &group.rendered.health };
                 slot.get_or_init(|| list(&group)).clone()
             }
@@ -170,7 +203,7 @@ impl Bodies {
         })
     }
 
-    fn catalog_node(&self, name: &str, query: &Query, filter: Option<&Filter>) -> Body {
+    fn catalog_node(&self, name: &str, query: &Query, filter: Option<&Evaluation<'_>>) -> Body {
         if !self.catalog.node.is_called(name) {
             return Body { index: Some(1), json: json::body(&(), query.pretty) };
         }
@@ -186,7 +219,7 @@ impl Bodies {
         })
     }
 
-    fn service_checks(&self, name: &str, query: &Query, filter: Option<&Filter>) -> Body {
+    fn service_checks(&self, name: &str, query: &Query, filter: Option<&Evaluation<'_>>) -> Body {
         let node = &self.catalog.node;
         // Consul answers with the index of all checks, and wakes only for those of the service.
         let index = self.catalog.indexes().checks;
@@ -202,7 +235,12 @@ impl Bodies {
     }
 
     /// Every check of this kind, the node's among them.
-    fn checks(&self, query: &Query, filter: Option<&Filter>, wanted: impl Fn(&HealthCheck<'_>) -> bool) -> Body {
+    fn checks(
+        &self,
+        query: &Query,
+        filter: Option<&Evaluation<'_>>,
+        wanted: impl Fn(&HealthCheck<'_>) -> bool,
+    ) -> Body {
         let node = &self.catalog.node;
         let (indexes, instances) = self.catalog.instances();
         let of_services = instances
@@ -226,10 +264,10 @@ impl Bodies {
         &self,
         whole: Whole,
         query: &Query,
-        filter: Option<&Filter>,
+        filter: Option<&Evaluation<'_>>,
         make: impl FnOnce() -> (u64, Bytes),
     ) -> Body {
-        let plain = is_plain(query, filter);
+        let plain = is_plain(query, filter.is_some());
         if plain && let Some((index, json)) = self.remembered(whole) {
             return Body { index: Some(index), json };
         }
@@ -256,8 +294,8 @@ fn whole(endpoint: &Endpoint) -> Option<Whole> {
 }
 
 /// Whether the answer is the one that most readers ask for.
-fn is_plain(query: &Query, filter: Option<&Filter>) -> bool {
-    query.tags.is_empty() && !query.pretty && filter.is_none()
+fn is_plain(query: &Query, filtered: bool) -> bool {
+    query.tags.is_empty() && !query.pretty && !filtered
 }
 
 /// Whether an instance has all these tags, which are in lower case.
@@ -265,6 +303,6 @@ fn has_tags(instance: &Instance, wanted: &[String]) -> bool {
     wanted.iter().all(|wanted| instance.definition.tags.iter().any(|tag| tag.to_lowercase() == *wanted))
 }
 
-fn accepts(filter: Option<&Filter>, element: &impl Serialize) -> bool {
+fn accepts(filter: Option<&Evaluation<'_>>, element: &impl Serialize) -> bool {
     filter.is_none_or(|filter| serde_json::to_value(element).is_ok_and(|element| filter.accepts(&element)))
 }

@@ -1,7 +1,5 @@
 //! From a path to an endpoint. Pure.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use percent_encoding::percent_decode_str;
 
 /// What a path asks for. Names are as they stand in the path, decoded.
@@ -89,21 +87,6 @@ pub fn route(path: &str) -> Endpoint {
     Endpoint::Unknown
 }
 
-/// Whether an HTTP `Host` may be answered on a loopback address.
-///
-/// A page of the web can make a browser ask us under the page's own name, by letting that name lead to
-/// 127.0.0.1. Such a name has a dot; ours are addresses, names without one, and names of our own zone.
-#[must_use]
-pub fn host_is_local(host: &str, domain: &str) -> bool {
-    if let Some(bracketed) = host.strip_prefix('[') {
-        return bracketed.split(']').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let name = name.strip_suffix('.').unwrap_or(name).to_lowercase();
-    let within = |zone: &str| name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
-    !name.contains('.') || name.parse::<Ipv4Addr>().is_ok() || within("localhost") || within(domain)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -130,38 +113,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_of_the_web_is_not_ours() {
-        for host in [
-            "127.0.0.1:8500",
-            "localhost",
-            "LOCALHOST:1",
-            "[::1]:8500",
-            "consul:8500",
-            "a.localhost",
-            "consul.service.Consul.",
-            "",
-        ] {
-            assert!(host_is_local(host, "consul"), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "evil.example:8500",
-            "127.0.0.1.evil.example",
-            "evilconsul.x",
-            "x.evilconsul",
-            "[evil.example",
-            "[x]:1",
-        ] {
-            assert!(!host_is_local(host, "consul"), "{host}");
-        }
-    }
-
     proptest! {
         #[test]
-        fn no_path_or_host_makes_it_panic(text in "(?s).{0,60}") {
+        fn no_path_makes_it_panic(text in "(?s).{0,60}") {
             let _ = route(&text);
-            let _ = host_is_local(&text, "consul");
         }
     }
 }

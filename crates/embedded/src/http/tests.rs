@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::origin::Names;
 use super::*;
 use crate::catalog::{Catalog, Node};
 use crate::definition::Definition;
@@ -30,12 +31,17 @@ fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
 
 /// The API over a catalog, with these limits.
 fn api(catalog: Arc<Catalog>, limits: Limits) -> Arc<Api> {
-    Arc::new(Api::new(catalog, None, limits, Arc::new(|notice| panic!("{notice:?}"))))
+    Arc::new(Api::new(catalog, Names::default(), limits, Arc::new(|notice| panic!("{notice:?}"))))
+}
+
+/// Who asks.
+fn client() -> Network {
+    Network::of_client("192.0.2.1".parse().unwrap())
 }
 
 async fn ask(api: &Arc<Api>, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(()).unwrap();
-    let (head, body) = api.answer(&request.into_parts().0).await.into_parts();
+    let (head, body) = api.answer(&request.into_parts().0, client()).await.into_parts();
     (head.status, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }
 
@@ -77,7 +83,7 @@ async fn large_answers_that_nobody_takes_are_not_held_without_end() {
     let api = api(catalog, Limits { unsent_bytes: 100 << 10, ..Limits::default() });
     let slow = async |path: &str| {
         let request = Request::get(path).body(()).unwrap();
-        api.answer(&request.into_parts().0).await
+        api.answer(&request.into_parts().0, client()).await
     };
     // Some 80 KB of its own; the same for all takes nothing, however many are slow.
     let own = "/v1/health/service/web?tag=a";
