@@ -35,7 +35,7 @@ async fn what_keeps_it_from_starting_is_said_in_one_line() {
         (vec!["consul://[::1"], vec![], "bad adapter uri: consul://[::1"),
         (vec![nobody], vec![("DOCKER_HOST", "unix:///nonexistent/docker.sock")], "/nonexistent/docker.sock"),
         (vec![nobody], vec![("DOCKER_HOST", "ssh://host")], "ssh://host"),
-        (vec![nobody], vec![("DOCKER_HOST", "tcp://127.0.0.1:1")], "nobody answers at http://127.0.0.1:1"),
+        (vec![nobody], vec![("DOCKER_HOST", "tcp://127.0.0.1:1")], "nothing listens at http://127.0.0.1:1"),
         (vec![nobody], vec![("DOCKER_API_VERSION", "banana")], "banana"),
         (vec![nobody], vec![], "Consul at http://127.0.0.1:1: Connection refused"),
         (vec![nobody], vec![("CONSUL_HTTP_TOKEN_FILE", "/nonexistent/token")], "/nonexistent/token"),

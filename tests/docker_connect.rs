@@ -114,14 +114,14 @@ async fn a_socket_that_nobody_listens_on_is_said_to_be_silent() {
     let path = folder.path().join("docker.sock");
     drop(UnixListener::bind(&path).unwrap());
     let expected = "start the engine, or correct DOCKER_HOST";
-    assert_eq!(refusal(&unix(&path)).await, format!("nobody answers at unix://{}: {expected}", path.display()));
+    assert_eq!(refusal(&unix(&path)).await, format!("nothing listens at unix://{}: {expected}", path.display()));
 
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
     assert_eq!(
         refusal(&at(&format!("tcp://{address}"))).await,
-        format!("nobody answers at http://{address}: {expected}")
+        format!("nothing listens at http://{address}: {expected}")
     );
 }
 

@@ -270,7 +270,7 @@ async fn zookeeper_that_begins_no_session_says_why() {
 async fn a_secret_that_goes_to_another_machine_unencrypted_is_said_once_at_the_start() {
     // Nobody has this address.
     let elsewhere = "192.0.2.1";
-    let cure = "unencrypted: whoever is on the way can read it; connect with TLS (";
+    let cure = "unencrypted, so others on the network can read it; connect with TLS (";
     for (uri, environment, secret) in [
         (format!("consul://{elsewhere}:8500"), vec![("CONSUL_HTTP_TOKEN", "hunter2")], Some("consul: the token")),
         (

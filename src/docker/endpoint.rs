@@ -130,7 +130,7 @@ fn tcp(
     let mut url = Url::parse(&format!("{}://{rest}", if tls { "https" } else { "http" }))
         .map_err(|error| bad(&format!("{error}; give tcp://host:port")))?;
     if url.path().contains('@') {
-        return Err(bad("an @ stands behind its host: in a user or password, write / as %2F"));
+        return Err(bad("there is an @ after its host: in a user or password, write / as %2F"));
     }
     // An explicit port 80 is lost in an `http` URL, so a scheme without a default port is used.
     let no_port = Url::parse(&format!("tcp://{rest}")).is_ok_and(|url| url.port().is_none());

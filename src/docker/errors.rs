@@ -92,9 +92,9 @@ pub enum ConnectError {
         /// The engine's address.
         endpoint: String,
     },
-    /// Nobody listens.
-    #[error("nobody answers at {endpoint}: start the engine, or correct DOCKER_HOST")]
-    NobodyThere {
+    /// Connection refused.
+    #[error("nothing listens at {endpoint}: start the engine, or correct DOCKER_HOST")]
+    NothingListens {
         /// The engine's address.
         endpoint: String,
     },
@@ -163,7 +163,7 @@ impl ConnectError {
             | Self::Missing { .. }
             | Self::NotASocket { .. }
             | Self::Denied { .. }
-            | Self::NobodyThere { .. }
+            | Self::NothingListens { .. }
             | Self::Unreachable { .. }
             | Self::NotAnEngine { .. } => false,
         }
@@ -177,7 +177,7 @@ impl ConnectError {
             (Some(io::ErrorKind::ConnectionRefused), Some(path)) if !is_socket(path) => {
                 Self::NotASocket { path: path.to_owned(), directory: path.is_dir() }
             }
-            (Some(io::ErrorKind::ConnectionRefused), _) => Self::NobodyThere { endpoint: name },
+            (Some(io::ErrorKind::ConnectionRefused), _) => Self::NothingListens { endpoint: name },
             _ if error.is_connect() => Self::Unreachable { endpoint: name, reason: error.to_string() },
             _ => Self::not_an_engine(endpoint, &error.to_string()),
         }

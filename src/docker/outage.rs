@@ -35,7 +35,7 @@ impl Failure {
     fn advice(&self, is_socket: bool) -> Option<String> {
         match self {
             Self::Connect(
-                ConnectError::Missing { .. } | ConnectError::NotASocket { .. } | ConnectError::NobodyThere { .. },
+                ConnectError::Missing { .. } | ConnectError::NotASocket { .. } | ConnectError::NothingListens { .. },
             ) if is_socket => Some(STALE.to_owned()),
             _ if self.refused().is_some() => None,
             _ => Some(self.to_string()),

@@ -343,7 +343,7 @@ pub enum Event {
         registry: Arc<str>,
         /// How many.
         count: usize,
-        /// The owner of one of them, where that is what `-owner` names.
+        /// The owner of one of them, if it is set by `-owner`.
         owner: Option<Arc<str>>,
     },
     /// An entry of ours without a container came back after its removal.

@@ -1,10 +1,10 @@
-//! JSON that is reduced while it arrives to what somebody will look at, and never takes more room than it is given.
+//! Reduces JSON to the needed parts while it arrives, with a limit on its memory.
 //!
-//! Answers of an engine can be far larger than what we need of them: the labels of a container may have 60 MiB, and a list
-//! holds the labels of all. So what the shape does not name is dropped as it arrives, and what is kept has a limit in bytes
-//! and in values (an array of numbers takes twenty times its text when it is read). Crates that read JSON in a stream were
-//! looked at: serde_json and struson need a blocking reader, actson hands on whole strings, which takes room for them.
-//! What arrives here is only sorted by brackets, commas and strings: what is no JSON is found by whoever reads the rest.
+//! An engine's answers can be far larger than what we need: a container's labels may have 60 MiB, and a list holds the
+//! labels of all containers. So members outside the shape are dropped as they arrive, and the kept parts have a limit in
+//! bytes and in values (an array of numbers takes twenty times its text in memory). Streaming JSON crates do not fit:
+//! serde_json and struson need a blocking reader, and actson buffers whole strings. This parser only looks at brackets,
+//! commas and strings; the parser of the kept parts finds invalid JSON.
 
 use memchr::memchr2;
 use serde::de::Error as _;
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_looks_at_takes_no_room() {
+    fn unused_parts_take_no_memory() {
         let mut sieve = Sieve::new(&SHAPE, Limits { text: 100, values: 10 });
         sieve.push(br#"{"a":1,"labels":{"x":""#);
         for _ in 0..1000 {

@@ -1,4 +1,4 @@
-//! Reconciling: what is desired and what a registry holds make the next writes.
+//! Reconciling: computes the next writes from the desired state and the entries of a registry.
 //!
 //! ```text
 //!  updates ─► Records ─► Rules ─► Plan ─► Keeper ─► registry
@@ -7,11 +7,11 @@
 //!                └──────────────── reasons ◄── outcomes ─┘
 //! ```
 //!
-//! [`Reconciler`] is pure: it is handed [`Input`]s with the time, and answers with [`Effect`]s. All that is known of one
-//! key is its [`Record`](record::Record). What has a life of its own is a small type beside it: the removal [`guard`],
-//! [`refusals`], [`contests`], and when to read ([`readings`]). The [`Keeper`] is the only part that waits: one task for
-//! each registry, which performs effects one after the other and feeds back what came of them. So writes to one key are in
-//! order, the last state wins, and a registry that hangs holds up only itself.
+//! [`Reconciler`] is pure: it takes [`Input`]s with the time, and returns [`Effect`]s. Everything known about one key is
+//! its [`Record`](record::Record). Parts with their own state are small types beside it: the removal [`guard`],
+//! [`refusals`], [`contests`], and when to read ([`readings`]). The [`Keeper`] is the only part that waits: one task per
+//! registry performs the effects one after the other, and returns their results. So writes to one key are in order, the
+//! last state wins, and a registry that hangs delays only itself.
 
 mod contests;
 mod decide;

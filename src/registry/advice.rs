@@ -47,13 +47,13 @@ impl TlsNames {
         format!("it speaks only TLS there; connect with TLS ({}), or to the port that serves none", self.with)
     }
 
-    /// A line for where a secret goes to another machine without TLS; `secret` names it, as "the token". `None` where it
-    /// stays on this machine.
+    /// A warning about a secret that is sent to another machine without TLS; `secret` names it, as in "the token". `None`
+    /// if it stays on this machine.
     pub(super) fn unencrypted<'a>(&self, secret: &str, hosts: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let host = hosts.into_iter().find(|host| !is_loopback(host))?;
         let with = self.with;
         Some(format!(
-            "{secret} goes to {host} unencrypted: whoever is on the way can read it; connect with TLS ({with})"
+            "{secret} goes to {host} unencrypted, so others on the network can read it; connect with TLS ({with})"
         ))
     }
 
@@ -94,7 +94,7 @@ mod tests {
         }
         for there in ["10.0.0.5", "consul", "::2", "localhost.example.org"] {
             let said = format!(
-                "the token goes to {there} unencrypted: whoever is on the way can read it; connect with TLS (x-tls://)"
+                "the token goes to {there} unencrypted, so others on the network can read it; connect with TLS (x-tls://)"
             );
             assert_eq!(names.unencrypted("the token", ["127.0.0.1", there]), Some(said));
         }

@@ -117,7 +117,7 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
     };
     // Otherwise the rest of the password would be read as a host or a path.
     if uri.path.contains('@') || uri.query.is_some_and(|query| query.contains('@')) {
-        let reason = "an @ stands behind its host: in a user or password, write / as %2F, ? as %3F and @ as %40";
+        let reason = "there is an @ after its host: in a user or password, write / as %2F, ? as %3F and @ as %40";
         return Err(OpenError::BadUri { uri: shown(), reason: reason.to_owned() });
     }
     let (common, rest) = Common::take(&uri, &config.uri)?;

@@ -377,7 +377,7 @@ fn a_list_that_was_asked_for_before_an_event_is_not_trusted_for_its_container() 
 }
 
 #[test]
-fn nothing_more_is_asked_while_nobody_takes_what_is_told() {
+fn nothing_more_is_inspected_while_changes_wait_to_be_taken() {
     let now = Instant::now();
     let mut tracker = synced(false, &[], now);
     for number in 1..=99 {

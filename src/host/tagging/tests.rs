@@ -117,7 +117,7 @@ fn told(tagged: &Tagged) -> String {
 }
 
 #[tokio::test]
-async fn who_waits_holds_up_nobody() {
+async fn a_waiting_template_delays_no_other_container() {
     let server = Server::start();
     let mut stage = stage(ASKING);
     stage.changed(&container("waits", Some(&server))).await;

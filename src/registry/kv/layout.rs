@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_somebody_else_is_no_entry() {
+    fn a_key_of_another_program_is_no_entry() {
         let layout = Plain::new("/s".to_owned());
         for key in
             ["/s", "/s/", "/s/a", "/s/a/", "/s//b", "/s/a/b/c", "/sa/b", "/t/a/b", "/s/_registrator/x", "/s/a/_b", ""]

@@ -22,7 +22,7 @@ pub(super) enum Holder {
     /// Our session's.
     Us,
     /// No session: it stays until it is removed.
-    Nobody,
+    NoSession,
     /// Another live session.
     Session(SessionId),
 }
@@ -31,7 +31,7 @@ impl Holder {
     /// The owner of a node with this stat, seen from our session.
     pub(super) fn of(stat: &Stat, us: SessionId) -> Self {
         match stat.ephemeral_owner {
-            0 | CONTAINER => Self::Nobody,
+            0 | CONTAINER => Self::NoSession,
             owner if owner == us.0 => Self::Us,
             owner => Self::Session(SessionId(owner)),
         }
@@ -92,11 +92,11 @@ async fn entry(client: &Client, path: String, us: &str, all_contents: bool) -> R
         Err(error) => return Err(failure::at(&path, &error)),
     };
     let holder = Holder::of(&stat, client.session_id());
-    let fingerprint = data.as_ref().map_or(0, |data| fingerprint(holder != Holder::Nobody, data));
-    let content = data.filter(|_| all_contents || holder == Holder::Nobody).and_then(|data| content(&data));
+    let fingerprint = data.as_ref().map_or(0, |data| fingerprint(holder != Holder::NoSession, data));
+    let content = data.filter(|_| all_contents || holder == Holder::NoSession).and_then(|data| content(&data));
     let owner = match holder {
         Holder::Us => Some(us.into()),
-        Holder::Nobody => None,
+        Holder::NoSession => None,
         Holder::Session(session) => Some(format!("session {session}").into()),
     };
     // The data do not contain the service's ID, so the path is used.
@@ -120,8 +120,8 @@ mod tests {
     fn a_node_belongs_to_our_session_another_one_or_none() {
         let us = SessionId(0x1000_0000_0001);
         for (owner, holder) in [
-            (0, Holder::Nobody),
-            (CONTAINER, Holder::Nobody),
+            (0, Holder::NoSession),
+            (CONTAINER, Holder::NoSession),
             (us.0, Holder::Us),
             (us.0 + 1, Holder::Session(SessionId(us.0 + 1))),
             (-1, Holder::Session(SessionId(-1))),

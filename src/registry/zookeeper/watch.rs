@@ -110,7 +110,7 @@ mod tests {
 
     const NODE: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
 
-    async fn told(changes: &Notify) -> bool {
+    async fn reported(changes: &Notify) -> bool {
         timeout(PAUSE * 5, changes.notified()).await.is_ok()
     }
 
@@ -128,12 +128,12 @@ mod tests {
             quiet(&changes).await;
             for path in ["/r", "/r/a", "/r/a/1.2.3.4:1"] {
                 other.create(path, b"", &NODE).await.unwrap();
-                assert!(told(&changes).await, "{path} came, and nobody told");
+                assert!(reported(&changes).await, "{path} was created, but not reported");
                 quiet(&changes).await;
             }
             for path in ["/r/a/1.2.3.4:1", "/r/a"] {
                 other.delete(path, None).await.unwrap();
-                assert!(told(&changes).await, "{path} went, and nobody told");
+                assert!(reported(&changes).await, "{path} was removed, but not reported");
                 quiet(&changes).await;
             }
         };

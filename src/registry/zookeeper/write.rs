@@ -129,7 +129,7 @@ impl Writer<'_> {
         let done = match Holder::of(&stat, self.client.session_id()) {
             Holder::Us => self.client.set_data(path, data, Some(stat.version)).await.map(drop),
             // In one transaction, so that readers never see the node missing.
-            Holder::Nobody => {
+            Holder::NoSession => {
                 let mut both = self.client.new_multi_writer();
                 both.add_delete(path, Some(stat.version))
                     .and_then(|()| both.add_create(path, data, &CreateMode::Ephemeral.with_acls(self.acls)))
