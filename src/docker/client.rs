@@ -15,7 +15,7 @@ use url::form_urlencoded;
 use super::decode::{self, Listed, Malformed};
 use super::endpoint::{self, Endpoint, Surroundings};
 use super::errors::{ConnectError, DEADLINE, RequestError};
-use super::events::{Decoder, Heard};
+use super::events::{Decoder, Received};
 use super::version::{ApiVersion, EngineInfo, Greeting};
 use crate::config::DockerConfig;
 use crate::container::{Container, ContainerId};
@@ -261,9 +261,9 @@ impl EventStream {
     ///
     /// # Errors
     /// When the stream breaks or ends; it cannot be used any more.
-    pub async fn next(&mut self) -> Result<Heard, RequestError> {
+    pub async fn next(&mut self) -> Result<Received, RequestError> {
         self.answered().await?;
-        let Source::Open(response) = &mut self.source else { return Ok(Heard::default()) };
+        let Source::Open(response) = &mut self.source else { return Ok(Received::default()) };
         match response.chunk().await {
             Ok(Some(bytes)) => Ok(self.decoder.push(&bytes)),
             Ok(None) => Err(RequestError::Transport("the event stream ended".to_owned())),

@@ -25,7 +25,7 @@ const LARGEST: Limits = Limits { text: 64 << 10, values: 1 << 10 };
 
 /// The content of some bytes of the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct Received {
     /// Containers that may have changed, in the stream's order.
     pub hints: Vec<ContainerId>,
     /// Containers that were sent a signal, with its number, in the stream's order; they are also among the hints.
@@ -42,22 +42,22 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes the next bytes of the stream. An incomplete line waits for the rest.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Heard {
-        let mut heard = Heard::default();
+    pub fn push(&mut self, mut bytes: &[u8]) -> Received {
+        let mut received = Received::default();
         while let Some(end) = memchr(b'\n', bytes) {
             self.line.push(&bytes[..end]);
             match std::mem::take(&mut self.line).said() {
                 Ok(Some((id, signal))) => {
-                    heard.signals.extend(signal.map(|signal| (id.clone(), signal)));
-                    heard.hints.push(id);
+                    received.signals.extend(signal.map(|signal| (id.clone(), signal)));
+                    received.hints.push(id);
                 }
                 Ok(None) => {}
-                Err(_) => heard.skipped += 1,
+                Err(_) => received.skipped += 1,
             }
             bytes = &bytes[end + 1..];
         }
         self.line.push(bytes);
-        heard
+        received
     }
 }
 
@@ -234,8 +234,8 @@ mod tests {
         let mut stream = b"garbage\n\xff\xfe\x00\n[1]\n{\"Type\":\n".to_vec();
         stream.extend_from_slice(good.as_bytes());
         stream.push(b'\n');
-        let heard = decoder.push(&stream);
-        assert_eq!((heard.hints, heard.skipped), (vec![ContainerId::from("aa")], 4));
+        let received = decoder.push(&stream);
+        assert_eq!((received.hints, received.skipped), (vec![ContainerId::from("aa")], 4));
     }
 
     #[test]
@@ -252,9 +252,9 @@ mod tests {
         ] {
             let actor = format!(r#"{{"ID":"aa","Attributes":{attributes}}}"#);
             let line = format!("{{\"Type\":\"container\",\"Action\":\"kill\",\"Actor\":{actor}}}\n");
-            let heard = decoder.push(line.as_bytes());
+            let received = decoder.push(line.as_bytes());
             let expected: Vec<_> = signal.map(|signal| (ContainerId::from("aa"), signal)).into_iter().collect();
-            assert_eq!((heard.signals, heard.hints.len()), (expected, 1), "{attributes}");
+            assert_eq!((received.signals, received.hints.len()), (expected, 1), "{attributes}");
         }
     }
 
@@ -262,27 +262,27 @@ mod tests {
     fn a_line_of_any_length_still_names_its_container_and_is_never_held_in_memory() {
         let mut decoder = Decoder::default();
         let begin = r#"{"Type":"container","Action":"kill","Actor":{"ID":"aa","Attributes":{"label":"#;
-        assert_eq!(decoder.push(begin.as_bytes()), Heard::default());
+        assert_eq!(decoder.push(begin.as_bytes()), Received::default());
         decoder.push(b"\"");
         for _ in 0..1000 {
-            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Received::default());
         }
-        let heard = decoder.push(b"\",\"signal\":\"9\"}}}\n");
-        assert_eq!((heard.hints, heard.signals), (vec!["aa".into()], vec![("aa".into(), 9)]));
+        let received = decoder.push(b"\",\"signal\":\"9\"}}}\n");
+        assert_eq!((received.hints, received.signals), (vec!["aa".into()], vec![("aa".into(), 9)]));
         // The relevant parts need no more memory than usual.
         decoder.push(begin.replace("label", "container").as_bytes());
         decoder.push(b"\"");
         for _ in 0..1000 {
-            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Received::default());
         }
-        let heard = decoder.push(b"\"}}}\n");
-        assert_eq!((heard.hints, heard.skipped), (vec!["aa".into()], 0));
+        let received = decoder.push(b"\"}}}\n");
+        assert_eq!((received.hints, received.skipped), (vec!["aa".into()], 0));
         // Nor does garbage.
         for _ in 0..1000 {
-            assert_eq!(decoder.push(&[b'x'; 10_000]), Heard::default());
+            assert_eq!(decoder.push(&[b'x'; 10_000]), Received::default());
         }
-        let heard = decoder.push(b"\n{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}\n");
-        assert_eq!((heard.hints.len(), heard.skipped), (1, 1));
+        let received = decoder.push(b"\n{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"aa\"}}\n");
+        assert_eq!((received.hints.len(), received.skipped), (1, 1));
     }
 
     #[test]
@@ -315,12 +315,12 @@ mod tests {
             cuts.extend([0, stream.len()]);
             cuts.sort_unstable();
             let mut decoder = Decoder::default();
-            let mut parts = Heard::default();
+            let mut parts = Received::default();
             for pair in cuts.windows(2) {
-                let heard = decoder.push(&stream[pair[0]..pair[1]]);
-                parts.hints.extend(heard.hints);
-                parts.signals.extend(heard.signals);
-                parts.skipped += heard.skipped;
+                let received = decoder.push(&stream[pair[0]..pair[1]]);
+                parts.hints.extend(received.hints);
+                parts.signals.extend(received.signals);
+                parts.skipped += received.skipped;
             }
             prop_assert_eq!(parts, whole);
         }

@@ -64,12 +64,12 @@ pub(super) struct Tracker {
 struct Entry {
     /// As last inspected, if it counts.
     known: Option<Arc<Container>>,
-    told: Told,
+    reported: Reported,
     work: Work,
     /// Whether its last inspect failed.
     failing: Option<Box<Failing>>,
     /// Whether an event has arrived that no inspect has followed up yet.
-    heard: bool,
+    had_event: bool,
     /// Whether its stop signal was reported since the last answer.
     stopping: bool,
 }
@@ -84,7 +84,7 @@ struct Failing {
 
 /// What was last reported about a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Told {
+enum Reported {
     /// Nothing.
     #[default]
     Nothing,
@@ -144,14 +144,14 @@ impl Tracker {
         self.distrust(&id);
         self.request(id.clone(), Urgency::Hot);
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.heard = true;
+            entry.had_event = true;
         }
     }
 
     /// An event says that this container was sent a signal; reported if it is its stop signal.
     pub(super) fn signalled(&mut self, id: &ContainerId, signal: u32) {
         if let Some(entry) = self.entries.get_mut(id)
-            && entry.told == Told::Known
+            && entry.reported == Reported::Known
             && entry.known.as_ref().is_some_and(|known| known.state.is_running() && known.stop.signal == signal)
             && !std::mem::replace(&mut entry.stopping, true)
         {
@@ -312,7 +312,7 @@ impl Tracker {
             entry.stopping = false;
             let is_there = matches!(said, Inspected::Is(_));
             let change = entry.learn(id, said, self.list_all, self.synced);
-            entry.heard &= !is_there || again.is_some();
+            entry.had_event &= !is_there || again.is_some();
             self.changes.extend(change);
             if entry.is_over() && again.is_none() {
                 self.entries.remove(id);
@@ -347,14 +347,14 @@ impl Tracker {
         for (id, entry) in &mut self.entries {
             match &entry.known {
                 Some(container) if entry.failing.is_none() && !pass.remaining.contains(id) => {
-                    entry.told = Told::Known;
+                    entry.reported = Reported::Known;
                     snapshot.containers.push(Arc::clone(container));
                 }
                 None if entry.work == Work::None => {}
                 known => {
                     // Its last known state, if it was not reported yet because the engine was lost.
-                    snapshot.containers.extend(known.clone().filter(|_| entry.told == Told::Nothing));
-                    entry.told = Told::Unknown;
+                    snapshot.containers.extend(known.clone().filter(|_| entry.reported == Reported::Nothing));
+                    entry.reported = Reported::Unknown;
                     let name = entry.name().or_else(|| self.listed.get(id)?.name()).map(Box::from);
                     let why = if entry.too_large().is_some() { Unread::TooLarge } else { Unread::NotYet };
                     snapshot.unknown.push(Unknown { id: id.clone(), name, why });
@@ -408,7 +408,7 @@ impl Entry {
         failing.backoff.pause()
     }
 
-    /// Its name, as far as inspects told it.
+    /// Its name, as far as inspects reported it.
     fn name(&self) -> Option<&str> {
         let known = self.known.as_ref().map(|known| &*known.name);
         known.or(self.too_large()).filter(|name| !name.is_empty())
@@ -424,10 +424,10 @@ impl Entry {
         match said {
             Inspected::Is(container) => {
                 let counts = list_all || container.state.is_running();
-                let is_news = match self.told {
-                    Told::Known => self.known.as_ref() != Some(&container),
-                    Told::Unknown => true,
-                    Told::Nothing | Told::Ended => counts,
+                let is_news = match self.reported {
+                    Reported::Known => self.known.as_ref() != Some(&container),
+                    Reported::Unknown => true,
+                    Reported::Nothing | Reported::Ended => counts,
                 };
                 // Unchanged values are kept: a pass should not double the memory.
                 let container = self.known.take().filter(|known| *known == container).unwrap_or(container);
@@ -435,14 +435,14 @@ impl Entry {
                 if !synced || !is_news {
                     return None;
                 }
-                self.told = if counts { Told::Known } else { Told::Ended };
+                self.reported = if counts { Reported::Known } else { Reported::Ended };
                 Some(Change::Changed(container))
             }
             Inspected::Gone => {
                 self.known = None;
-                let told = std::mem::take(&mut self.told);
-                let change = if self.heard { Change::Gone } else { Change::Missing };
-                (told != Told::Nothing).then(|| change(id.clone()))
+                let reported = std::mem::take(&mut self.reported);
+                let change = if self.had_event { Change::Gone } else { Change::Missing };
+                (reported != Reported::Nothing).then(|| change(id.clone()))
             }
             Inspected::Failed | Inspected::TooLarge(_) => None,
         }
@@ -457,7 +457,7 @@ impl Entry {
 
     /// Whether there is nothing to remember.
     fn is_over(&self) -> bool {
-        self.known.is_none() && self.told == Told::Nothing && self.work == Work::None
+        self.known.is_none() && self.reported == Reported::Nothing && self.work == Work::None
     }
 }
 

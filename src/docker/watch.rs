@@ -21,7 +21,7 @@ use super::Change;
 use super::client::{Docker, EventStream};
 use super::decode::Listed;
 use super::errors::RequestError;
-use super::events::Heard;
+use super::events::Received;
 use super::outage::{Failure, Outage};
 use super::refusals::{Refusals, Request};
 use super::tracker::{Inspected, Tracker};
@@ -67,7 +67,7 @@ pub fn watch(
         images: Pool::default(),
         settings: Pool::default(),
         events,
-        link: Link::Down { until: Instant::now() },
+        connection: Connection::Down { until: Instant::now() },
         work: FuturesUnordered::new(),
         connections: 0,
         listing: None,
@@ -92,7 +92,7 @@ struct Watch {
     images: Pool<str>,
     settings: Pool<[String]>,
     events: Events,
-    link: Link,
+    connection: Connection,
     /// Requests in flight.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// How many were started: answers to earlier ones are ignored.
@@ -119,7 +119,7 @@ fn check_every(containers: usize) -> Duration {
 }
 
 /// The connection to the engine.
-enum Link {
+enum Connection {
     Down { until: Instant },
     Opening,
     Up { stream: Box<EventStream>, since: Instant },
@@ -142,7 +142,7 @@ impl Watch {
     async fn run(mut self, changes: mpsc::Sender<Change>, resync: Arc<Notify>, stop: CancellationToken) {
         loop {
             let wake = self.begin_what_is_due();
-            let Self { tracker, link, work, .. } = &mut self;
+            let Self { tracker, connection, work, .. } = &mut self;
             // A fixed order, so that nothing depends on chance; timed work is started above.
             tokio::select! {
                 biased;
@@ -155,7 +155,7 @@ impl Watch {
                     }
                 }
                 Some(done) = work.next(), if !work.is_empty() => self.finish(done),
-                heard = hear(link) => self.hear(heard),
+                received = receive(connection) => self.receive(received),
                 () = sleep_until(wake) => {}
             }
         }
@@ -171,10 +171,10 @@ impl Watch {
             self.pass_wanted = true;
         }
         self.advise(now);
-        match self.link {
-            Link::Down { until } if now >= until => self.open(),
-            Link::Down { .. } | Link::Opening => {}
-            Link::Up { .. } => {
+        match self.connection {
+            Connection::Down { until } if now >= until => self.open(),
+            Connection::Down { .. } | Connection::Opening => {}
+            Connection::Up { .. } => {
                 self.list_if_due(now);
                 while let Some(id) = self.tracker.next(now) {
                     let docker = self.docker.clone();
@@ -190,25 +190,25 @@ impl Watch {
     }
 
     fn wake(&self, now: Instant) -> Instant {
-        let link = match self.link {
-            Link::Down { until } => Some(until),
-            Link::Opening => None,
-            Link::Up { .. } => {
+        let connection = match self.connection {
+            Connection::Down { until } => Some(until),
+            Connection::Opening => None,
+            Connection::Up { .. } => {
                 self.tracker.due().into_iter().chain(self.listing.is_none().then_some(self.next_check)).min()
             }
         };
         let resync = self.resync.map(|(_, next)| next);
         let advice = self.outage.as_ref().and_then(Outage::advise_at);
-        [link, resync, advice].into_iter().flatten().min().unwrap_or(now + CHECK)
+        [connection, resync, advice].into_iter().flatten().min().unwrap_or(now + CHECK)
     }
 
     fn open(&mut self) {
-        self.link = Link::Opening;
+        self.connection = Connection::Opening;
         self.connections += 1;
-        let (connection, docker) = (self.connections, self.docker.clone());
+        let (number, docker) = (self.connections, self.docker.clone());
         self.work.push(Box::pin(async move {
             Done::Opened(
-                connection,
+                number,
                 async {
                     // The engine may have been replaced by another version.
                     let docker = docker.reconnect().await.map_err(Failure::Connect)?;
@@ -238,17 +238,17 @@ impl Watch {
         }
         self.listing = Some(purpose);
         self.tracker.listing();
-        let (connection, docker) = (self.connections, self.docker.clone());
-        self.work.push(Box::pin(async move { Done::Listed(connection, docker.list().await) }));
+        let (number, docker) = (self.connections, self.docker.clone());
+        self.work.push(Box::pin(async move { Done::Listed(number, docker.list().await) }));
     }
 
     fn finish(&mut self, done: Done) {
         let now = Instant::now();
         match done {
-            Done::Opened(connection, _) | Done::Listed(connection, _) if connection != self.connections => {}
+            Done::Opened(number, _) | Done::Listed(number, _) if number != self.connections => {}
             Done::Opened(_, Ok((docker, stream))) => {
                 self.docker = docker;
-                self.link = Link::Up { stream: Box::new(stream), since: now };
+                self.connection = Connection::Up { stream: Box::new(stream), since: now };
                 self.next_check = now + CHECK_SOON;
                 self.answered(Request::Events, None, now);
                 if !std::mem::replace(&mut self.has_listened, true) {
@@ -294,7 +294,7 @@ impl Watch {
             }
             Some(error) if error.is_refusal() => self.refused(Request::Inspect, Some(id), &error),
             // During an outage, its own line is enough.
-            Some(error) if first_failure && matches!(self.link, Link::Up { .. }) => {
+            Some(error) if first_failure && matches!(self.connection, Connection::Up { .. }) => {
                 self.events.emit(Event::InspectFailed { container: id.clone(), why: error.to_string() });
                 if let RequestError::Timeout = error {
                     // The event stream is as old as the silent connection, and may be silent for the same reason. It is
@@ -306,9 +306,9 @@ impl Watch {
         }
     }
 
-    fn hear(&mut self, heard: Result<Heard, RequestError>) {
-        match heard {
-            Ok(Heard { hints, signals, skipped }) => {
+    fn receive(&mut self, received: Result<Received, RequestError>) {
+        match received {
+            Ok(Received { hints, signals, skipped }) => {
                 // Before the hints, so that their results come after it.
                 for (id, signal) in signals {
                     self.tracker.signalled(&id, signal);
@@ -342,7 +342,7 @@ impl Watch {
         {
             self.refused(*request, None, error);
         }
-        if matches!(self.link, Link::Up { since, .. } if now >= since + GOOD) {
+        if matches!(self.connection, Connection::Up { since, .. } if now >= since + GOOD) {
             self.backoff.reset();
         }
         let pause = self.backoff.pause();
@@ -353,7 +353,7 @@ impl Watch {
 
     /// Drops the connection; reconnects at this time.
     fn disconnect(&mut self, until: Instant) {
-        self.link = Link::Down { until };
+        self.connection = Connection::Down { until };
         self.connections += 1;
         // The answer of a list in flight is ignored.
         self.pass_wanted |= matches!(self.listing.take(), Some(Purpose::Pass));
@@ -384,10 +384,10 @@ impl Watch {
 }
 
 /// The engine's next message; never, without a stream.
-async fn hear(link: &mut Link) -> Result<Heard, RequestError> {
-    match link {
-        Link::Up { stream, .. } => stream.next().await,
-        Link::Down { .. } | Link::Opening => pending().await,
+async fn receive(connection: &mut Connection) -> Result<Received, RequestError> {
+    match connection {
+        Connection::Up { stream, .. } => stream.next().await,
+        Connection::Down { .. } | Connection::Opening => pending().await,
     }
 }
 

@@ -49,7 +49,7 @@ fn changes(tracker: &mut Tracker) -> Vec<Change> {
 }
 
 /// Reports in short form: `+1` runs, `.1` does not, `-1` is gone, `[1 ?2]` a snapshot.
-fn told(tracker: &mut Tracker) -> String {
+fn reports(tracker: &mut Tracker) -> String {
     let mark = |container: &Container| if container.state.is_running() { "+" } else { "." };
     let number = |id: &ContainerId| id.as_str().trim_start_matches('0').to_owned();
     let one = |change: Change| match change {
@@ -88,18 +88,18 @@ fn nothing_is_told_before_the_first_snapshot() {
     let mut tracker = Tracker::new(false);
     tracker.hint(id(9));
     answer_all(&mut tracker, now, running);
-    assert_eq!(told(&mut tracker), "");
+    assert_eq!(reports(&mut tracker), "");
     tracker.listing();
     tracker.begin_pass(vec![listed(1, 0)], now);
     answer_all(&mut tracker, now, running);
-    assert_eq!(told(&mut tracker), "[1 9]");
+    assert_eq!(reports(&mut tracker), "[1 9]");
 }
 
 #[test]
 fn an_empty_engine_has_an_empty_snapshot() {
     let mut tracker = Tracker::new(false);
     tracker.begin_pass(vec![], Instant::now());
-    assert_eq!(told(&mut tracker), "[]");
+    assert_eq!(reports(&mut tracker), "[]");
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn a_container_that_is_as_it_was_is_not_told_again() {
     let mut tracker = synced(false, &[1], now);
     tracker.hint(id(1));
     answer_all(&mut tracker, now, running);
-    assert_eq!(told(&mut tracker), "");
+    assert_eq!(reports(&mut tracker), "");
     tracker.hint(id(1));
     answer_all(&mut tracker, now, |number| is(container(number, "renamed", RUNNING)));
-    assert_eq!(told(&mut tracker), "+1");
+    assert_eq!(reports(&mut tracker), "+1");
 }
 
 #[test]
@@ -121,12 +121,12 @@ fn an_end_is_told_once_and_the_removal_after_it() {
     for expected in [".1", ""] {
         tracker.hint(id(1));
         answer_all(&mut tracker, now, |number| is(container(number, "", EXITED)));
-        assert_eq!(told(&mut tracker), expected);
+        assert_eq!(reports(&mut tracker), expected);
     }
     for expected in ["-1", ""] {
         tracker.hint(id(1));
         answer_all(&mut tracker, now, |_| Inspected::Gone);
-        assert_eq!(told(&mut tracker), expected);
+        assert_eq!(reports(&mut tracker), expected);
     }
     assert!(tracker.entries.is_empty());
 }
@@ -138,7 +138,7 @@ fn a_container_that_never_ran_is_told_only_where_all_are_listed() {
         let mut tracker = synced(list_all, &[1], now);
         tracker.hint(id(2));
         answer_all(&mut tracker, now, |number| is(container(number, "", State::Created)));
-        assert_eq!(told(&mut tracker), expected);
+        assert_eq!(reports(&mut tracker), expected);
         assert_eq!(tracker.entries.len(), if list_all { 2 } else { 1 });
     }
 }
@@ -156,7 +156,7 @@ fn a_hint_during_an_inspect_causes_another_one_after_it() {
     assert_eq!(tracker.next(now), Some(id(1)));
     tracker.inspected(&id(1), is(container(1, "", EXITED)), now);
     assert_eq!(tracker.next(now), None);
-    assert_eq!(told(&mut tracker), ".1");
+    assert_eq!(reports(&mut tracker), ".1");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn an_empty_list_removes_nothing_that_the_engine_still_has() {
     tracker.listing();
     tracker.begin_pass(vec![], now);
     answer_all(&mut tracker, now, |number| if number == 1 { running(1) } else { Inspected::Gone });
-    assert_eq!(told(&mut tracker), "!2 [1]", "no event told of it");
+    assert_eq!(reports(&mut tracker), "!2 [1]", "no event told of it");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn an_end_is_told_of_by_an_event_or_only_missed() {
         tracker.listing();
         tracker.check(vec![listed(2, 0)]);
         answer_all(&mut tracker, now, |number| if number == 2 { running(2) } else { Inspected::Gone });
-        assert_eq!(told(&mut tracker), if heard { "-1" } else { "!1" });
+        assert_eq!(reports(&mut tracker), if heard { "-1" } else { "!1" });
     }
     // One that was heard of and was there is as one that was not.
     let mut tracker = synced(false, &[1, 2], now);
@@ -189,7 +189,7 @@ fn an_end_is_told_of_by_an_event_or_only_missed() {
     tracker.listing();
     tracker.check(vec![listed(2, 0)]);
     answer_all(&mut tracker, now, |_| Inspected::Gone);
-    assert!(told(&mut tracker).contains("!1"));
+    assert!(reports(&mut tracker).contains("!1"));
 }
 
 #[test]
@@ -200,11 +200,11 @@ fn only_the_signal_that_stops_a_container_is_told() {
         tracker.signalled(&id(1), signal);
     }
     tracker.signalled(&id(2), 15);
-    assert_eq!(told(&mut tracker), "s1", "once, until it is looked at again");
+    assert_eq!(reports(&mut tracker), "s1", "once, until it is looked at again");
     tracker.hint(id(1));
     answer_all(&mut tracker, now, running);
     tracker.signalled(&id(1), 15);
-    assert_eq!(told(&mut tracker), "s1");
+    assert_eq!(reports(&mut tracker), "s1");
 }
 
 #[test]
@@ -214,14 +214,14 @@ fn what_cannot_be_inspected_is_unknown_in_the_snapshot_and_told_later() {
     tracker.listing();
     tracker.begin_pass(vec![listed(1, 0), listed(2, 0), listed(3, 0)], now);
     answer_all(&mut tracker, now, |number| if number == 1 { running(1) } else { Inspected::Failed });
-    assert_eq!(told(&mut tracker), "[1 ?2 ?3]");
+    assert_eq!(reports(&mut tracker), "[1 ?2 ?3]");
     let due = tracker.due().unwrap();
     assert!(due > now && due < now + Duration::from_secs(1));
     let later = now + Duration::from_secs(1);
     answer_all(&mut tracker, later, |number| if number == 2 { running(2) } else { Inspected::Gone });
     // As it was before, but the other side could not know that.
-    let told = told(&mut tracker);
-    assert!(told == "+2 !3" || told == "!3 +2", "{told}");
+    let reported = reports(&mut tracker);
+    assert!(reported == "+2 !3" || reported == "!3 +2", "{reported}");
     assert_eq!(tracker.due(), None);
 }
 
@@ -239,11 +239,11 @@ fn what_was_learnt_before_the_engine_was_lost_is_told_when_it_cannot_be_asked_ag
     tracker.begin_pass(all.to_vec(), now);
     let later = now + Duration::from_secs(1);
     answer_all(&mut tracker, later, |number| if number == 1 { running(1) } else { Inspected::Failed });
-    assert_eq!(told(&mut tracker), "[1 2 ?2 ?3]");
+    assert_eq!(reports(&mut tracker), "[1 2 ?2 ?3]");
     // It is reported again, once, when it is known for sure.
     answer_all(&mut tracker, later + Duration::from_secs(9), running);
-    let told = told(&mut tracker);
-    assert!(told == "+2 +3" || told == "+3 +2", "{told}");
+    let reported = reports(&mut tracker);
+    assert!(reported == "+2 +3" || reported == "+3 +2", "{reported}");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_container_larger_than_is_read_is_named_and_asked_for_seldom_whatever_happen
     now = tracker.due().unwrap();
     assert_eq!(tracker.next(now), Some(id(2)));
     tracker.inspected(&id(2), Inspected::Gone, now);
-    assert!(told(&mut tracker).ends_with("-2"));
+    assert!(reports(&mut tracker).ends_with("-2"));
     assert_eq!(tracker.due(), None);
 }
 
@@ -312,13 +312,13 @@ fn a_pass_does_not_wait_for_an_inspect_that_hangs() {
     let second = tracker.next(now).unwrap();
     tracker.inspected(&first, is(container(first.as_str().parse().unwrap(), "", RUNNING)), now);
     tracker.tick(now);
-    assert_eq!(told(&mut tracker), "");
+    assert_eq!(reports(&mut tracker), "");
     assert_eq!(tracker.due(), Some(now + STALL));
     tracker.tick(now + STALL);
-    assert!(told(&mut tracker).contains('?'));
+    assert!(reports(&mut tracker).contains('?'));
     let number = second.as_str().parse().unwrap();
     tracker.inspected(&second, running(number), now);
-    assert_eq!(told(&mut tracker), format!("+{number}"));
+    assert_eq!(reports(&mut tracker), format!("+{number}"));
 }
 
 #[test]
@@ -351,12 +351,12 @@ fn a_check_does_not_trust_a_digest_from_before_an_event() {
     let mut tracker = synced(false, &[1], now);
     tracker.hint(id(1));
     answer_all(&mut tracker, now, |number| is(container(number, "", EXITED)));
-    assert_eq!(told(&mut tracker), ".1");
+    assert_eq!(reports(&mut tracker), ".1");
     // It runs again as before, and that event was lost.
     tracker.listing();
     tracker.check(vec![listed(1, 0)]);
     answer_all(&mut tracker, now, running);
-    assert_eq!(told(&mut tracker), "+1");
+    assert_eq!(reports(&mut tracker), "+1");
     // Once is enough.
     tracker.listing();
     tracker.check(vec![listed(1, 0)]);
