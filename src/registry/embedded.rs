@@ -1,7 +1,7 @@
-//! The registry inside: what runs is its only store, so that one machine needs nothing else.
+//! The embedded registry: one machine needs nothing else.
 //!
-//! All that it is stands in [`registrator_embedded`], which knows neither Docker nor services. Here its URI is read,
-//! services become its definitions, and what it tells becomes lines of the log.
+//! The registry itself is [`registrator_embedded`], which knows neither Docker nor services. This adapter reads its
+//! URI, translates services into its definitions, and turns its reports into events.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
@@ -27,18 +27,17 @@ use crate::service::{AddressOf, Check, CheckKind, Service};
 /// How often a TTL is renewed within its time.
 const KEEP_ALIVES_PER_TTL: u32 = 3;
 
-/// The registry inside, running. It stops serving when it is dropped.
+/// The running embedded registry. It stops serving when it is dropped.
 pub struct Embedded {
     server: Server,
     owner: Arc<str>,
     script_checks: bool,
 }
 
-/// Opens the embedded registry of a URI whose scheme is `embedded`, and serves. To be called within a
-/// Tokio runtime.
+/// Opens the embedded registry of a URI with the scheme `embedded`, and serves. Must be called in a Tokio runtime.
 ///
 /// # Errors
-/// When the URI is wrong, or a port cannot be had; then nothing was begun.
+/// When the URI is invalid, or a port is not available; then nothing was started.
 pub(super) fn open(
     uri: &Uri<'_>,
     config: &RegistryConfig,
@@ -48,7 +47,7 @@ pub(super) fn open(
 }
 
 impl Embedded {
-    /// As `open`, for those who want to know where it listens.
+    /// As `open`; also returns the listening addresses.
     ///
     /// # Errors
     /// As `open`.
@@ -79,13 +78,13 @@ impl Embedded {
         Ok(Self { server, owner: config.owner.as_str().into(), script_checks })
     }
 
-    /// Where it serves HTTP; `None` where it does not.
+    /// Its HTTP address; `None` if it serves no HTTP.
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.server.http_address()
     }
 
-    /// Where it serves DNS, over UDP and TCP; `None` where it does not.
+    /// Its DNS address, for UDP and TCP; `None` if it serves no DNS.
     #[must_use]
     pub fn dns_address(&self) -> Option<SocketAddr> {
         self.server.dns_address()
@@ -172,8 +171,8 @@ impl Registry for Embedded {
     }
 }
 
-/// Reads a URI whose scheme is `embedded`: `embedded://<http address>?dns=<address>&domain=…`; `owner` names the node
-/// where the URI does not.
+/// Parses a URI with the scheme `embedded`: `embedded://<http address>?dns=<address>&domain=…`; `owner` is the default
+/// name of the node.
 ///
 /// # Errors
 /// One line that says what is wrong and what would be right.
@@ -193,7 +192,7 @@ fn settings(uri: &Uri<'_>, owner: &str) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// What to write in the URI where a port cannot be had.
+/// What to write in the URI if a port is not available.
 fn advice(face: Face) -> &'static str {
     match face {
         Face::Http => "choose another with embedded://<address>:<port>, or embedded://off for none",
@@ -201,13 +200,13 @@ fn advice(face: Face) -> &'static str {
     }
 }
 
-/// How its checks speak TLS: as everything else here does.
+/// The TLS settings of its checks, as everywhere else in this program.
 fn tls() -> Result<registrator_embedded::Tls, ClientError> {
     let config = |skip_verify| tls_config(&Tls { skip_verify, ..Tls::default() }).map(Arc::new);
     Ok(registrator_embedded::Tls { verifying: config(false)?, trusting: config(true)? })
 }
 
-/// Tells the log what the registry says.
+/// Turns the registry's reports into events.
 fn tell(reporter: &Reporter, notice: &Notice) {
     match notice {
         Notice::Listening { http, dns } => {
@@ -228,7 +227,7 @@ fn tell(reporter: &Reporter, notice: &Notice) {
     }
 }
 
-/// The service in the registry's own words. What it shares with others it goes on sharing.
+/// The service as the registry's definition. Shared values stay shared.
 fn definition(service: &Service) -> Definition {
     Definition {
         id: Arc::clone(&service.id),
@@ -279,9 +278,9 @@ fn check_of(service: &Service, check: &Check) -> registrator_embedded::Check {
     }
 }
 
-/// A digest of all of a service that matters here. It never leaves this process.
+/// A digest of everything in a service that matters here. It never leaves this process.
 fn fingerprint(service: &Service) -> u64 {
-    /// What is written is hashed.
+    /// Hashes what is written.
     struct Digest(DefaultHasher);
     impl std::fmt::Write for Digest {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -292,7 +291,7 @@ fn fingerprint(service: &Service) -> u64 {
     let mut digest = Digest(DefaultHasher::new());
     let Service { id, name, address, port, protocol, tags, attributes, check, health, origin, .. } = service;
     let origin = (origin.container.as_str(), origin.address_of);
-    // A digest takes whatever is written to it.
+    // Writing to a digest cannot fail.
     let _ = write!(digest, "{:?}", (id, name, address, port, protocol, tags, attributes, check, health, origin));
     digest.0.finish()
 }
