@@ -134,3 +134,24 @@ async fn two_hosts_of_one_name_keep_their_hands_off_each_other() {
     drop(first);
     becomes(vec![api], SOON, || paths(&server)).await;
 }
+
+#[tokio::test]
+async fn a_second_instance_is_told_what_keeps_the_two_apart_in_zookeeper_where_no_owner_does() {
+    let server = ZooKeeper::start().await;
+    let engine = FakeEngine::start().await;
+    engine.run(web());
+    let _first = program(&server, &engine);
+    becomes(vec![WEB.to_owned()], SOON, || paths(&server)).await;
+
+    let cure = "give each its own -ip, or its own path in the URI";
+    let same = program(&server, &engine);
+    let line = same.wait_for("1 service is already registered by another instance").await;
+    assert!(line.ends_with(cure) && !line.contains("-owner"), "{line}");
+
+    let other_engine = FakeEngine::start().await;
+    other_engine.run(web().env("SERVICE_REGION=eu"));
+    let other = program(&server, &other_engine);
+    let line = other.wait_for("register failed: ").await;
+    assert!(line.ends_with("give each instance its own -ip, or its own path in the URI"), "{line}");
+    assert!(!line.contains("-owner") && !line.contains("SERVICE_ID"), "{line}");
+}

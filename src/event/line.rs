@@ -360,7 +360,7 @@ impl Event {
                     Some(owner) => {
                         (format!(" with the owner {owner:?}"), ". If both should run, give each its own -owner")
                     }
-                    None => (String::new(), ""),
+                    None => (String::new(), ". If both should run, give each its own -ip, or its own path in the URI"),
                 };
                 let text = format!(
                     "{registry}: {services} already registered by another instance{whose}; waiting for it to stop{advice}"

@@ -161,7 +161,10 @@ impl Decider {
             let us = self.owner();
             format!("it belongs to the owner {owner:?}, and this is {us:?}: give it another SERVICE_ID")
         } else {
-            format!("{owner} has another entry there, and goes first for as long as it lives")
+            format!(
+                "{owner} has another entry there, and goes first for as long as it lives; give each instance its own -ip, or \
+                 its own path in the URI"
+            )
         }
     }
 
