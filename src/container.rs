@@ -2,9 +2,6 @@
 //!
 //! The interface between [`crate::docker`] and [`crate::service`]: the former fills it from the engine's JSON, the
 //! latter reads nothing else.
-//!
-//! Maps are `LiteMap`s, which are sorted vectors: nearly all have one entry or none, and the smallest node of a `BTreeMap` has
-//! room for eleven. One network takes 60 bytes and not 650, for each of ten thousand containers.
 
 use std::fmt;
 use std::net::IpAddr;

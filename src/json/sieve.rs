@@ -4,8 +4,7 @@
 //! labels of all containers. So members outside the shape are dropped as they arrive, and the kept parts have a limit in
 //! bytes and in values (an array of numbers takes twenty times its text in memory). Streaming JSON crates do not fit:
 //! serde_json and struson need a blocking reader, and actson buffers whole strings. This parser only looks at brackets,
-//! commas and strings; the parser of the kept parts finds invalid JSON. It takes 4 µs for each container of a list, which
-//! the parser saves again: 10,000 containers took 89 ms without it and 82 ms with it.
+//! commas and strings; the parser of the kept parts finds invalid JSON.
 
 use memchr::memchr2;
 use serde::de::Error as _;

@@ -119,7 +119,9 @@ impl Decider {
         }
         match verdict {
             Verdict::Put(_) if record.is_reaped() => Some(Left::Reaped),
-            Verdict::Put(Reason::Differs) if record.contest().is_some_and(|contest| now < contest.until) => {
+            Verdict::Put(Reason::Differs) | Verdict::Mark(_) | Verdict::Unmark
+                if record.contest().is_some_and(|contest| now < contest.until) =>
+            {
                 Some(Left::Contested)
             }
             Verdict::Remove(Reason::Dangling, _) if record.is_brought_back_by_another() => Some(Left::Reappeared),

@@ -316,25 +316,26 @@ impl Reconciler {
     /// An external writer changed this entry of ours.
     fn rewritten(&mut self, key: &Arc<str>, now: Instant) {
         let Some(record) = self.records.get(key) else { return };
-        let Target::Put(service, _) = record.target() else { return };
-        if record.actual.as_ref().map(|entry| entry.fingerprint) == self.decider.fingerprint(record) {
+        let Some(entry) = &record.actual else { return };
+        let verdict = self.decider.verdict(record, &self.all_conclusions());
+        if !matches!(verdict, Verdict::Put(_) | Verdict::Mark(_) | Verdict::Unmark) {
             return;
         }
         let contest = Contest::after(record.contest(), now);
         if self.contests.contested(key, &contest) {
-            let content = record.actual.as_ref().and_then(|entry| entry.content.as_deref());
+            let both = record.service().zip(entry.content.as_deref());
             let event = Event::Contested {
                 registry: Arc::clone(&self.name),
                 owner: Arc::clone(self.decider.owner()),
-                id: Arc::clone(&service.id),
-                difference: content.and_then(|content| difference(service, content)),
+                id: Arc::clone(&entry.service_id),
+                difference: both.and_then(|(service, content)| difference(service, content)),
             };
             self.effects.push(Effect::Emit(event));
         }
         self.records.change(key, |record| record.trouble_mut(|trouble| trouble.contest = Some(contest)));
     }
 
-    /// Entries that were there are not there any more. Where only services went that had been critical for as long as
+    /// Entries of ours that were there are not there any more. Where only services went that had been critical for as long as
     /// their check allows, and the registry was there all the time, it removed them by its own rule.
     fn missed(&mut self, gone: Vec<Arc<str>>, was_there: bool, now: Instant) {
         let overdue = |record: &Record| {
@@ -505,6 +506,7 @@ impl Reconciler {
 
     fn marked(&mut self, key: &str, marked: Marked) {
         self.records.change_known(key, |record| {
+            record.ours = true;
             if let Some(entry) = &mut record.actual {
                 entry.marked = marked;
             }
@@ -526,8 +528,8 @@ impl Reconciler {
             // It may be gone before it is seen: not every store would tell.
             RegistryError::Taken(_) => self.readings.at(now + RECHECK),
             RegistryError::Unreachable(_) => {
-                if fingerprint.is_some() {
-                    self.records.change(key, |record| record.trouble_mut(|trouble| trouble.in_doubt(now)));
+                if let Some(fingerprint) = fingerprint {
+                    self.records.change(key, |record| record.trouble_mut(|trouble| trouble.in_doubt(fingerprint, now)));
                 }
                 *lost = Some(error);
             }

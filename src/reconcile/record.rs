@@ -49,7 +49,7 @@ pub(super) struct Record {
     withdrawn: Option<Withdrawn>,
     /// What the registry holds, as far as is known: as it was read, then kept up by our writes.
     pub(super) actual: Option<Entry>,
-    /// Whether this run wrote that, or found it to be right.
+    /// Whether this run wrote or marked that, or found it to be right.
     pub(super) ours: bool,
     /// Whether a write is under way.
     pub(super) in_flight: bool,
@@ -83,8 +83,8 @@ pub(super) struct Trouble {
     pub(super) refused: Option<Refused>,
     /// Somebody rewrites the entry under our owner's name.
     pub(super) contest: Option<Contest>,
-    /// How many writes failed on the way, and when the last did. Each arrives once at most, so each explains one return.
-    in_doubt: Option<(u32, Instant)>,
+    /// Writes that failed on the way.
+    in_doubt: Option<InDoubt>,
     /// When the entry was removed because no container was behind it.
     emptied: Option<Instant>,
     /// Since when the registry says that the service is critical.
@@ -95,6 +95,17 @@ pub(super) struct Trouble {
     pub(super) complaint: Option<u64>,
     /// When a write was last tried, if it failed.
     pub(super) tried: Option<Instant>,
+}
+
+/// Writes that failed on the way, and may still arrive.
+#[derive(Debug, PartialEq)]
+struct InDoubt {
+    /// How many. Each arrives once at most, so each explains one return.
+    count: u32,
+    /// When the last failed.
+    last: Instant,
+    /// What they wrote, each once.
+    fingerprints: SmallVec<[u64; 1]>,
 }
 
 /// A write that the registry refused.
@@ -231,6 +242,12 @@ impl Record {
         self.trouble().is_some_and(|trouble| trouble.in_doubt.is_some())
     }
 
+    /// Whether one of the writes that failed on the way explains what is there.
+    pub(super) fn may_be_late(&self, fingerprint: u64) -> bool {
+        let in_doubt = self.trouble().and_then(|trouble| trouble.in_doubt.as_ref());
+        in_doubt.is_some_and(|in_doubt| in_doubt.fingerprints.contains(&fingerprint))
+    }
+
     /// Whether what is there now, with no container behind it, cannot be a write of ours.
     pub(super) fn is_brought_back_by_another(&self) -> bool {
         self.trouble().is_some_and(|trouble| trouble.emptied.is_some() && trouble.in_doubt.is_none())
@@ -246,17 +263,21 @@ pub(super) struct Disclaimed {
 }
 
 impl Trouble {
-    /// A write failed on the way.
-    pub(super) fn in_doubt(&mut self, now: Instant) {
-        let (count, last) = self.in_doubt.get_or_insert((0, now));
-        *count += 1;
-        *last = now;
+    /// A write of this failed on the way.
+    pub(super) fn in_doubt(&mut self, fingerprint: u64, now: Instant) {
+        let none = || InDoubt { count: 0, last: now, fingerprints: SmallVec::new() };
+        let in_doubt = self.in_doubt.get_or_insert_with(none);
+        in_doubt.count += 1;
+        in_doubt.last = now;
+        if !in_doubt.fingerprints.contains(&fingerprint) {
+            in_doubt.fingerprints.push(fingerprint);
+        }
     }
 
     /// The entry was removed, for no container was behind it.
     pub(super) fn emptied(&mut self, now: Instant) {
         match &mut self.in_doubt {
-            Some((count, _)) if *count > 1 => *count -= 1,
+            Some(in_doubt) if in_doubt.count > 1 => in_doubt.count -= 1,
             Some(_) => self.in_doubt = None,
             None => self.emptied = Some(now),
         }
@@ -269,7 +290,7 @@ impl Trouble {
 
     /// Forgets what no longer matters.
     pub(super) fn settle(&mut self, now: Instant) {
-        self.in_doubt.take_if(|(_, last)| now >= *last + LATE);
+        self.in_doubt.take_if(|in_doubt| now >= in_doubt.last + LATE);
         self.emptied.take_if(|emptied| now >= *emptied + EMPTIED);
     }
 }
@@ -295,15 +316,15 @@ mod tests {
     async fn each_write_in_doubt_explains_one_return_and_no_more() {
         let now = Instant::now();
         let mut record = Record::default();
-        record.trouble_mut(|trouble| trouble.in_doubt(now));
-        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        record.trouble_mut(|trouble| trouble.in_doubt(1, now));
+        record.trouble_mut(|trouble| trouble.in_doubt(1, now));
         for _ in 0..2 {
             record.trouble_mut(|trouble| trouble.emptied(now));
             assert!(!record.is_brought_back_by_another());
         }
         record.trouble_mut(|trouble| trouble.emptied(now));
         assert!(record.is_brought_back_by_another());
-        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        record.trouble_mut(|trouble| trouble.in_doubt(1, now));
         assert!(!record.is_brought_back_by_another(), "one that was begun after it was emptied may still arrive");
         record.trouble_mut(|trouble| trouble.emptied(now));
         assert!(record.is_brought_back_by_another());
@@ -315,7 +336,7 @@ mod tests {
     async fn a_write_in_doubt_long_ago_explains_nothing() {
         let now = Instant::now();
         let mut record = Record::default();
-        record.trouble_mut(|trouble| trouble.in_doubt(now));
+        record.trouble_mut(|trouble| trouble.in_doubt(1, now));
         record.trouble_mut(|trouble| trouble.settle(now + LATE - Duration::from_secs(1)));
         assert!(record.is_in_doubt());
         record.trouble_mut(|trouble| trouble.settle(now + LATE));

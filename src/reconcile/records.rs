@@ -41,7 +41,7 @@ pub(super) struct Updated {
 pub(super) struct Found {
     /// Our entries that an external writer has changed.
     pub(super) rewritten: Vec<Arc<str>>,
-    /// Entries that have disappeared.
+    /// Our entries that have disappeared.
     pub(super) gone: Vec<Arc<str>>,
 }
 
@@ -82,10 +82,10 @@ impl Records {
         self.table.iter()
     }
 
-    /// The keys that a host desires, or has desired.
+    /// The keys that a host desires, or has desired; and of what this run wrote, which need not carry our owner.
     pub(super) fn wanted_keys(&self) -> Vec<Arc<str>> {
         let mut keys = Vec::with_capacity(self.table.len());
-        let wanted = self.table.iter().filter(|(_, record)| record.service().is_some());
+        let wanted = self.table.iter().filter(|(_, record)| record.ours || record.service().is_some());
         keys.extend(wanted.map(|(key, _)| Arc::clone(key)));
         keys
     }
@@ -161,9 +161,11 @@ impl Records {
             let rewritten = self.change(&key, |record| {
                 record.reading = reading;
                 record.ours &= !foreign && record.actual.is_some();
-                let before = record.actual.as_ref().filter(|_| record.ours && !record.is_in_doubt());
-                let rewritten = before.is_some_and(|before| before.fingerprint != entry.fingerprint);
-                if entry.critical {
+                let explained = record.may_be_late(entry.fingerprint);
+                let before = record.actual.as_ref().filter(|_| record.ours && !explained);
+                let rewritten = before
+                    .is_some_and(|before| (before.fingerprint, before.marked) != (entry.fingerprint, entry.marked));
+                if entry.critical && !foreign {
                     record.trouble_mut(|trouble| *trouble.critical_since.get_or_insert(now));
                 } else {
                     record.if_trouble(|trouble| trouble.critical_since = None);
@@ -179,9 +181,13 @@ impl Records {
         let reading = self.readings;
         self.change_all(|key, record| {
             record.if_trouble(|trouble| trouble.settle(now));
-            if record.reading != reading && record.actual.take().is_some() {
-                record.ours = false;
+            if record.reading == reading || record.actual.take().is_none() {
+                return;
+            }
+            if std::mem::take(&mut record.ours) {
                 found.gone.push(Arc::clone(key));
+            } else {
+                record.if_trouble(|trouble| trouble.critical_since = None);
             }
         });
         found.gone.sort_unstable();

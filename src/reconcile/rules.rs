@@ -107,22 +107,26 @@ impl Rules {
         }
         match target {
             Target::Put(..) if situation.fingerprint == Some(entry.fingerprint) => marking(mark, entry, Left::Right),
-            Target::Put(service, _) if !(ours || self.may_take(entry, service)) => Verdict::Leave(Left::Unowned),
+            Target::Put(service, _) | Target::Remove(service, _) | Target::Keep(service, _)
+                if !(ours || self.may_take(entry, service)) =>
+            {
+                Verdict::Leave(Left::Unowned)
+            }
             Target::Put(..) => Verdict::Put(Reason::Differs),
-            Target::Remove(service, _) if !(ours || self.may_take(entry, service)) => Verdict::Leave(Left::Unowned),
             Target::Remove(_, evidence) => Verdict::Remove(Reason::Withdrawn, evidence),
             Target::Keep(_, Kept::Failed) if conclusions.cleans(self, entry) => {
                 Verdict::Remove(Reason::Dangling, Evidence::List)
             }
             Target::Keep(..) => marking(mark, entry, Left::Kept),
-            Target::Nothing => self.abandoned(entry, mark, conclusions),
+            Target::Nothing => self.abandoned(entry, situation, conclusions),
         }
     }
 
     /// The next write for an entry that is not another owner's, and that no container is behind.
-    fn abandoned(&self, entry: &Entry, mark: Option<Mark>, conclusions: &Conclusions) -> Verdict {
+    fn abandoned(&self, entry: &Entry, situation: &Situation<'_>, conclusions: &Conclusions) -> Verdict {
         let Some(unknown) = &conclusions.all_but else { return Verdict::Leave(Left::Undecided) };
-        let owned = entry.owner.is_some();
+        // With -owner-meta=false, only this run knows what it wrote.
+        let owned = entry.owner.is_some() || situation.ours;
         let removed_with_its_container = owned && self.deregister != Deregister::Never;
         let cleaned = conclusions.cleanup && (owned || self.made_here(entry));
         if removed_with_its_container || cleaned {
@@ -131,7 +135,7 @@ impl Rules {
             }
             Verdict::Remove(Reason::Dangling, Evidence::List)
         } else if owned {
-            marking(mark, entry, Left::Kept)
+            marking(situation.mark, entry, Left::Kept)
         } else {
             Verdict::Leave(Left::Unowned)
         }

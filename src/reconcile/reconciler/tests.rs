@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::*;
+use crate::config::Deregister;
 use crate::container::{ContainerId, Health, Moment, Protocol};
-use crate::desired::{Desired, Mode};
-use crate::registry::{Capabilities, Content};
+use crate::desired::{Desired, Kept, Mode};
+use crate::registry::{Capabilities, Content, Mark};
 use crate::service::{AddressOf, Check, CheckKind, Origin};
 
 /// A registry whose keys are service IDs, or made of the port, so that services change keys.
@@ -62,6 +63,8 @@ struct Bench {
     refuses: Option<fn(&Write) -> Option<RegistryError>>,
     /// Everything that was written.
     written: Vec<Write>,
+    /// `-owner-meta`.
+    records_owner: bool,
 }
 
 impl Bench {
@@ -73,8 +76,16 @@ impl Bench {
         let now = Instant::now();
         let losses = Arc::clone(&form.losses);
         let reconciler = Reconciler::new("store://".into(), Arc::new(form), rules, 0, now);
-        let store = BTreeMap::new();
-        Self { reconciler, now, store, losses, lines: Vec::new(), refuses: None, written: Vec::new() }
+        Self {
+            reconciler,
+            now,
+            store: BTreeMap::new(),
+            losses,
+            lines: Vec::new(),
+            refuses: None,
+            written: Vec::new(),
+            records_owner: true,
+        }
     }
 
     /// A bench at which these services are registered.
@@ -141,9 +152,13 @@ impl Bench {
         let result = self.refuses.and_then(|refuses| refuses(&write)).map_or(Ok(()), Err);
         if result.is_ok() {
             match &write.action {
-                Action::Put(service) => drop(self.store.insert(Arc::clone(&write.key), entry(service, Some("us")))),
+                Action::Put(service) => {
+                    let owner = self.records_owner.then_some("us");
+                    self.store.insert(Arc::clone(&write.key), entry(service, owner));
+                }
                 Action::Remove(_) => drop(self.store.remove(&write.key)),
-                Action::Mark(..) | Action::Unmark(_) => {}
+                Action::Mark(entry, _) => self.store.get_mut(&entry.key).unwrap().marked = Marked::Ours,
+                Action::Unmark(entry) => self.store.get_mut(&entry.key).unwrap().marked = Marked::No,
             }
         }
         self.written.push(write.clone());
@@ -348,6 +363,50 @@ fn who_rewrites_our_entries_is_named_once_and_answered_ever_more_rarely_until_it
 }
 
 #[test]
+fn a_write_that_failed_hides_no_fight_and_one_that_arrives_late_is_none() {
+    let ours = service("a", 1);
+    let mut bench = Bench::serving(std::slice::from_ref(&ours));
+    bench.refuses = Some(|_| Some(RegistryError::Unreachable("no answer".to_owned())));
+    bench.update(&ours, Some(&ours), Desired::Present(service("a", 2), Mode::Serving));
+    bench.settle();
+    bench.refuses = None;
+    bench.pass(10);
+    for (fingerprint, contested) in [(2, false), (9, true)] {
+        bench.update(&ours, Some(&service("a", 2)), Desired::Present(service("a", 3), Mode::Serving));
+        bench.pass(1);
+        for _ in 0..5 {
+            bench.store.get_mut("a").unwrap().fingerprint = fingerprint;
+            bench.pass(1);
+        }
+        assert_eq!(bench.state("a") == SyncState::Contested, contested, "{:?}", bench.lines);
+    }
+}
+
+#[test]
+fn who_undoes_our_marks_is_not_fought_either() {
+    // There, the container runs; here, it is paused, or was never there.
+    for mode in [Some(Mode::Paused), None] {
+        let theirs = service("a", 1);
+        let mut bench = Bench::with(Form::default(), Rules { deregister: Deregister::Never, ..rules() });
+        bench.store.insert("a".into(), entry(&theirs, Some("us")));
+        bench.compare();
+        if let Some(mode) = mode {
+            bench.update(&theirs, None, Desired::Present(Arc::clone(&theirs), mode));
+        }
+        for _ in 0..600 {
+            bench.pass(1);
+            bench.store.get_mut("a").unwrap().marked = Marked::No;
+        }
+        let marks = bench.written.len();
+        assert!((4..=12).contains(&marks), "{marks} marks in ten minutes, {mode:?}");
+        let named = "another instance writes a and others under the owner";
+        assert_eq!(bench.lines.iter().filter(|line| line.contains(named)).count(), 1, "{:?}", bench.lines);
+        bench.pass(301);
+        assert_eq!(bench.store["a"].marked, Marked::Ours);
+    }
+}
+
+#[test]
 fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_another_chance() {
     let minute = Duration::from_secs(60);
     let mut checked = (*service("a", 1)).clone();
@@ -397,8 +456,16 @@ fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_anothe
             assert_eq!(bench.puts(), 1, "{what}");
         }
     }
-    // What is lost with everything else, or too early, is written again at once.
+    // That another owner removes an entry at the same time says nothing about ours.
     let service = Arc::new(checked.clone());
+    let mut bench = Bench::serving(&[Arc::clone(&service)]);
+    bench.store.insert("theirs".into(), Entry { critical: true, ..entry(&other, Some("them")) });
+    bench.store.get_mut("a").unwrap().critical = true;
+    bench.pass(70);
+    bench.store.clear();
+    bench.pass(300);
+    assert_eq!((bench.puts(), bench.state("a")), (0, SyncState::Reaped));
+    // What is lost with everything else, or too early, is written again at once.
     let mut bench = Bench::serving(&[Arc::clone(&service), Arc::clone(&other)]);
     bench.store.get_mut("a").unwrap().critical = true;
     bench.pass(70);
@@ -441,6 +508,31 @@ fn an_entry_without_an_owner_is_taken_over_only_where_it_is_ours_by_its_form_or_
         let told = bench.lines.iter().any(|line| line.contains("-adopt"));
         assert_eq!(told, !taken, "{:?}", bench.lines);
     }
+}
+
+#[test]
+fn an_entry_that_is_not_taken_over_is_not_marked_when_its_container_fails_either() {
+    for adopt in [false, true] {
+        let mut bench = Bench::with(Form::default(), Rules { adopt, ..rules() });
+        bench.store.insert("vault".into(), Entry { fingerprint: 77, ..entry(&service("vault", 9), None) });
+        bench.compare();
+        bench.update(&service("vault", 1), None, Desired::Present(service("vault", 1), Mode::Kept(Kept::Failed)));
+        bench.settle();
+        assert_eq!(bench.written.len(), usize::from(adopt), "{:?}", bench.written);
+    }
+}
+
+#[test]
+fn what_this_run_wrote_is_ours_also_where_no_owner_is_recorded() {
+    let mut bench = Bench::with(Form::default(), Rules { deregister: Deregister::Never, ..rules() });
+    bench.records_owner = false;
+    bench.compare();
+    bench.serve(&service("a", 1));
+    bench.settle();
+    bench.update(&service("a", 1), Some(&service("a", 1)), Desired::Forgotten);
+    bench.settle();
+    let last = bench.written.last().expect("a write");
+    assert!(matches!(last.action, Action::Mark(_, Mark::Ended)), "{last:?}");
 }
 
 #[test]
