@@ -23,6 +23,10 @@ pub(crate) struct Container {
     pub(crate) stood: BTreeSet<(String, String)>,
     /// When its process ended, each time; only the oracle reads them.
     pub(crate) ends: Vec<Instant>,
+    /// How often its process was started.
+    pub(crate) starts: u64,
+    /// When it was last sent the signal that asks it to stop; only the oracle reads it.
+    pub(crate) told_to_stop: Option<Instant>,
 }
 
 /// What a container is created with.
@@ -41,6 +45,8 @@ pub(crate) struct Made {
     pub(crate) ignored: bool,
     /// It says of itself what cannot be.
     pub(crate) nonsense: bool,
+    /// `SERVICE_CHECK_HTTP`, with `SERVICE_CHECK_DEREGISTER_AFTER` in seconds.
+    pub(crate) reaped_after: Option<u64>,
 }
 
 /// A port inside a container, and whether it is UDP.
@@ -143,6 +149,9 @@ impl Container {
         if made.ignored {
             env.push("SERVICE_IGNORE=true".to_owned());
         }
+        if let Some(seconds) = made.reaped_after {
+            env.extend(["SERVICE_CHECK_HTTP=/".to_owned(), format!("SERVICE_CHECK_DEREGISTER_AFTER={seconds}s")]);
+        }
         if made.nonsense {
             env.extend([
                 "SERVICE_NAME=two\nlines".to_owned(),
@@ -173,6 +182,7 @@ impl Container {
             "State": {
                 "Status": state.word(), "Running": state.runs() || restarting, "Restarting": restarting, "Dead": false,
                 "Paused": matches!(state, State::Running { paused: true, .. }), "ExitCode": state.code(),
+                "StartedAt": self.started(),
             },
         });
         if let State::Running { health: Some(health), .. } = state {
@@ -183,5 +193,9 @@ impl Container {
 
     fn created(&self) -> String {
         format!("2026-01-01T00:{:02}:{:02}Z", self.age / 60, self.age % 60)
+    }
+
+    fn started(&self) -> String {
+        format!("2026-01-02T{:02}:{:02}:{:02}Z", self.age % 24, self.starts / 60 % 60, self.starts % 60)
     }
 }

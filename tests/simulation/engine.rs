@@ -49,6 +49,10 @@ pub(crate) struct Faults {
 pub(crate) struct Engine {
     /// Whether it is there at all.
     pub(crate) down: bool,
+    /// It answers, and knows of no container.
+    pub(crate) empty: bool,
+    /// It cannot inspect this one.
+    pub(crate) blind: Option<String>,
     /// How often it was started: an answer of a life before is lost.
     life: u64,
     pub(crate) faults: Faults,
@@ -58,6 +62,8 @@ pub(crate) struct Engine {
     mute: Vec<mpsc::UnboundedSender<Result<Bytes, std::io::Error>>>,
     healed: Arc<Notify>,
     created: u64,
+    /// The second number of its containers' addresses.
+    pub(crate) subnet: u8,
     /// How many addresses and ports were given away.
     given: u16,
     /// When each container was last started.
@@ -79,6 +85,8 @@ impl Engine {
             published: BTreeMap::new(),
             stood: BTreeSet::new(),
             ends: Vec::new(),
+            starts: 0,
+            told_to_stop: None,
         };
         self.containers.insert(id.clone(), container);
         id
@@ -88,6 +96,7 @@ impl Engine {
     pub(crate) fn start(&mut self, id: &str) {
         let Some(container) = self.containers.get_mut(id) else { return };
         container.state = State::Running { paused: false, health: None };
+        container.starts += 1;
         self.started.insert(id.to_owned(), Instant::now());
         self.connect(id, "bridge");
     }
@@ -100,7 +109,7 @@ impl Engine {
         }
         self.given += 1;
         let [high, low] = self.given.to_be_bytes();
-        container.networks = BTreeMap::from([(network, Ipv4Addr::new(172, 17, high, low))]);
+        container.networks = BTreeMap::from([(network, Ipv4Addr::new(172, self.subnet, high, low))]);
         let asked = container.made.ports.iter().filter(|(_, published)| *published);
         container.published = asked.zip(0..).map(|((port, _), n)| (*port, 32_768 + self.given * 4 + n)).collect();
     }
@@ -138,6 +147,7 @@ impl Engine {
     /// It is well again: it is there, fails in no way, and streams that are mute have ended.
     pub(crate) fn heal(&mut self) {
         self.down = false;
+        self.empty = false;
         self.faults = Faults::default();
         self.mute.clear();
         self.healed.notify_waiters();
@@ -149,7 +159,7 @@ impl Engine {
     }
 
     fn list(&self, all: bool) -> Vec<&Container> {
-        self.containers.values().filter(|container| all || container.state.runs()).collect()
+        self.containers.values().filter(|container| !self.empty && (all || container.state.runs())).collect()
     }
 }
 
@@ -160,12 +170,15 @@ pub(crate) fn emit(world: &Shared, host: usize, id: &str, action: &str) {
     at.hosts[host].remember();
     at.note(|| format!("docker {host}: {action} {}", &id[..4]));
     let engine = &mut at.hosts[host].engine;
-    if engine.down {
+    if engine.down || engine.empty {
         return;
     }
-    let event = match action.strip_prefix("network ") {
-        Some(action) => {
+    let event = match action.split_once(' ') {
+        Some(("network", action)) => {
             json!({"Type": "network", "Action": action, "Actor": {"ID": "net", "Attributes": {"container": id}}})
+        }
+        Some((action, signal)) => {
+            json!({"Type": "container", "Action": action, "Actor": {"ID": id, "Attributes": {"signal": signal}}})
         }
         None => json!({"Type": "container", "Action": action, "Actor": {"ID": id, "Attributes": {}}}),
     };
@@ -325,7 +338,10 @@ impl Wire {
             return (Answer::Is(200, said.into()), None);
         }
         let id = path.trim_end_matches("/json").rsplit('/').next().unwrap_or_default();
-        match engine.containers.get(id) {
+        match engine.containers.get(id).filter(|_| !engine.empty) {
+            Some(_) if engine.blind.as_deref() == Some(id) => {
+                (Answer::Is(500, json!({"message": "simulated: it cannot be inspected"})), None)
+            }
             Some(container) => (Answer::Is(200, container.inspected()), Some((id.to_owned(), Some(container.clone())))),
             None => {
                 let said = json!({"message": format!("No such container: {id}")});

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use registrator::registry::Cause;
 
 use crate::container::{Made, Network};
 use crate::store::Shape;
@@ -19,6 +20,10 @@ pub(crate) struct Settings {
     pub(crate) resync: Option<u64>,
     pub(crate) ttl: Option<u64>,
     pub(crate) attempts: i8,
+    pub(crate) adopt: bool,
+    pub(crate) guard: u8,
+    pub(crate) drain: Option<u64>,
+    pub(crate) records_owner: bool,
 }
 
 /// What a registry is like.
@@ -28,6 +33,8 @@ pub(crate) struct Kind {
     pub(crate) tells: bool,
     pub(crate) upsert_only: bool,
     pub(crate) marks: bool,
+    /// It removes services by itself that were critical for as long as their check says.
+    pub(crate) reaps: bool,
 }
 
 /// Everything that a seed decides before anything runs.
@@ -38,40 +45,143 @@ pub(crate) struct History {
     pub(crate) steps: Vec<(Duration, Step)>,
     /// In the end, this registry gets well long after the others.
     pub(crate) last_to_heal: usize,
+    /// The second host goes by the first one's name, at another address, until everything is to come to rest.
+    pub(crate) twin: bool,
 }
 
 /// Something that happens. `pick` chooses among what is there at that time.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Create { host: usize, kind: u8, pick: usize, start: bool },
-    Start { host: usize, pick: usize },
-    Die { host: usize, pick: usize, code: i64 },
-    Restart { host: usize, pick: usize, code: i64, pause: u64 },
-    Remove { host: usize, pick: usize, slowly: bool },
-    Rename { host: usize, pick: usize, name: usize },
-    Pause { host: usize, pick: usize },
-    Health { host: usize, pick: usize, health: &'static str },
-    Reconnect { host: usize, pick: usize, network: &'static str },
-    Disconnect { host: usize, pick: usize },
-    EngineFails { host: usize, faults: engine::Faults },
-    EngineRestarts { host: usize, pause: u64, containers_live: bool },
-    StreamBreaks { host: usize, in_a_line: bool },
-    StreamIsMute { host: usize },
-    HostMoves { host: usize },
-    StoreFails { store: usize, faults: store::Faults },
-    StoreIsWiped { store: usize },
-    EntryIsRemoved { store: usize, pick: usize },
-    EntryIsChanged { store: usize, pick: usize },
-    EntryAppears { store: usize, kind: u8 },
-    Killed { host: usize, pause: u64 },
-    Stopped { host: usize, pause: u64 },
-    Resync { host: usize },
+    Create {
+        host: usize,
+        kind: u8,
+        pick: usize,
+        start: bool,
+    },
+    Start {
+        host: usize,
+        pick: usize,
+    },
+    Die {
+        host: usize,
+        pick: usize,
+        code: i64,
+    },
+    /// It is sent its stop signal, and ends after a while, or not.
+    Stop {
+        host: usize,
+        pick: usize,
+        pause: u64,
+        ends: bool,
+    },
+    Restart {
+        host: usize,
+        pick: usize,
+        code: i64,
+        pause: u64,
+    },
+    Remove {
+        host: usize,
+        pick: usize,
+        slowly: bool,
+    },
+    Rename {
+        host: usize,
+        pick: usize,
+        name: usize,
+    },
+    Pause {
+        host: usize,
+        pick: usize,
+    },
+    Health {
+        host: usize,
+        pick: usize,
+        health: &'static str,
+    },
+    Reconnect {
+        host: usize,
+        pick: usize,
+        network: &'static str,
+    },
+    Disconnect {
+        host: usize,
+        pick: usize,
+    },
+    EngineFails {
+        host: usize,
+        faults: engine::Faults,
+    },
+    /// It answers, and knows of no container for a while.
+    EngineIsEmpty {
+        host: usize,
+        pause: u64,
+    },
+    EngineRestarts {
+        host: usize,
+        pause: u64,
+        containers_live: bool,
+    },
+    StreamBreaks {
+        host: usize,
+        in_a_line: bool,
+    },
+    StreamIsMute {
+        host: usize,
+    },
+    HostMoves {
+        host: usize,
+    },
+    StoreFails {
+        store: usize,
+        faults: store::Faults,
+    },
+    StoreIsWiped {
+        store: usize,
+    },
+    EntryIsRemoved {
+        store: usize,
+        pick: usize,
+    },
+    EntryIsChanged {
+        store: usize,
+        pick: usize,
+    },
+    EntryAppears {
+        store: usize,
+        kind: u8,
+        pick: usize,
+    },
+    /// Somebody rewrites an entry as soon as it is as it should be, so many times.
+    EntryIsFought {
+        store: usize,
+        pick: usize,
+        gap: u64,
+        times: u32,
+    },
+    /// A check of the registry's own finds a service dead, or alive again.
+    CheckTurns {
+        store: usize,
+        pick: usize,
+        critical: bool,
+    },
+    Killed {
+        host: usize,
+        pause: u64,
+    },
+    Stopped {
+        host: usize,
+        pause: u64,
+    },
+    Resync {
+        host: usize,
+    },
 }
 
 /// Names of containers, few enough to be used again.
 pub(crate) const NAMES: [&str; 7] = ["web", "db", "cache", "mail", "dns", "one", "two"];
 /// How many kinds of containers [`made`] knows.
-const KINDS: u8 = 14;
+const KINDS: u8 = 16;
 
 /// A container of this kind; `other` is one whose network it can share.
 pub(crate) fn made(kind: u8, other: Option<String>) -> Made {
@@ -84,6 +194,7 @@ pub(crate) fn made(kind: u8, other: Option<String>) -> Made {
         tags: Vec::new(),
         ignored: false,
         nonsense: false,
+        reaped_after: None,
     };
     match kind {
         1 => Made { ports: vec![((80, false), true), ((443, false), true)], service_name: Some("front"), ..plain },
@@ -102,6 +213,8 @@ pub(crate) fn made(kind: u8, other: Option<String>) -> Made {
         11 => Made { ports: vec![((80, false), true), ((81, false), false)], ..plain },
         12 => Made { service_id: Some("theirs"), ..plain },
         13 => Made { service_id: Some("legacy"), ..plain },
+        14 => Made { reaped_after: Some(90), ..plain },
+        15 => Made { reaped_after: Some(30), service_id: Some("claimed"), ..plain },
         _ => plain,
     }
 }
@@ -116,7 +229,17 @@ impl History {
             stores: (0..stores).map(|_| kind(rng)).collect(),
             steps: Vec::new(),
             last_to_heal: rng.usize(0..stores),
+            twin: hosts > 1 && rng.u8(0..4) == 0,
         };
+        if history.twin {
+            history.hosts[1] = Settings { ip: true, ..history.hosts[0].clone() };
+        }
+        if let [one, other] = &mut history.hosts[..]
+            && !history.twin
+        {
+            // Two that record nothing cannot know that what is there is the other's.
+            other.records_owner |= !one.records_owner;
+        }
         for _ in 0..rng.usize(5..50) {
             let step = step(rng, hosts, stores);
             history.steps.push((gap(rng), step));
@@ -149,16 +272,16 @@ fn settings(rng: &mut Rng) -> Settings {
         resync: (rng.u8(0..3) == 0).then_some(60),
         ttl: (rng.u8(0..3) == 0).then_some(60),
         attempts: if rng.bool() { -1 } else { 2 },
+        adopt: rng.u8(0..4) == 0,
+        guard: [100, 100, 50, 0][rng.usize(0..4)],
+        drain: [None, None, Some(3), Some(20)][rng.usize(0..4)],
+        records_owner: rng.u8(0..6) > 0,
     }
 }
 
 fn kind(rng: &mut Rng) -> Kind {
-    Kind {
-        shape: if rng.u8(0..3) == 0 { Shape::ByPlace } else { Shape::ById },
-        tells: rng.bool(),
-        upsert_only: rng.u8(0..8) == 0,
-        marks: rng.bool(),
-    }
+    let shape = if rng.u8(0..3) == 0 { Shape::ByPlace } else { Shape::ById };
+    Kind { shape, tells: rng.bool(), upsert_only: rng.u8(0..8) == 0, marks: rng.bool(), reaps: rng.bool() }
 }
 
 /// Mostly things come one upon the other; sometimes everything has time to come to rest.
@@ -174,7 +297,7 @@ fn gap(rng: &mut Rng) -> Duration {
 fn step(rng: &mut Rng, hosts: usize, stores: usize) -> Step {
     let (host, store, pick) = (rng.usize(0..hosts), rng.usize(0..stores), rng.usize(0..1000));
     let code = [0, 1, 2, 137, 143, 255][rng.usize(0..6)];
-    match rng.u8(0..100) {
+    match rng.u8(0..112) {
         0..20 => Step::Create { host, kind: rng.u8(0..KINDS), pick, start: rng.u8(0..8) > 0 },
         20..26 => Step::Start { host, pick },
         26..34 => Step::Die { host, pick, code },
@@ -194,10 +317,14 @@ fn step(rng: &mut Rng, hosts: usize, stores: usize) -> Step {
         84..86 => Step::StoreIsWiped { store },
         86..88 => Step::EntryIsRemoved { store, pick },
         88..89 => Step::EntryIsChanged { store, pick },
-        89..91 => Step::EntryAppears { store, kind: rng.u8(0..4) },
+        89..91 => Step::EntryAppears { store, kind: rng.u8(0..5), pick },
         91..95 => Step::Killed { host, pause: rng.u64(500..20_000) },
         95..97 => Step::Stopped { host, pause: rng.u64(500..20_000) },
-        _ => Step::Resync { host },
+        97..100 => Step::Resync { host },
+        100..104 => Step::Stop { host, pick, pause: rng.u64(0..9_000), ends: rng.u8(0..6) > 0 },
+        104..106 => Step::EngineIsEmpty { host, pause: rng.u64(500..30_000) },
+        106..108 => Step::EntryIsFought { store, pick, gap: rng.u64(100..5_000), times: rng.u32(1..40) },
+        _ => Step::CheckTurns { store, pick, critical: rng.u8(0..4) > 0 },
     }
 }
 
@@ -218,21 +345,18 @@ fn engine_faults(rng: &mut Rng) -> engine::Faults {
 
 fn store_faults(rng: &mut Rng) -> store::Faults {
     let slow = if rng.bool() { rng.u64(5..8_000) } else { 0 };
-    match rng.u8(0..10) {
-        0..2 => store::Faults { away: true, ..store::Faults::default() },
-        2..4 => store::Faults { frozen: true, ..store::Faults::default() },
-        4 => {
-            store::Faults { refuses: Some(["web", "claimed", "db"][rng.usize(0..3)]), slow, ..store::Faults::default() }
-        }
-        5 => store::Faults { slow, ..store::Faults::default() },
-        6..8 => store::Faults::default(),
-        _ => store::Faults {
-            failing: rng.u8(0..50),
-            mute: rng.u8(0..25),
-            late: rng.u8(0..25),
-            refuses: None,
-            slow,
-            ..store::Faults::default()
-        },
+    let part = ["web", "claimed", "db", ""][rng.usize(0..4)];
+    let cause = [Cause::Rights, Cause::Service, Cause::Server][rng.usize(0..3)];
+    let announces = rng.bool();
+    let well = store::Faults::default();
+    match rng.u8(0..14) {
+        0..2 => store::Faults { away: true, ..well },
+        2..4 => store::Faults { frozen: true, ..well },
+        4..6 => store::Faults { refuses: Some((cause, part)), slow, announces, ..well },
+        6 => store::Faults { refuses: Some((Cause::Rights, "")), deaf: true, announces, ..well },
+        7 => store::Faults { silent: rng.u8(1..80), slow, ..well },
+        8 => store::Faults { slow, ..well },
+        9..12 => well,
+        _ => store::Faults { failing: rng.u8(0..50), mute: rng.u8(0..25), late: rng.u8(0..25), slow, ..well },
     }
 }

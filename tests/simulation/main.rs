@@ -13,8 +13,10 @@ mod oracle;
 mod process;
 mod replay;
 mod run;
+mod steps;
 mod store;
 mod trace;
+mod trials;
 mod world;
 
 use std::sync::{Mutex, PoisonError};

@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) tags: Vec<&'static str>,
     /// `-ttl`, in seconds.
     pub(crate) ttl: Option<u64>,
+    /// `-owner-meta`.
+    pub(crate) records_owner: bool,
 }
 
 /// Containers by id.
@@ -37,6 +39,8 @@ pub(crate) struct Offer {
     pub(crate) container: String,
     /// Its ID is one that a container says itself (`SERVICE_ID`).
     claimed: bool,
+    /// How many containers were created before its own.
+    pub(crate) age: u64,
 }
 
 impl Offer {
@@ -119,11 +123,13 @@ fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: 
                 tags,
                 health: health.to_owned(),
                 ttl: rules.ttl,
+                reaped_after: made.reaped_after,
             },
             kept,
             marked: kept || matches!(container.state, State::Running { paused: true, .. }),
             container: container.id.clone(),
             claimed: made.service_id.is_some(),
+            age: container.age,
         });
     }
     offers

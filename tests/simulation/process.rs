@@ -106,7 +106,9 @@ pub(crate) async fn stop(world: &Shared, host: usize) {
 
 /// SIGHUP.
 pub(crate) fn resync(world: &Shared, host: usize) {
-    if let Some(process) = &lock(world).hosts[host].process {
+    let mut at = lock(world);
+    at.asks(host);
+    if let Some(process) = &at.hosts[host].process {
         process.control.resync.notify_one();
     }
 }
@@ -122,7 +124,7 @@ async fn live(world: Shared, client: Client, control: Control) -> Result<(), Str
     let registries = (0..)
         .zip(&config.registries)
         .map(|(store, settings)| {
-            let link = Link::new(&world, store, client, settings.owner.clone(), settings.ttl_refresh);
+            let link = Link::new(&world, store, client, settings);
             Opened {
                 name: settings.uri.as_str().into(),
                 adapter: "simulated",
@@ -163,7 +165,10 @@ fn configuration(world: &Shared, host: usize) -> Result<Config, String> {
     option("-ttl-refresh", settings.ttl.map(|ttl| ttl / 3).unwrap_or_default().to_string());
     option(&format!("-cleanup={}", settings.cleanup), String::new());
     option(&format!("-internal={}", settings.internal), String::new());
-    option("-adopt", String::new());
+    option(&format!("-adopt={}", settings.adopt), String::new());
+    option(&format!("-owner-meta={}", settings.records_owner), String::new());
+    option("-removal-guard", settings.guard.to_string());
+    option("-drain", settings.drain.unwrap_or_default().to_string());
     arguments.retain(|argument| !argument.is_empty());
     for store in &world.stores {
         let policy = if store.upsert_only { "?policy=upsert-only" } else { "" };

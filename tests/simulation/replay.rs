@@ -155,13 +155,15 @@ impl Found {
             lists_partial,
             requests_failed,
             requests_hung,
+            requests_refused,
+            reaped,
             exact_by_itself,
             exact,
         } = &self.counts;
         format!(
             "{histories} histories from seed {first} in {:.0} s: {steps} steps, {lives} lives of the program; of Docker \
              {events_lost} events lost, {lists_partial} lists incomplete, {requests_failed} requests failed, \
-             {requests_hung} hung; of registries {reads} reads, {writes} writes, {removals} removals, {marks} marks, {refreshes} \
+             {requests_hung} hung; of registries {requests_refused} requests refused, {reaped} entries removed by their own rule, {reads} reads, {writes} writes, {removals} removals, {marks} marks, {refreshes} \
              refreshes; {exact_by_itself} registries compared without a resync, {exact} after one",
             self.took.as_secs_f64()
         )

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registrator::registry::{self, Action, Capabilities, Entry, Mark, Marked, Registry, RegistryError, Scope, Write};
+use registrator::config::RegistryConfig;
+use registrator::registry::{
+    self, Action, Capabilities, Cause, Entry, Mark, Marked, Registry, RegistryError, Scope, Write,
+};
 use registrator::service::Service;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +22,8 @@ use crate::world::{Change, Shared, World, lock};
 const OWN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long after a failure the program must still reckon with a write that arrives.
 const SECOND_LOOK: Duration = Duration::from_secs(29);
+/// How long a registry that tells may change without being read.
+pub(crate) const UNREAD: Duration = Duration::from_secs(60);
 /// How often a registry that can tell says that something changed, at most.
 const PACE: Duration = Duration::from_millis(200);
 
@@ -31,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) tags: Vec<String>,
     pub(crate) health: String,
     pub(crate) ttl: Option<u64>,
+    /// For how many seconds it may be critical.
+    pub(crate) reaped_after: Option<u64>,
 }
 
 impl Content {
@@ -49,12 +57,18 @@ impl Content {
             }
             .to_owned(),
             ttl: service.ttl.map(|ttl| ttl.as_secs()),
+            reaped_after: service.check.as_ref().and_then(|check| check.deregister_after).map(|after| after.as_secs()),
         }
     }
 
     /// Where it says the service is.
     pub(crate) fn authority(&self) -> String {
         format!("{}:{}", self.address, self.port)
+    }
+
+    /// Whether it says the same to who looks for a service.
+    pub(crate) fn leads_where(&self, other: &Self) -> bool {
+        (&self.name, self.authority()) == (&other.name, other.authority())
     }
 
     fn fingerprint(&self, owner: Option<&str>) -> u64 {
@@ -89,24 +103,30 @@ pub(crate) struct Held {
     pub(crate) content: Content,
     pub(crate) marked: Marked,
     pub(crate) expires: Option<Instant>,
+    /// Since when the registry's own check fails.
+    pub(crate) critical: Option<Instant>,
 }
 
 impl Held {
-    fn entry(&self, key: &str) -> Entry {
+    /// `contents`: also what it says is wanted, where it is not another owner's.
+    fn entry(&self, key: &str, contents: bool) -> Entry {
+        let Content { name, address, port, tags, .. } = &self.content;
+        let content =
+            || registry::Content { name: name.clone(), address: address.clone(), port: *port, tags: tags.clone() };
         Entry {
             key: key.into(),
             service_id: self.content.id.as_str().into(),
             owner: self.owner.as_deref().map(Arc::from),
             fingerprint: self.content.fingerprint(self.owner.as_deref()),
             marked: self.marked,
-            critical: false,
-            content: None,
+            critical: self.critical.is_some() && self.content.reaped_after.is_some(),
+            content: (contents || self.owner.is_none()).then(|| Box::new(content())),
         }
     }
 }
 
 /// How a registry fails.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Faults {
     /// Nobody answers.
     pub(crate) away: bool,
@@ -118,8 +138,14 @@ pub(crate) struct Faults {
     pub(crate) mute: u8,
     /// How many of a hundred writes are reported as failed, and done later.
     pub(crate) late: u8,
-    /// It refuses services whose ID contains this.
-    pub(crate) refuses: Option<&'static str>,
+    /// How many of a hundred requests are never answered, while others are.
+    pub(crate) silent: u8,
+    /// It refuses what concerns services whose ID contains this, for this reason.
+    pub(crate) refuses: Option<(Cause, &'static str)>,
+    /// It refuses to be read as well.
+    pub(crate) deaf: bool,
+    /// When it refuses no longer, we hear of it as of a changed credential.
+    pub(crate) announces: bool,
     /// The longest that an answer takes, in milliseconds.
     pub(crate) slow: u64,
 }
@@ -134,9 +160,19 @@ pub(crate) struct Store {
     pub(crate) upsert_only: bool,
     /// Whether it has health, so that entries can be marked as not to be used.
     pub(crate) marks: bool,
+    /// Whether it removes what was critical for long.
+    pub(crate) reaps: bool,
     /// Whether it holds too much to be read as a whole each time; such a store keeps owners apart by itself.
     vast: bool,
     pub(crate) entries: BTreeMap<String, Held>,
+    /// What it removed by its own rule, and is not there again.
+    pub(crate) reaped: BTreeMap<String, Reaped>,
+    /// When an entry went that it did not remove by its own rule.
+    pub(crate) robbed: Option<Instant>,
+    /// How often it lost everything.
+    pub(crate) losses: u64,
+    /// How often it was said that our credentials are others.
+    credentials: u64,
     /// Every key that was emptied at any time.
     pub(crate) emptied: BTreeSet<String>,
     /// Every key that ever was written, with each place that it said the service was at.
@@ -148,6 +184,8 @@ pub(crate) struct Store {
     pub(crate) well_since: Option<Instant>,
     /// Whether something changed that only a resync can find out.
     pub(crate) unsure: bool,
+    /// How many entries were removed at all.
+    pub(crate) removals: usize,
     /// How often it was changed, and by which client last.
     changes: BTreeMap<Client, u64>,
     total_changes: u64,
@@ -155,26 +193,41 @@ pub(crate) struct Store {
     pub(crate) thaw: Arc<Notify>,
 }
 
+/// What a registry removed by its own rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Reaped {
+    pub(crate) content: Content,
+    pub(crate) at: Instant,
+    /// The life that must know why it is gone, if any must.
+    pub(crate) known_to: Option<Client>,
+}
+
 /// A host, and which life of its process.
 pub(crate) type Client = (usize, u64);
 
 impl Store {
     pub(crate) fn new(name: String, kind: &Kind, vast: bool) -> Self {
-        let &Kind { shape, tells, upsert_only, marks } = kind;
+        let &Kind { shape, tells, upsert_only, marks, reaps } = kind;
         Self {
             name,
             shape,
             tells,
             upsert_only,
             marks,
+            reaps,
             vast,
             entries: BTreeMap::new(),
+            reaped: BTreeMap::new(),
+            robbed: None,
+            losses: 0,
+            credentials: 0,
             emptied: BTreeSet::new(),
             written: BTreeSet::new(),
             planted: BTreeMap::new(),
             faults: Faults::default(),
             well_since: Some(Instant::now()),
             unsure: false,
+            removals: 0,
             changes: BTreeMap::new(),
             total_changes: 0,
             bell: Arc::default(),
@@ -186,6 +239,9 @@ impl Store {
     pub(crate) fn fail(&mut self, faults: Faults) {
         let well = faults == Faults::default();
         self.well_since = well.then(|| self.well_since.unwrap_or_else(Instant::now));
+        if self.faults.refuses.is_some() && faults.refuses.is_none() && self.faults.announces {
+            self.credentials += 1;
+        }
         self.faults = faults;
         self.thaw.notify_waiters();
         self.bell.notify_waiters();
@@ -209,6 +265,42 @@ impl Store {
         self.bell.notify_waiters();
     }
 
+    /// Why it does not do what concerns a service of this ID, if it does not.
+    pub(crate) fn refusal(&self, id: &str, registers: bool) -> Option<RegistryError> {
+        let (cause, part) = self.faults.refuses?;
+        let concerned = id.contains(part) && (registers || cause != Cause::Service);
+        let text = "simulated: refused".to_owned();
+        concerned.then_some(RegistryError::Refused { cause, text })
+    }
+
+    fn refuses_to_be_read(&self) -> Result<(), RegistryError> {
+        if self.faults.deaf { Err(RegistryError::rights("simulated: it may not be read")) } else { Ok(()) }
+    }
+
+    /// The registry's own checks find every service dead that has one.
+    pub(crate) fn every_check_fails(&mut self) {
+        for held in self.entries.values_mut().filter(|held| held.content.reaped_after.is_some()) {
+            held.critical.get_or_insert_with(Instant::now);
+        }
+        self.touched();
+    }
+
+    /// Its own rule removes what was critical for long.
+    pub(crate) fn overdue(&self, held: &Held, now: Instant) -> bool {
+        // It does not look all the time.
+        const PACE: u64 = 15;
+        let after = held.content.reaped_after.map(|after| Duration::from_secs(after.max(60) + PACE));
+        self.reaps && held.critical.zip(after).is_some_and(|(since, after)| since + after <= now)
+    }
+
+    /// Something went that it did not remove by its own rule: then who reads it next may take it for having lost its data.
+    pub(crate) fn is_robbed(&mut self) {
+        self.robbed = Some(Instant::now());
+        for reaped in self.reaped.values_mut().filter(|reaped| reaped.at.elapsed() < UNREAD) {
+            reaped.known_to = None;
+        }
+    }
+
     /// Whether it keeps what is there from this owner.
     fn is_anothers(&self, key: &str, owner: &str) -> bool {
         let holder = self.entries.get(key).and_then(|held| held.owner.as_deref());
@@ -218,13 +310,6 @@ impl Store {
     /// How often it was changed by other hands than this.
     fn changes_of_others(&self, client: Client) -> u64 {
         self.total_changes - self.changes.get(&client).copied().unwrap_or_default()
-    }
-}
-
-impl PartialEq for Faults {
-    fn eq(&self, other: &Self) -> bool {
-        let parts = |it: &Self| (it.away, it.frozen, it.failing, it.mute, it.late, it.refuses, it.slow);
-        parts(self) == parts(other)
     }
 }
 
@@ -244,8 +329,12 @@ pub(crate) struct Link {
     store: usize,
     client: Client,
     owner: String,
+    records_owner: bool,
     ttl_refresh: Option<Duration>,
-    seen: std::sync::atomic::AtomicU64,
+    seen: AtomicU64,
+    credentials_seen: AtomicU64,
+    /// How often a request failed.
+    failures: AtomicU64,
 }
 
 /// What becomes of a request.
@@ -257,6 +346,8 @@ enum Fate {
     /// It is reported as failed, and done so much later.
     Late(Duration, Duration),
     Fails(Duration),
+    /// It is never heard of again.
+    Silent,
     /// Nothing happens before the thaw.
     Frozen,
 }
@@ -266,15 +357,26 @@ fn unreachable(why: &str) -> RegistryError {
 }
 
 impl Link {
-    pub(crate) fn new(
-        world: &Shared,
-        store: usize,
-        client: Client,
-        owner: String,
-        ttl_refresh: Option<Duration>,
-    ) -> Self {
-        let seen = lock(world).stores[store].changes_of_others(client);
-        Self { world: Arc::clone(world), store, client, owner, ttl_refresh, seen: seen.into() }
+    pub(crate) fn new(world: &Shared, store: usize, client: Client, settings: &RegistryConfig) -> Self {
+        let at = lock(world);
+        let (seen, credentials) = (at.stores[store].changes_of_others(client), at.stores[store].credentials);
+        drop(at);
+        Self {
+            world: Arc::clone(world),
+            store,
+            client,
+            owner: settings.owner.clone(),
+            records_owner: settings.record_owner,
+            ttl_refresh: settings.ttl_refresh,
+            seen: seen.into(),
+            credentials_seen: credentials.into(),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The owner that is recorded with what it writes.
+    fn recorded(&self) -> Option<String> {
+        self.records_owner.then(|| self.owner.clone())
     }
 
     /// Waits for ever if the process that asks is dead.
@@ -296,6 +398,8 @@ impl Link {
             Fate::Fails(Duration::from_millis(1))
         } else if faults.frozen {
             Fate::Frozen
+        } else if chance < faults.silent {
+            Fate::Silent
         } else if chance < faults.failing {
             Fate::Fails(first)
         } else if write && chance < faults.failing + faults.mute {
@@ -369,10 +473,17 @@ impl Link {
                 sleep(pause).await;
                 Err(unreachable("no connection"))
             }
+            Fate::Silent => {
+                sleep(OWN_DEADLINE).await;
+                Err(unreachable("no answer in time"))
+            }
             Fate::Frozen => in_time(at(Duration::ZERO), Duration::ZERO).await,
         };
         drop(alive);
         self.alive().await;
+        if answer.is_err() {
+            self.failures.fetch_add(1, Relaxed);
+        }
         answer
     }
 
@@ -380,90 +491,86 @@ impl Link {
         lock(&self.world).stores[self.store].shape.key(content)
     }
 
-    async fn everything(&self) -> Result<Vec<Entry>, RegistryError> {
+    async fn everything(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.alive().await;
-        let store = self.store;
+        let (client, store) = (self.client, self.store);
         let held = self
             .send(false, move |world, _| {
                 world.expire();
-                world.stores[store].entries.clone()
+                world.stores[store].refuses_to_be_read()?;
+                Ok(world.stores[store].entries.clone())
             })
-            .await?;
+            .await??;
         let mut world = lock(&self.world);
-        world.note(|| format!("host {} reads store {store}: {:?}", self.client.0, held.keys().collect::<Vec<_>>()));
+        world.note(|| format!("host {} reads store {store}: {:?}", client.0, held.keys().collect::<Vec<_>>()));
         world.counts.reads += 1;
-        world.views.insert((self.client, self.store), held.clone());
-        Ok(held.iter().map(|(key, held)| held.entry(key)).collect())
+        world.reads(client, store, &self.owner, held.clone());
+        Ok(held.iter().map(|(key, held)| held.entry(key, scope.contents)).collect())
     }
 
     async fn register_one(&self, service: &Service) -> Result<(), RegistryError> {
         let content = Content::of(service);
         let key = self.place(&content);
         let _write = Writing::begin(self, &key, Change::To(&content));
-        let (client, store, owner) = (self.client, self.store, self.owner.clone());
-        let held = (key.clone(), content.clone());
-        let answer = self
-            .send(true, move |world, sender| {
-                let (key, content) = held;
-                let refused = world.stores[store].faults.refuses.is_some_and(|part| content.id.contains(part));
-                if refused {
-                    world.stores[store].unsure = true;
-                    world.note(|| format!("store {store} refuses {key}"));
-                    return Err(RegistryError::service("simulated: refused"));
-                }
-                if world.stores[store].is_anothers(&key, &owner) {
-                    let at = &mut world.stores[store];
-                    at.unsure |= !at.tells;
-                    world.note(|| format!("store {store} keeps {key} as another's, and not as {owner} asks"));
-                    return Err(RegistryError::Taken("simulated: it is another's".to_owned()));
-                }
-                world.note(|| format!("store {store} holds {key} = {content:?} of {owner}"));
-                let expires = content.ttl.map(|ttl| Instant::now() + Duration::from_secs(ttl));
+        let (client, store, owner, recorded) = (self.client, self.store, self.owner.clone(), self.recorded());
+        let expires = content.ttl.map(|ttl| Instant::now() + Duration::from_secs(ttl));
+        let new = Held { owner: recorded, content, marked: Marked::No, expires, critical: None };
+        let held = (key.clone(), new.clone());
+        self.send(true, move |world, sender| {
+            let (key, new) = held;
+            world.refuses(client, store, (&key, &new.content.id), true)?;
+            if world.stores[store].is_anothers(&key, &owner) {
                 let at = &mut world.stores[store];
-                at.planted.remove(&key);
-                at.written.insert((key.clone(), content.authority()));
-                let old = at
-                    .entries
-                    .insert(key.clone(), Held { owner: Some(owner.clone()), content, marked: Marked::No, expires });
-                let stranger = old.is_some_and(|old| old.owner.is_some_and(|other| other != owner));
-                at.unsure |= stranger && !at.tells;
-                at.touched_by(client, sender);
-                Ok(())
-            })
-            .await?;
-        if answer.is_ok() {
-            lock(&self.world).views.entry((self.client, self.store)).or_default().insert(
-                key.clone(),
-                Held { owner: Some(self.owner.clone()), content, marked: Marked::No, expires: None },
-            );
-        }
-        answer
+                at.unsure |= !at.tells;
+                world.note(|| format!("store {store} keeps {key} as another's, and not as {owner} asks"));
+                return Err(RegistryError::Taken("simulated: it is another's".to_owned()));
+            }
+            world.note(|| format!("store {store} holds {key} = {new:?}"));
+            let twin = world.twin;
+            let at = &mut world.stores[store];
+            at.planted.remove(&key);
+            at.reaped.remove(&key);
+            at.written.insert((key.clone(), new.content.authority()));
+            let old = at.entries.insert(key.clone(), new);
+            let stranger = old.is_some_and(|old| old.owner.is_some_and(|other| other != owner));
+            at.unsure |= (stranger || twin) && !at.tells;
+            at.touched_by(client, sender);
+            Ok(())
+        })
+        .await??;
+        lock(&self.world).wrote(self.client, self.store, &key, Held { expires: None, ..new });
+        Ok(())
     }
 
     async fn deregister_one(&self, entry: &Entry) -> Result<(), RegistryError> {
         let key = entry.key.to_string();
         let _write = Writing::begin(self, &key, Change::Away);
         let (client, store, owner) = (self.client, self.store, self.owner.clone());
-        let removed = key.clone();
+        let (removed, id) = (key.clone(), entry.service_id.to_string());
         self.send(true, move |world, sender| {
+            world.refuses(client, store, (&removed, &id), false)?;
             if world.stores[store].is_anothers(&removed, &owner) {
                 world.note(|| format!("store {store} keeps {removed} as another's, which {owner} asks to be removed"));
-                return;
+                return Ok(());
             }
             world.note(|| format!("store {store} removes {removed}, as {owner} asks"));
+            let twin = world.twin;
             let at = &mut world.stores[store];
             at.planted.remove(&removed);
             at.emptied.insert(removed.clone());
+            at.removals += 1;
+            if sender != Sender::Waits {
+                at.is_robbed();
+            }
             if let Some(old) = at.entries.remove(&removed) {
                 let stranger = old.owner.is_some_and(|other| other != owner);
-                at.unsure |= stranger && !at.tells;
+                at.unsure |= (stranger || twin) && !at.tells;
                 at.touched_by(client, sender);
             }
+            Ok(())
         })
-        .await?;
-        if let Some(view) = lock(&self.world).views.get_mut(&(self.client, self.store)) {
-            view.remove(&key);
-        }
+        .await??;
+        lock(&self.world).removed(self.client, self.store, &key);
         Ok(())
     }
 
@@ -472,8 +579,9 @@ impl Link {
         let _write = Writing::begin(self, &key, Change::Mark(mark));
         let (client, store, owner) = (self.client, self.store, self.owner.clone());
         let marked = if mark.is_some() { Marked::Ours } else { Marked::No };
-        let at = key.clone();
+        let (at, id) = (key.clone(), entry.service_id.to_string());
         self.send(true, move |world, sender| {
+            world.refuses(client, store, (&at, &id), false)?;
             world.note(|| format!("store {store} marks {at} as {mark:?}, as {owner} asks"));
             let store = &mut world.stores[store];
             if let Some(held) = store.entries.get_mut(&at) {
@@ -482,23 +590,25 @@ impl Link {
                 store.planted.remove(&at);
                 store.touched_by(client, sender);
             }
+            Ok(())
         })
-        .await?;
-        if let Some(held) = lock(&self.world).views.entry((self.client, self.store)).or_default().get_mut(&key) {
-            held.marked = marked;
-        }
+        .await??;
+        lock(&self.world).marked(self.client, self.store, &key, marked);
         Ok(())
     }
 
     async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
         let content = Content::of(service);
         let key = self.place(&content);
-        let (store, owner) = (self.store, self.owner.clone());
+        let (store, recorded) = (self.store, self.recorded());
         self.send(true, move |world, _| {
             world.expire();
             let ttl = content.ttl.map(Duration::from_secs);
+            if let Some(refused) = world.stores[store].refusal(&content.id, false) {
+                return Err(refused);
+            }
             match world.stores[store].entries.get_mut(&key) {
-                Some(held) if held.owner.as_ref() == Some(&owner) => {
+                Some(held) if held.owner == recorded => {
                     held.expires = ttl.map(|ttl| Instant::now() + ttl);
                     Ok(())
                 }
@@ -548,16 +658,17 @@ impl Registry for Link {
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {
-        Content::of(service).fingerprint(Some(&self.owner))
+        Content::of(service).fingerprint(self.recorded().as_deref())
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
         self.alive().await;
-        self.send(false, |_, _| ()).await
+        let store = self.store;
+        self.send(false, move |world, _| world.stores[store].refuses_to_be_read()).await?
     }
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
-        let mut entries = self.everything().await?;
+        let mut entries = self.everything(scope).await?;
         let mut world = lock(&self.world);
         if let Some(keys) = scope.keys.as_ref().filter(|_| world.stores[self.store].vast) {
             entries.retain(|entry| entry.owner.as_deref() == Some(&*self.owner) || keys.contains(&entry.key));
@@ -580,6 +691,10 @@ impl Registry for Link {
         futures_util::future::join_all(applied).await
     }
 
+    fn continuity(&self) -> u64 {
+        self.failures.load(Relaxed) + lock(&self.world).stores[self.store].losses
+    }
+
     fn refresh_interval(&self, service: &Service) -> Option<Duration> {
         service.ttl.and(self.ttl_refresh)
     }
@@ -595,9 +710,12 @@ impl Registry for Link {
             let bell = {
                 let world = lock(&self.world);
                 let store = &world.stores[self.store];
+                if self.credentials_seen.swap(store.credentials, Relaxed) != store.credentials {
+                    return registry::Change::Credentials;
+                }
                 let now = store.changes_of_others(self.client);
-                let well = !store.faults.away && !store.faults.frozen;
-                if store.tells && well && self.seen.swap(now, std::sync::atomic::Ordering::Relaxed) != now {
+                let well = !store.faults.away && !store.faults.frozen && !store.faults.deaf;
+                if store.tells && well && self.seen.swap(now, Relaxed) != now {
                     break;
                 }
                 Arc::clone(&store.bell)
