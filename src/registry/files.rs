@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::http::Tls;
+
 /// How often the files are looked at.
 const PACE: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,12 @@ impl CredentialFiles {
             }
         }
     }
+}
+
+/// The files that TLS is spoken with.
+pub(super) fn of_tls(tls: &Tls) -> impl Iterator<Item = PathBuf> {
+    let identity = tls.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+    tls.ca.iter().chain(identity).cloned()
 }
 
 fn stamp(metadata: std::io::Result<Metadata>) -> Stamp {

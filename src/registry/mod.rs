@@ -14,6 +14,7 @@ pub mod embedded;
 mod entry;
 mod error;
 mod etcd;
+mod files;
 mod kv;
 pub mod memory;
 mod open;

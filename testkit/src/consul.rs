@@ -308,6 +308,11 @@ impl Consul {
         self.request("PUT", path, Some(body)).await
     }
 
+    /// DELETEs what is at this path; with all rights.
+    pub async fn delete(&self, path: &str) -> Value {
+        self.request("DELETE", path, None).await
+    }
+
     /// A new token with these rules; needs [`Options::acl`].
     pub async fn token(&self, rules: &str) -> String {
         let name = format!("policy-{}", self.get("/v1/acl/policies").await.as_array().map_or(0, Vec::len));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -243,6 +244,27 @@ impl EtcdServer {
         }
     }
 
+    /// Gives a user another password; that of the v2 API, if that is served, else of v3.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn set_password(&self, user: &str, role: &str, password: &str) {
+        let both = format!("{}:{}", ROOT.0, ROOT.1);
+        if self.options.v2 {
+            // The tool asks for a password on a terminal only.
+            self.ctl_v2(&["--username", &both, "user", "remove", user]);
+            self.ctl_v2(&["--username", &both, "user", "add", &format!("{user}:{password}")]);
+            self.ctl_v2(&["--username", &both, "user", "grant", user, "--roles", role]);
+            return;
+        }
+        let mut command = Command::new(servers::binary("etcdctl"));
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.url("client"), "--user", &both]);
+        command.args(["user", "passwd", user, "--interactive=false"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().expect("etcdctl; run dev/install-servers");
+        writeln!(child.stdin.take().expect("its input"), "{password}").expect("written");
+        assert!(child.wait().expect("an end").success(), "the password is not changed");
+    }
+
     /// What the v3 API holds below this prefix, as text.
     pub fn keys(&self, prefix: &str) -> BTreeMap<String, String> {
         self.keys_as(&[], prefix)
@@ -265,6 +287,14 @@ impl EtcdServer {
     /// When `etcdctl` fails; holds what it printed.
     pub fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
         self.try_ctl_as("3", arguments)
+    }
+
+    /// The same, by the v2 API.
+    ///
+    /// # Errors
+    /// When `etcdctl` fails; holds what it printed.
+    pub fn try_ctl_v2(&self, arguments: &[&str]) -> Result<String, String> {
+        self.try_ctl_as("2", arguments)
     }
 
     fn try_ctl_as(&self, api: &str, arguments: &[&str]) -> Result<String, String> {

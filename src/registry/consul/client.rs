@@ -1,6 +1,8 @@
 //! Requests to a Consul agent: where they go, how long they may take, and what their failures mean.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -9,8 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::{self, BodyError, ClientError, client};
+use crate::http::{self, BodyError, ClientError, Tls, client};
 use crate::json;
+use crate::registry::files::{self, CredentialFiles};
 use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
@@ -31,7 +34,13 @@ const WORDS_LIMIT: usize = 300;
 
 /// Speaks to one agent.
 pub(super) struct Client {
-    http: http::Client,
+    http: Mutex<http::Client>,
+    /// What `http` was made with.
+    socket: Option<PathBuf>,
+    tls: Tls,
+    /// The files of the token and of TLS.
+    files: CredentialFiles,
+    reporter: Reporter,
     base: Url,
     /// What people call it: `http://host:port` or `unix:///path`.
     name: String,
@@ -93,8 +102,13 @@ impl Client {
             Some(path) => format!("unix://{}", path.display()),
             None => settings.base.as_str().trim_end_matches('/').to_owned(),
         };
+        let files = CredentialFiles::new(settings.token_file.iter().cloned().chain(files::of_tls(&settings.tls)));
         Ok(Self {
-            http,
+            http: Mutex::new(http),
+            socket: settings.socket,
+            tls: settings.tls,
+            files,
+            reporter: reporter.clone(),
             base: settings.base,
             name,
             token: Token::new(settings.token, settings.token_file, reporter),
@@ -102,6 +116,33 @@ impl Client {
             scope: settings.scope,
             failures: AtomicU64::new(0),
         })
+    }
+
+    /// Returns when a file that holds credentials has changed. What they were used for is done with the new ones then.
+    pub(super) async fn credentials_changed(&self) {
+        self.files.changed().await;
+        if let Err(error) = self.read_files() {
+            let text = format!("Consul at {}: {}; going on as before", self.name, TLS_NAMES.of_files(&error));
+            self.reporter.warn("credentials", text);
+        }
+    }
+
+    /// Makes the connections of now on with the files of TLS as they are now.
+    fn read_files(&self) -> Result<(), ClientError> {
+        let http = client(self.socket.as_deref(), &self.tls)?;
+        *self.http.lock().unwrap_or_else(PoisonError::into_inner) = http;
+        Ok(())
+    }
+
+    /// The leader of its cluster, for the first contact. If there is none, a certificate may have been replaced before the
+    /// next: nobody watches the files before.
+    pub(super) async fn reach(&self) -> Result<String, RegistryError> {
+        let leader = self.leader().await;
+        if let Err(RegistryError::Unreachable(_)) = &leader {
+            // What cannot be read now is the same as before.
+            let _ = self.read_files();
+        }
+        leader
     }
 
     /// How often the agent could not be reached so far: it may have been restarted each time.
@@ -151,7 +192,7 @@ impl Client {
     }
 
     /// The leader of its cluster.
-    pub(super) async fn leader(&self) -> Result<String, RegistryError> {
+    async fn leader(&self) -> Result<String, RegistryError> {
         let answer = self.ask(Method::GET, &["status", "leader"], &[], None, DEADLINE).await?;
         if !answer.status.is_success() {
             // Whoever is no Consul has no such path, or leads elsewhere.
@@ -197,7 +238,7 @@ impl Client {
             let text = explained(*status, words, right);
             // What is read is all of it; a write's line names the service.
             let text = if reads { format!("Consul at {}: {text}", self.name) } else { text };
-            RegistryError::Refused { cause: cause(*status), text }
+            RegistryError::Refused { cause: cause(*status, words), text }
         }
     }
 
@@ -239,8 +280,9 @@ impl Client {
         let request = request
             .body(body.unwrap_or_default().into())
             .map_err(|error| RegistryError::service(format!("no request can be made of it: {error}")))?;
+        let http = self.http.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let exchange = async {
-            let mut response = self.http.send(request).await.map_err(|error| self.lost(&error))?;
+            let mut response = http.send(request).await.map_err(|error| self.lost(&error))?;
             let status = response.status();
             let index = index(response.headers());
             let began = Instant::now();
@@ -259,9 +301,9 @@ impl Client {
             Ok(Answer { status, index, reading: began.elapsed(), body: answered, words })
         };
         let answered = if deadline > DEADLINE {
-            self.http.long_poll(deadline, exchange).await
+            http.long_poll(deadline, exchange).await
         } else {
-            self.http.in_time(deadline, exchange).await
+            http.in_time(deadline, exchange).await
         };
         let answered = answered.unwrap_or_else(|late| Err(self.unreachable(&late.to_string())));
         if answered.is_err() {
@@ -327,14 +369,8 @@ fn says_that_it_wants_tls(status: StatusCode, words: &str) -> bool {
 
 /// Whether an answer says that nobody is served now, whoever asks for whatever.
 fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
-    const SIGNS: [&str; 5] = [
-        "No cluster leader",
-        "No known Consul servers",
-        "rpc error",
-        "not ready to serve consistent reads",
-        // An agent stores registrations on its disk.
-        "no space left on device",
-    ];
+    const SIGNS: [&str; 4] =
+        ["No cluster leader", "No known Consul servers", "rpc error", "not ready to serve consistent reads"];
     let refused = status == StatusCode::FORBIDDEN;
     matches!(
         status,
@@ -345,9 +381,12 @@ fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
     ) || (!refused && !words.contains("Permission denied") && SIGNS.iter().any(|sign| words.contains(sign)))
 }
 
-/// What a refusal with this status is about.
-fn cause(status: StatusCode) -> Cause {
+/// What a refusal is about. Consul has the status 500 for much that is wrong with a request.
+fn cause(status: StatusCode, words: &str) -> Cause {
+    const ABOUT_THE_SERVICE: [&str; 3] = ["Scripts are disabled", "Unknown service", "Unknown check"];
     match status {
+        _ if words.contains("Permission denied") || words.contains("ACL not found") => Cause::Rights,
+        _ if ABOUT_THE_SERVICE.iter().any(|sign| words.contains(sign)) => Cause::Service,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Cause::Rights,
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_FOUND => Cause::Service,
         _ => Cause::Server,
@@ -395,7 +434,7 @@ mod tests {
             (500, "rpc error making call: Permission denied", false),
             (403, "rpc error making call: ACL not found", false),
             (500, "No known Consul servers", true),
-            (500, "write /data/services/8a8b.tmp: no space left on device", true),
+            (500, "write /data/services/8a8b.tmp: no space left on device", false),
             (503, "", true),
             (502, "<html>", true),
             (429, "", true),

@@ -269,7 +269,7 @@ impl Registry for Consul {
     }
 
     async fn ping(&self) -> Result<(), RegistryError> {
-        let leader = self.client.leader().await?;
+        let leader = self.client.reach().await?;
         self.reporter.info("leader", format!("consul: current leader  {}", one_line(&leader, NAME_LIMIT)));
         Ok(())
     }
@@ -305,6 +305,7 @@ impl Registry for Consul {
         tokio::select! {
             () = self.watch.changed(&self.client) => {}
             () = self.criticals.changed(&self.client, || self.compare()) => {}
+            () = self.client.credentials_changed() => return Change::Credentials,
         }
         Change::Content
     }

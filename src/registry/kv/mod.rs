@@ -121,8 +121,10 @@ impl Registry for KvRegistry {
     async fn changed(&self) -> Change {
         let engine = &self.engine;
         self.watch_task.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(watch::watch(Arc::clone(engine)))));
-        watch::changed(engine).await;
-        Change::Content
+        tokio::select! {
+            () = watch::changed(engine) => Change::Content,
+            () = engine.store.credentials_changed() => Change::Credentials,
+        }
     }
 
     async fn close(&self) {

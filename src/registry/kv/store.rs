@@ -110,6 +110,11 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// not expire.
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>>;
 
+    /// Returns when our credentials have changed, as a file that holds them. Never returns where they cannot.
+    async fn credentials_changed(&self) {
+        std::future::pending().await
+    }
+
     /// Reports what happens to keys that begin with one of these prefixes, until it no longer can: returns why.
     /// A store that cannot watch never returns, and reports nothing.
     async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError;

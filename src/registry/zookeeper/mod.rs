@@ -185,7 +185,10 @@ impl Registry for ZooKeeper {
         if let Some(told) = told {
             sleep_until(told + PACE).await;
         }
-        self.session.changed().await;
+        tokio::select! {
+            () = self.session.changed() => {}
+            () = self.session.credentials_changed() => return Change::Credentials,
+        }
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Change::Content
     }

@@ -18,15 +18,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
-use zookeeper_client::{Client, Error, SaslOptions, SessionInfo, SessionState};
+use zookeeper_client::{Client, Error, SaslOptions, SessionInfo, SessionState, TlsOptions};
 
 use crate::http::{speaks_tls, try_tls};
 use crate::registry::RegistryError;
+use crate::registry::files::{self, CredentialFiles};
 use crate::registry::reporter::Reporter;
 use crate::registry::servers::Server;
 
 use super::failure;
-use super::settings::{Scheme, Settings, TLS_NAMES};
+use super::settings::{Scheme, Settings, TLS_NAMES, tls_options};
 use super::watch;
 
 /// How long a connection may be silent; the client pings three times within it.
@@ -46,6 +47,8 @@ pub(super) struct Session {
 
 struct Shared {
     settings: Settings,
+    /// The files of TLS.
+    files: CredentialFiles,
     reporter: Reporter,
     state: state::Sender<State>,
     /// A caller wants the next attempt now.
@@ -68,7 +71,8 @@ impl Session {
     /// A session that connects when it is first used.
     pub(super) fn new(settings: Settings, reporter: Reporter) -> Self {
         let (state, _) = state::channel(State::Connecting);
-        let shared = Shared { settings, reporter, state, wanted: Notify::new(), changes: Notify::new() };
+        let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
+        let shared = Shared { settings, files, reporter, state, wanted: Notify::new(), changes: Notify::new() };
         Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
 
@@ -96,6 +100,12 @@ impl Session {
         }
     }
 
+    /// Returns when a file that TLS is spoken with has changed. If there is no session, another attempt is made at once.
+    pub(super) async fn credentials_changed(&self) {
+        self.shared.files.changed().await;
+        self.shared.wanted.notify_one();
+    }
+
     /// Returns when something below the path may have changed since it last did.
     pub(super) async fn changed(&self) {
         self.start();
@@ -109,10 +119,19 @@ impl Session {
 
 /// Keeps a session. Never returns.
 async fn keep(shared: Arc<Shared>) {
-    let Shared { settings, reporter, state, wanted, changes } = &*shared;
-    let mut last = None;
+    let Shared { settings, reporter, state, wanted, changes, .. } = &*shared;
+    let (mut last, mut tls) = (None, None);
     loop {
-        let failure = match timeout(ATTEMPT, session(settings, last.as_ref())).await {
+        if let Err(reason) = read_tls(settings, &mut tls) {
+            let reason = format!("ZooKeeper at {}: {reason}", settings.place());
+            if tls.is_none() {
+                state.send_replace(State::Down(RegistryError::Unreachable(reason)));
+                pause(wanted).await;
+                continue;
+            }
+            reporter.warn("credentials", format!("{reason}; going on as before"));
+        }
+        let failure = match timeout(ATTEMPT, session(settings, tls.as_ref(), last.as_ref())).await {
             Ok(Ok((client, connection))) => {
                 let id = client.session().id();
                 if last.replace(client.session().clone()).is_none_or(|last: SessionInfo| last.id() != id) {
@@ -135,28 +154,49 @@ async fn keep(shared: Arc<Shared>) {
             Err(_) => Error::Timeout,
         };
         state.send_replace(State::Down(explained(settings, &failure).await));
-        tokio::select! {
-            () = sleep(PAUSE) => {}
-            () = wanted.notified() => {}
-        }
+        pause(wanted).await;
+    }
+}
+
+/// The pause before another attempt, unless a caller waits for it.
+async fn pause(wanted: &Notify) {
+    tokio::select! {
+        () = sleep(PAUSE) => {}
+        () = wanted.notified() => {}
     }
 }
 
 /// A client, and the task that moves its bytes, which ends when dropped.
 type Connected = (Client, Vec<AbortOnDropHandle<()>>);
 
+/// Reads the files of TLS, if it is spoken. Files that are being replaced leave what was read before.
+fn read_tls(settings: &Settings, options: &mut Option<TlsOptions>) -> Result<(), String> {
+    if let Some(tls) = &settings.tls {
+        *options = Some(tls_options(tls)?);
+    }
+    Ok(())
+}
+
 /// The last session, where it still lives, else a new one.
-async fn session(settings: &Settings, last: Option<&SessionInfo>) -> Result<Connected, Error> {
+async fn session(
+    settings: &Settings,
+    tls: Option<&TlsOptions>,
+    last: Option<&SessionInfo>,
+) -> Result<Connected, Error> {
     if let Some(last) = last {
-        match connect(settings, Some(last)).await {
+        match connect(settings, tls, Some(last)).await {
             Err(Error::SessionExpired) => {}
             outcome => return outcome,
         }
     }
-    connect(settings, None).await
+    connect(settings, tls, None).await
 }
 
-async fn connect(settings: &Settings, last: Option<&SessionInfo>) -> Result<Connected, Error> {
+async fn connect(
+    settings: &Settings,
+    tls: Option<&TlsOptions>,
+    last: Option<&SessionInfo>,
+) -> Result<Connected, Error> {
     let silence = SILENCE.min(settings.session_timeout / 2);
     let mut connector = Client::connector()
         .with_session_timeout(settings.session_timeout)
@@ -176,8 +216,8 @@ async fn connect(settings: &Settings, last: Option<&SessionInfo>) -> Result<Conn
     if let Some(last) = last {
         connector = connector.with_session(last.clone());
     }
-    let (client, tasks) = match &settings.tls {
-        Some((tls, _)) => holding_tasks(connector.with_tls(tls.clone()).secure_connect(&settings.place())).await,
+    let (client, tasks) = match tls {
+        Some(tls) => holding_tasks(connector.with_tls(tls.clone()).secure_connect(&settings.place())).await,
         None => holding_tasks(connector.connect(&settings.place())).await,
     };
     Ok((client?, tasks))
@@ -237,7 +277,7 @@ async fn no_session(settings: &Settings, server: &Server) -> String {
     match &settings.tls {
         None if speaks_tls(&server.host, server.port).await => TLS_NAMES.wanted(),
         None => silent.to_owned(),
-        Some((_, tls)) => match try_tls(&server.host, server.port, tls).await {
+        Some(tls) => match try_tls(&server.host, server.port, tls).await {
             Some(Err(fault)) => TLS_NAMES.explained(&fault, silent),
             Some(Ok(())) | None => silent.to_owned(),
         },

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -41,7 +42,7 @@ pub(super) struct Settings {
     /// Who may do what with the nodes that we make.
     pub(super) acl: NodeAcl,
     /// How to speak TLS, if at all: as the client takes it, and as ours do.
-    pub(super) tls: Option<(TlsOptions, Tls)>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// What the settings for TLS are called.
@@ -201,7 +202,8 @@ impl Files {
         Ok(Self { ca, identity })
     }
 
-    fn tls(&self) -> Result<(TlsOptions, Tls), OpenError> {
+    /// How to speak TLS with these files, which are found to be usable.
+    fn tls(&self) -> Result<Tls, OpenError> {
         let Some(ca) = &self.ca else {
             return Err(OpenError::Settings(
                 "zookeeper-tls: name the PEM file of the authority to trust, as ?ca=/path in the URI or in ZOOKEEPER_CACERT"
@@ -209,25 +211,35 @@ impl Files {
             ));
         };
         let identity = self.identity.as_ref();
-        let ours = Tls {
+        let tls = Tls {
             ca: Some(ca.into()),
             identity: identity.map(|(certificate, key)| (certificate.into(), key.into())),
             skip_verify: false,
         };
-        tls_config(&ours)
-            .map_err(|error| OpenError::Settings(format!("zookeeper-tls: {}", TLS_NAMES.of_files(&error))))?;
-        // What cannot be read is said by now.
-        let unusable =
-            |path: &str, reason: &dyn fmt::Display| OpenError::Settings(format!("zookeeper-tls: {path}: {reason}"));
-        let read = |path: &str| fs::read_to_string(path).map_err(|error| unusable(path, &error));
-        let mut tls = TlsOptions::new().with_pem_ca(&read(ca)?).map_err(|error| unusable(ca, &error))?;
-        if let Some((certificate, key)) = identity {
-            tls = tls
-                .with_pem_identity(&read(certificate)?, &read(key)?)
-                .map_err(|error| unusable(&format!("{certificate} and {key}"), &error))?;
-        }
-        Ok((tls, ours))
+        tls_options(&tls).map_err(|reason| OpenError::Settings(format!("zookeeper-tls: {reason}")))?;
+        Ok(tls)
     }
+}
+
+/// TLS as the client takes it. The files are read for each connection, so they may be renewed.
+///
+/// # Errors
+/// Which file cannot be used, and why.
+pub(super) fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
+    tls_config(tls).map_err(|error| TLS_NAMES.of_files(&error))?;
+    // What cannot be read is said by now.
+    let unusable = |path: &Path, reason: &dyn fmt::Display| format!("{}: {reason}", path.display());
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| unusable(path, &error));
+    let mut options = TlsOptions::new();
+    if let Some(ca) = &tls.ca {
+        options = options.with_pem_ca(&read(ca)?).map_err(|error| unusable(ca, &error))?;
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        options = options
+            .with_pem_identity(&read(certificate)?, &read(key)?)
+            .map_err(|error| unusable(certificate, &error))?;
+    }
+    Ok(options)
 }
 
 #[cfg(test)]

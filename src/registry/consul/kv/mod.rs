@@ -71,7 +71,7 @@ impl ConsulKv {
 #[async_trait]
 impl Store for ConsulKv {
     async fn ping(&self) -> Result<(), RegistryError> {
-        let leader = self.client.leader().await?;
+        let leader = self.client.reach().await?;
         self.reporter.info("leader", format!("consulkv: current leader  {}", one_line(&leader, KEY_LIMIT)));
         Ok(())
     }
@@ -104,6 +104,10 @@ impl Store for ConsulKv {
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>> {
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         renew::keys(&self.client, &keys).await
+    }
+
+    async fn credentials_changed(&self) {
+        self.client.credentials_changed().await;
     }
 
     async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {

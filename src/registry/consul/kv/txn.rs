@@ -11,10 +11,10 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::registry::RegistryError;
-use crate::registry::chunks::{Room, chunks};
+use crate::registry::chunks::{Room, chunks, each_alone};
 use crate::registry::kv::{Applied, Condition, Operation, Step, Transaction};
 use crate::registry::text::one_line;
+use crate::registry::{Cause, RegistryError};
 
 use super::super::client::{Client, DEADLINE};
 use super::item::{Item, KEY_LIMIT, inside, parsed};
@@ -153,16 +153,23 @@ async fn apply_chunk(
         Ok(Some(versions)) => chunk.iter().map(|write| Ok(done(write, &versions))).collect(),
         // One write failed the whole transaction, so each is tried alone.
         Ok(None) | Err(RegistryError::Refused { .. }) if chunk.len() > 1 => {
-            let alone: Vec<_> =
-                chunk.iter().map(|write| together(client, sessions, std::slice::from_ref(write))).collect();
-            let applied: Vec<_> = stream::iter(alone).buffered(CONCURRENCY).collect().await;
-            let each = chunk.iter().zip(applied);
-            each.map(|(write, applied)| Ok(applied?.map_or(Applied::Conflict, |versions| done(write, &versions))))
-                .collect()
+            let attempt = |write: &Transaction| {
+                let write = write.clone();
+                async move {
+                    let versions = together(client, sessions, std::slice::from_ref(&write)).await?;
+                    Ok(versions.map_or(Applied::Conflict, |versions| done(&write, &versions)))
+                }
+            };
+            each_alone(chunk, CONCURRENCY, |_| true, attempt, is_common).await
         }
         Ok(None) => vec![Ok(Applied::Conflict); chunk.len()],
         Err(error) => vec![Err(error); chunk.len()],
     }
+}
+
+/// Whether a failure is about more than the transaction that it came of.
+fn is_common(result: &Result<Applied, RegistryError>) -> bool {
+    matches!(result, Err(RegistryError::Refused { cause: Cause::Rights | Cause::Server, .. }))
 }
 
 fn done(write: &Transaction, versions: &HashMap<String, u64>) -> Applied {

@@ -1,8 +1,8 @@
 //! Connections: one server at a time, the next one when it fails.
 
 use std::fmt::Display;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::Method;
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::http::{self, Client, Tls, client};
-use crate::registry::etcd::Settings;
+use crate::registry::etcd::settings::{Settings, TLS_NAMES};
+use crate::registry::files::{self, CredentialFiles};
 use crate::registry::{Cause, RegistryError};
 
 use super::answer::{Answer, Failure};
@@ -37,8 +38,9 @@ pub(super) struct Connection {
     settings: Settings,
     /// Counts on with each server that is left.
     current: watch::Sender<usize>,
-    /// Made when it is first used, since that takes a while.
-    client: OnceLock<Client>,
+    /// Made when it is first used, since that takes a while, and when the files of TLS have changed.
+    client: Mutex<Option<Client>>,
+    files: CredentialFiles,
     /// Whether any server has ever answered.
     answered: AtomicBool,
 }
@@ -59,7 +61,9 @@ impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let first = fastrand::usize(..settings.servers.len());
-        Self { settings, current: watch::Sender::new(first), client: OnceLock::new(), answered: AtomicBool::new(false) }
+        let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
+        let (current, answered) = (watch::Sender::new(first), AtomicBool::new(false));
+        Self { settings, current, client: Mutex::default(), files, answered }
     }
 
     /// For the engine.
@@ -181,12 +185,26 @@ impl Connection {
         });
     }
 
-    fn client(&self, tls: Option<&Tls>) -> Result<&Client, Failure> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
+    /// Returns when a file that TLS is spoken with has changed. The next request makes a new connection.
+    pub(super) async fn credentials_changed(&self) {
+        self.files.changed().await;
+        self.read_files();
+    }
+
+    /// The next request makes a new connection, with the files of TLS as they are then.
+    pub(super) fn read_files(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn client(&self, tls: Option<&Tls>) -> Result<Client, Failure> {
+        let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*held {
+            return Ok(client.clone());
         }
-        let made = client(None, &tls.cloned().unwrap_or_default()).map_err(|error| Failure::Away(error.to_string()))?;
-        Ok(self.client.get_or_init(|| made))
+        let made = client(None, &tls.cloned().unwrap_or_default())
+            .map_err(|error| Failure::Away(TLS_NAMES.of_files(&error)))?;
+        *held = Some(made.clone());
+        Ok(made)
     }
 }
 

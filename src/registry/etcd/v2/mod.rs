@@ -43,7 +43,10 @@ impl Etcd2 {
     pub(super) async fn served(&self) -> Result<bool, RegistryError> {
         match self.get_node("/", &[]).await {
             Err(Failure::NotServed) => Ok(false),
-            Err(failure @ Failure::Away(_)) => Err(self.connection.error(failure)),
+            Err(failure @ Failure::Away(_)) => {
+                self.connection.read_files();
+                Err(self.connection.error(failure))
+            }
             Ok(_) | Err(_) => Ok(true),
         }
     }
@@ -151,7 +154,11 @@ impl Store for Etcd2 {
     async fn ping(&self) -> Result<(), RegistryError> {
         match self.get_node(&self.root, &[]).await {
             Ok(_) | Err(Failure::Missing) => Ok(()),
-            Err(failure) => Err(self.connection.error(failure)),
+            Err(failure) => {
+                // At the first contact nobody watches the files yet.
+                self.connection.read_files();
+                Err(self.connection.error(failure))
+            }
         }
     }
 
@@ -177,6 +184,10 @@ impl Store for Etcd2 {
         let keys: Vec<_> = keys.iter().map(|(key, ttl)| self.renew_one(key, *ttl)).collect();
         let renewed = stream::iter(keys).buffered(CONCURRENCY);
         renewed.map(|renewed| renewed.map_err(|failure| self.connection.error(failure))).collect().await
+    }
+
+    async fn credentials_changed(&self) {
+        self.connection.credentials_changed().await;
     }
 
     async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::http::Tls;
 use crate::registry::RegistryError;
+use crate::registry::files::{self, CredentialFiles};
 
 use super::failure::Failure;
 use crate::registry::etcd::Settings;
@@ -29,6 +30,8 @@ const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 /// The servers, and a client for one of them.
 pub(super) struct Connection {
     settings: Settings,
+    /// The files of TLS.
+    files: CredentialFiles,
     current: Mutex<Current>,
     /// Whether any server has ever answered.
     answered: AtomicBool,
@@ -47,8 +50,10 @@ impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         // Of many hosts with one list of servers, not all begin with the first.
         let index = fastrand::usize(..settings.servers.len());
+        let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
         Self {
             settings,
+            files,
             current: Mutex::new(Current { index, ..Current::default() }),
             answered: AtomicBool::new(false),
         }
@@ -127,6 +132,12 @@ impl Connection {
             current.client = None;
             current.index = (current.index + 1) % self.settings.servers.len();
         }
+    }
+
+    /// Returns when a file that TLS is spoken with has changed. The next call makes a new connection.
+    pub(super) async fn credentials_changed(&self) {
+        self.files.changed().await;
+        self.current().client = None;
     }
 
     async fn connect(&self, index: usize) -> Result<Client, Failure> {

@@ -77,6 +77,17 @@ impl From<Error> for Failure {
             code::INVALID_ARGUMENT if said.contains("authentication failed") || said.contains("user name is empty") => {
                 Self::NotLetIn
             }
+            // Users or roles changed since we logged in; with another token it may be allowed.
+            code::INVALID_ARGUMENT if said.contains("auth store is old") => {
+                Self::Away("its users have changed".to_owned())
+            }
+            code::RESOURCE_EXHAUSTED if said.contains("space exceeded") => Self::Refused(
+                Cause::Server,
+                format!(
+                    "etcd has no room left ({said}): compact and defragment it, or raise its --quota-backend-bytes, then \
+                     disarm the alarm"
+                ),
+            ),
             code::INVALID_ARGUMENT | code::FAILED_PRECONDITION | code::NOT_FOUND => {
                 Self::Refused(Cause::Service, format!("etcd does not take it: {said}"))
             }

@@ -164,6 +164,10 @@ impl Store for Etcd3 {
         renewed.into_iter().map(|renewed| renewed.map_err(|failure| self.connection.error(failure))).collect()
     }
 
+    async fn credentials_changed(&self) {
+        self.connection.credentials_changed().await;
+    }
+
     async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
         let (mut stream, generation) = match self.watching(prefixes).await {
             Ok(watching) => watching,

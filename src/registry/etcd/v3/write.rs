@@ -6,7 +6,8 @@ use std::time::Duration;
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 use futures_util::{StreamExt, stream};
 
-use crate::registry::chunks::{Room, chunks};
+use crate::registry::Cause;
+use crate::registry::chunks::{Room, chunks, each_alone};
 use crate::registry::kv::{Applied, Condition, Operation, Step, Transaction};
 
 use super::connection::Connection;
@@ -45,12 +46,25 @@ async fn apply_chunk(connection: &Connection, leases: &Leases, chunk: &[Transact
         Ok(Some(revision)) => chunk.iter().map(|write| Ok(done(write, revision))).collect(),
         // One write failed the whole transaction, so each is tried alone.
         Ok(None) | Err(Failure::Refused(..)) if chunk.len() > 1 => {
-            let alone: Vec<_> = chunk.iter().map(|write| alone(connection, leases, write)).collect();
-            stream::iter(alone).buffered(CONCURRENCY).collect().await
+            let attempt = |write: &Transaction| {
+                let write = write.clone();
+                async move { alone(connection, leases, &write).await }
+            };
+            each_alone(chunk, CONCURRENCY, puts, attempt, is_common).await
         }
         Ok(None) => vec![Ok(Applied::Conflict); chunk.len()],
         Err(failure) => vec![Err(failure); chunk.len()],
     }
+}
+
+/// Whether a transaction takes room.
+fn puts(transaction: &Transaction) -> bool {
+    transaction.iter().any(|step| matches!(step.operation, Operation::Put { .. }))
+}
+
+/// Whether a failure is about more than the transaction that it came of.
+fn is_common(result: &Result<Applied, Failure>) -> bool {
+    matches!(result, Err(Failure::Refused(Cause::Rights | Cause::Server, _)))
 }
 
 async fn alone(connection: &Connection, leases: &Leases, write: &Transaction) -> Result<Applied, Failure> {
