@@ -33,11 +33,17 @@ fn run(options: &str, environment: &[(&str, &str)]) -> Program {
 
 /// Status and output of the check of a service with this name.
 async fn check(http: SocketAddr, name: &str) -> (String, String) {
+    check_of(http, name, "").await
+}
+
+/// The same of its first check whose ID begins so.
+async fn check_of(http: SocketAddr, name: &str, id: &str) -> (String, String) {
     let path = format!("/v1/health/checks/{name}");
     let request = Request { method: "GET".to_owned(), path, ..Request::default() };
     let reply = send(&Place::Tcp(http), &request).await.unwrap();
-    let checks: Value = serde_json::from_slice(&reply.body).unwrap();
-    let text = |field: &str| checks[0][field].as_str().unwrap_or_default().to_owned();
+    let checks: Vec<Value> = serde_json::from_slice(&reply.body).unwrap();
+    let check = checks.iter().find(|check| check["CheckID"].as_str().unwrap_or_default().starts_with(id));
+    let text = |field: &str| check.map_or("", |check| check[field].as_str().unwrap_or_default()).to_owned();
     (text("Status"), text("Output"))
 }
 
@@ -245,4 +251,32 @@ async fn readers_are_shown_what_the_container_answers_and_of_others_the_status_a
         assert!(output.ends_with(&format!(": 200 OK{shown}")), "{name}: {output}");
     }
     assert_eq!(json!(program.log()).to_string().matches("hunter").count(), 0);
+}
+
+#[tokio::test]
+async fn each_change_of_health_is_one_line_of_the_log_and_a_check_that_flaps_fills_none() {
+    let (engine, server) = tokio::join!(FakeEngine::start(), Server::start(WELL));
+    let program = run("", &[("DOCKER_HOST", &engine.host())]);
+    let (http, _) = addresses(&program).await;
+    let docker = engine.run(container("seen", &server, &[]).health("healthy"));
+    let line = program.wait_for("health: hostname:seen:80 is passing (was not checked yet)").await;
+    assert!(!line.contains("Output"), "{line}");
+    server.well.store(false, Ordering::Relaxed);
+    let line = program.wait_for("health: hostname:seen:80 is critical (was passing): HTTP GET http://127.0.0.1").await;
+    assert!(line.contains("500 Internal Server Error"), "{line}");
+    engine.set_health(&docker, "unhealthy");
+    program.wait_for("health: hostname:seen:80 is critical by Docker's HEALTHCHECK (was passing)").await;
+    // It goes on changing with each second.
+    let (end, mut well) = (tokio::time::Instant::now() + Duration::from_secs(12), false);
+    let mut changes = 0;
+    while tokio::time::Instant::now() < end {
+        well = !well;
+        server.well.store(well, Ordering::Relaxed);
+        let expected = if well { "passing" } else { "critical" };
+        becomes(expected.to_owned(), IN_TIME, async || check_of(http, "seen", "service:").await.0).await;
+        changes += 1;
+    }
+    assert!(changes >= 4, "{changes}");
+    let told = program.logged("health: hostname:seen:80 is ") - program.logged("HEALTHCHECK");
+    assert_eq!(told, 3, "{:#?}", program.log());
 }

@@ -11,10 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registrator_embedded::{Definition, Face, Notice, PARAMETERS, Server, Settings, StartError, Surroundings, Target};
+use registrator_embedded::{
+    Condition, Definition, Face, HealthChange, Notice, PARAMETERS, Server, Settings, Source, StartError, Surroundings,
+    Target,
+};
 
 use super::parameters::Parameters;
 use super::reporter::Reporter;
+use super::text::one_line;
 use super::uri::{Uri, redacted};
 use super::{Action, Capabilities, Entry, Marked, OpenError, Registry, RegistryError, Scope, Write};
 use crate::config::RegistryConfig;
@@ -23,6 +27,9 @@ use crate::event::Events;
 use crate::http::{ClientError, Tls, tls_config};
 use crate::machine;
 use crate::service::{AddressOf, Check, CheckKind, Service};
+
+/// The most characters of what a check found that are logged.
+const REASON_LENGTH: usize = 160;
 
 /// How often a TTL is renewed within its time.
 const KEEP_ALIVES_PER_TTL: u32 = 3;
@@ -221,10 +228,29 @@ fn tell(reporter: &Reporter, notice: &Notice) {
                  instead of {allowed}; raise ulimit -n for more"
             ),
         ),
+        Notice::Health(change) => reporter.health(Arc::clone(&change.id), health(change)),
         Notice::AnswerFailed { reason } => {
             reporter.error("answer_failed", format!("embedded: an answer could not be made: {reason}"));
         }
     }
+}
+
+/// What is said of a service whose health changed, behind its ID: `is critical (was passing): connection refused`.
+fn health(change: &HealthChange) -> String {
+    let HealthChange { source, from, to, reason, changes, .. } = change;
+    let mut text = format!("is {to}");
+    if *source == Source::Docker {
+        text += " by Docker's HEALTHCHECK";
+    }
+    text += &match changes {
+        1 => format!(" (was {from})"),
+        _ => format!(" (was {from}; {changes} changes in a minute)"),
+    };
+    // What passes needs no reason, and Docker gives none.
+    if *to != Condition::Passing && *source == Source::Check && !reason.is_empty() {
+        text = text + ": " + &one_line(reason, REASON_LENGTH);
+    }
+    text
 }
 
 /// The service as the registry's definition. Shared values stay shared.
@@ -318,5 +344,32 @@ mod tests {
         for uri in ["embedded:", "embedded://", "embedded:///"] {
             assert!(settings(&Uri::split(uri).unwrap(), "host").is_ok(), "{uri}");
         }
+    }
+
+    #[test]
+    fn a_change_of_health_is_one_short_line_that_prints() {
+        let change = |source, to, reason: &str, changes| {
+            let reason = reason.to_owned();
+            health(&HealthChange { id: "web".into(), source, from: Condition::Passing, to, reason, changes })
+        };
+        for (line, expected) in [
+            (
+                change(Source::Check, Condition::Critical, "no\n\u{1b}[31m", 1),
+                "is critical (was passing): no\\n\\u{1b}[31m",
+            ),
+            (change(Source::Check, Condition::Warning, "", 1), "is warning (was passing)"),
+            (
+                change(Source::Check, Condition::Passing, "200 OK", 37),
+                "is passing (was passing; 37 changes in a minute)",
+            ),
+            (
+                change(Source::Docker, Condition::Critical, "Docker says unhealthy", 1),
+                "is critical by Docker's HEALTHCHECK (was passing)",
+            ),
+        ] {
+            assert_eq!(line, expected);
+        }
+        let long = change(Source::Check, Condition::Critical, &"é".repeat(5000), 1);
+        assert_eq!(long.chars().count(), "is critical (was passing): ".len() + REASON_LENGTH + 1);
     }
 }

@@ -32,6 +32,11 @@ impl Reporter {
         self.tell(Level::Error, about, text);
     }
 
+    /// Reports that the health of a service changed, in what follows its ID.
+    pub(super) fn health(&self, id: Arc<str>, change: String) {
+        self.events.emit(Event::HealthChanged { registry: Arc::clone(&self.registry), id, change });
+    }
+
     fn tell(&self, level: Level, about: &'static str, text: String) {
         self.events.emit(Event::Adapter { registry: Arc::clone(&self.registry), about, level, text });
     }

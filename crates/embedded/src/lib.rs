@@ -11,6 +11,7 @@ mod directory;
 pub mod dns;
 mod files;
 mod filter;
+mod health;
 mod http;
 mod network;
 mod notice;
@@ -23,6 +24,7 @@ mod testing;
 
 pub use definition::{Check, CheckKind, Definition, Health, Target};
 pub use filter::{FilterError, check as check_filter};
+pub use health::{Condition, HealthChange, Source};
 pub use http::origin::Names;
 pub use http::query::{Consistency, Query, QueryError};
 pub use http::route::{Endpoint, route};

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::health::HealthChange;
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -22,6 +24,8 @@ pub enum Notice {
         /// Connections that the settings allow.
         allowed: usize,
     },
+    /// How an instance is, changed.
+    Health(HealthChange),
     /// An answer could not be made: a fault of this program.
     AnswerFailed {
         /// Why.

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalog::{self, Catalog, Node};
 use crate::checks::Checks;
 use crate::definition::Definition;
 use crate::directory::CatalogDirectory;
+use crate::health::tell_changes;
 use crate::http::origin::Names;
 use crate::notice::{Notice, Tell};
 use crate::settings::Settings;
@@ -100,6 +103,7 @@ pub struct Server {
     checks: Checks,
     http: Option<SocketAddr>,
     dns: Option<SocketAddr>,
+    _telling: AbortOnDropHandle<()>,
     _stop: DropGuard,
     _readers: Readers,
 }
@@ -160,7 +164,9 @@ impl Server {
             index: catalog::first_index(),
         };
         let tell = &surroundings.tell;
-        let catalog = Arc::new(Catalog::new(node));
+        let (reports, heard) = unbounded_channel();
+        let telling = AbortOnDropHandle::new(tokio::spawn(tell_changes(heard, Arc::clone(tell))));
+        let catalog = Arc::new(Catalog::new(node, reports));
         let checks = Checks::new(Arc::clone(&catalog), &surroundings.tls, settings.check_networks);
         let stop = CancellationToken::new();
         let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -184,7 +190,15 @@ impl Server {
             tell(notice);
         }
         tell(Notice::Listening { http: http_address, dns: dns_address });
-        Ok(Self { catalog, checks, http: http_address, dns: dns_address, _stop: stop.drop_guard(), _readers: readers })
+        Ok(Self {
+            catalog,
+            checks,
+            http: http_address,
+            dns: dns_address,
+            _telling: telling,
+            _stop: stop.drop_guard(),
+            _readers: readers,
+        })
     }
 
     /// Where it serves HTTP; `None` where it does not.

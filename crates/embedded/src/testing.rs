@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::definition::{Check, CheckKind, Definition, Health, Target};
+use crate::health::Report;
 use crate::server::Tls;
 
 /// A plain instance at 10.0.0.1:80.
@@ -41,4 +43,9 @@ pub(crate) fn tls() -> Tls {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     Tls { verifying: Arc::new(config.clone()), trusting: Arc::new(config) }
+}
+
+/// Where a catalog's reports go that nobody hears.
+pub(crate) fn reports() -> UnboundedSender<Report> {
+    unbounded_channel().0
 }

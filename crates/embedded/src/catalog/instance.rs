@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::definition::{CheckKind, Definition, Health};
 use crate::dns;
+use crate::health::{Condition, Source};
 
 /// This machine, the only node there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +138,23 @@ impl Instance {
     /// The worst of its checks; passing without any, for being there.
     pub(crate) fn status(&self) -> Status {
         self.checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing)
+    }
+
+    /// How it is, as one of its checks says, and what that found; `None` without such a check.
+    pub(super) fn condition(&self, source: Source, visible: bool) -> Option<(Condition, &str)> {
+        let check = match source {
+            Source::Check => self.own_check(),
+            Source::Docker => self.checks.iter().find(|check| check.kind == "docker"),
+        }?;
+        let condition = match check.status {
+            _ if !visible && source == Source::Check => Condition::Withdrawn,
+            // A probe always says something; only a TTL has nothing to say.
+            _ if check.output.is_empty() && check.kind != "ttl" => Condition::Unchecked,
+            Status::Passing => Condition::Passing,
+            Status::Warning => Condition::Warning,
+            Status::Critical => Condition::Critical,
+        };
+        Some((condition, &check.output))
     }
 
     /// The check that was asked for, other than Docker's.

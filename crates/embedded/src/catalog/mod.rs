@@ -25,6 +25,8 @@ use notifier::Notifier;
 pub(super) use notifier::{Subscription, Topic};
 
 use crate::definition::Definition;
+use crate::health::{HealthChange, Report, Source};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// All that is known, for all who ask.
 pub(super) struct Catalog {
@@ -32,6 +34,8 @@ pub(super) struct Catalog {
     pub(super) node: Node,
     state: RwLock<State>,
     notifier: Notifier,
+    /// Who hears how instances are.
+    reports: UnboundedSender<Report>,
 }
 
 /// The indexes of the whole.
@@ -97,7 +101,7 @@ pub(super) struct View {
 }
 
 impl Catalog {
-    pub(super) fn new(node: Node) -> Self {
+    pub(super) fn new(node: Node, reports: UnboundedSender<Report>) -> Self {
         let state = State {
             indexes: Indexes {
                 nodes: node.index,
@@ -112,7 +116,7 @@ impl Catalog {
             addresses: HashMap::new(),
             next_probe: 0,
         };
-        Self { node, state: RwLock::new(state), notifier: Notifier::default() }
+        Self { node, state: RwLock::new(state), notifier: Notifier::default(), reports }
     }
 
     /// Puts a service there, or in the place of the one with its ID.
@@ -136,6 +140,9 @@ impl Catalog {
             Registered { definition: Arc::clone(&definition), probe, fresh: known_probe.is_none(), critical };
         // One that is withdrawn, and whose check is still the same, is back when that check passes.
         let visible = was_visible.unwrap_or(true) || registered.fresh || !critical;
+        if let Some(before) = &before {
+            self.report_changes((before, was_visible != Some(false)), (&instance, visible));
+        }
         let entry = Entry { instance: Arc::clone(&instance), fingerprint, probe, visible };
         state.entries.insert(Arc::clone(&definition.id), entry);
         if was_visible == Some(visible) && before.as_ref().is_some_and(|before| before.alike(&instance)) {
@@ -151,6 +158,7 @@ impl Catalog {
     pub(super) fn deregister(&self, id: &str) -> bool {
         let mut state = self.write();
         let Some(entry) = state.entries.remove(id) else { return false };
+        self.tell(Report::Gone(Arc::clone(&entry.instance.definition.id)));
         let topics = state.replace(Some(entry.instance).filter(|_| entry.visible), None);
         drop(state);
         self.notifier.notify(topics);
@@ -181,10 +189,32 @@ impl Catalog {
         let Some((instance, visible)) = change(&entry.instance, was_visible, index) else { return };
         let instance = Arc::new(instance);
         let before = std::mem::replace(&mut entry.instance, Arc::clone(&instance));
+        self.report_changes((&before, was_visible), (&instance, visible));
         entry.visible = visible;
         let topics = state.replace(Some(before).filter(|_| was_visible), Some(&instance).filter(|_| visible));
         drop(state);
         self.notifier.notify(topics);
+    }
+
+    /// Says how an instance is now, and whether anybody is told of it, where that differs from before.
+    fn report_changes(&self, before: (&Instance, bool), after: (&Instance, bool)) {
+        for source in [Source::Check, Source::Docker] {
+            let (Some((from, _)), Some((to, reason))) =
+                (before.0.condition(source, before.1), after.0.condition(source, after.1))
+            else {
+                continue;
+            };
+            if from != to {
+                let id = Arc::clone(&after.0.definition.id);
+                let reason = reason.to_owned();
+                self.tell(Report::Changed(HealthChange { id, source, from, to, reason, changes: 1 }));
+            }
+        }
+    }
+
+    fn tell(&self, report: Report) {
+        // Nobody may listen any more, at the end.
+        let _ = self.reports.send(report);
     }
 
     /// Puts a service into maintenance mode for this reason, or out of it.

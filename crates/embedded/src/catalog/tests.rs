@@ -7,16 +7,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::definition::Health;
-use crate::testing::{checked, definition};
+use crate::testing::{checked, definition, reports};
 
 fn catalog() -> Catalog {
-    Catalog::new(Node {
+    let node = Node {
         id: String::new(),
         name: "n".to_owned(),
         address: "127.0.0.1".parse().unwrap(),
         datacenter: "dc1".to_owned(),
         index: 100,
-    })
+    };
+    Catalog::new(node, reports())
 }
 
 fn put(catalog: &Catalog, definition: Definition) -> Registered {
@@ -143,6 +144,44 @@ fn a_withdrawn_service_is_in_no_answer_until_its_check_passes() {
     catalog.withdraw("a", probe);
     assert!(catalog.deregister("a"));
     assert_eq!(catalog.registered(), []);
+}
+
+#[test]
+fn each_change_of_health_is_reported_once() {
+    let (reports, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let catalog = Catalog { reports, ..catalog() };
+    let mut told = || {
+        let mut told = Vec::new();
+        while let Ok(report) = heard.try_recv() {
+            told.push(match report {
+                Report::Changed(change) => {
+                    format!("{} {:?} {} {} {}", change.id, change.source, change.from, change.to, change.reason)
+                }
+                Report::Gone(id) => format!("{id} gone"),
+            });
+        }
+        told
+    };
+    let probe = put(&catalog, checked("a", "web")).probe;
+    assert_eq!(told(), [""; 0], "how it begins is no change");
+    catalog.report("a", probe, Status::Passing, "well");
+    catalog.report("a", probe, Status::Passing, "well again");
+    put(&catalog, Definition { tags: vec!["t".to_owned()].into(), ..checked("a", "web") });
+    catalog.mark("a", Some("paused"));
+    catalog.mark("a", None);
+    assert_eq!(told(), ["a Check not checked yet passing well"]);
+    put(&catalog, Definition { health: Health::Healthy, ..checked("a", "web") });
+    put(&catalog, Definition { health: Health::Unhealthy, ..checked("a", "web") });
+    assert_eq!(told(), ["a Docker passing critical Docker says unhealthy"]);
+    catalog.report("a", probe, Status::Critical, "ill");
+    catalog.withdraw("a", probe);
+    catalog.report("a", probe, Status::Warning, "so so");
+    assert_eq!(
+        told(),
+        ["a Check passing critical ill", "a Check critical withdrawn ill", "a Check withdrawn warning so so"]
+    );
+    catalog.deregister("a");
+    assert_eq!(told(), ["a gone"]);
 }
 
 #[test]

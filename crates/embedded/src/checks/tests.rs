@@ -7,16 +7,17 @@ use tokio::time::sleep;
 use super::*;
 use crate::catalog::Node;
 use crate::definition::Target;
-use crate::testing::{definition, tls};
+use crate::testing::{definition, reports, tls};
 
 fn catalog() -> Arc<Catalog> {
-    Arc::new(Catalog::new(Node {
+    let node = Node {
         id: String::new(),
         name: "n".to_owned(),
         address: "127.0.0.1".parse().unwrap(),
         datacenter: "dc1".to_owned(),
         index: 1,
-    }))
+    };
+    Arc::new(Catalog::new(node, reports()))
 }
 
 fn instance(kind: CheckKind, deregister_after: Option<Duration>) -> Definition {

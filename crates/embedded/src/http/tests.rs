@@ -11,7 +11,7 @@ use super::origin::Names;
 use super::*;
 use crate::catalog::{Catalog, Node};
 use crate::definition::Definition;
-use crate::testing::definition;
+use crate::testing::{definition, reports};
 
 fn catalog() -> Arc<Catalog> {
     let node = Node {
@@ -21,7 +21,7 @@ fn catalog() -> Arc<Catalog> {
         datacenter: "dc1".to_owned(),
         index: 10,
     };
-    Arc::new(Catalog::new(node))
+    Arc::new(Catalog::new(node, reports()))
 }
 
 fn put(catalog: &Catalog, id: &str, name: &str, tags: &[&str]) {
