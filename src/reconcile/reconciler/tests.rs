@@ -359,7 +359,11 @@ fn who_rewrites_our_entries_is_named_once_and_answered_ever_more_rarely_until_it
     bench.pass(301);
     assert_eq!((bench.store[&*ours.id].fingerprint, bench.state("a")), (1, SyncState::InSync));
     bench.pass(301);
-    assert!(bench.lines.iter().any(|line| line.contains("no other instance writes our entries any more")), "{:?}", bench.lines);
+    assert!(
+        bench.lines.iter().any(|line| line.contains("no other instance writes our entries any more")),
+        "{:?}",
+        bench.lines
+    );
 }
 
 #[test]

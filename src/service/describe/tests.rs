@@ -899,7 +899,8 @@ fn root(rule: &Rule) -> &Rule {
 
 /// Whether the container has this setting in this place.
 fn says(container: &Container, key: &str, value: &str, source: Source) -> bool {
-    let is_it = |found: &str| found.to_lowercase() == key.to_lowercase();
+    // Letters such as µ have a capital that has another small letter.
+    let is_it = |found: &str| found.to_lowercase() == key.to_lowercase() || found.to_uppercase() == key.to_uppercase();
     match source {
         Source::Variable => container
             .env
