@@ -15,7 +15,7 @@ use crate::desired::{Desired, Evidence, Kept, Mode, Update};
 use crate::event::Event;
 use crate::pool::Pool;
 use crate::service::Source;
-use crate::service::describe::{Ignored, Neighbours, describe};
+use crate::service::describe::{Explanation, Ignored, Neighbours, describe, explain};
 
 /// The services that should exist, and the containers that offer them.
 #[derive(Debug)]
@@ -137,6 +137,14 @@ impl DesiredServices {
     /// What to report about the containers that were described.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Why the services of a container are as they are, and why its other ports are none; `None` for a container that is
+    /// not known. It is computed when asked: nothing is kept for it.
+    #[must_use]
+    pub fn explain(&self, id: &ContainerId) -> Option<Explanation> {
+        let Tagged { container, tags } = &self.containers.by_id.get(id)?.tagged;
+        Some(explain(container, tags, &self.config, &self.host_address, &self.containers))
     }
 
     fn store(&mut self, tagged: Tagged) {

@@ -217,3 +217,16 @@ fn what_a_container_leaves_is_told_after_what_another_no_longer_offers() {
         "{desired:?}"
     );
 }
+
+#[test]
+fn a_container_that_is_known_can_be_explained() {
+    let mut desired = desired(Deregister::Always);
+    let web = container("web");
+    let offered = desired.set(Tagged { container: Arc::new(web.clone()), tags: vec!["forced".to_owned()].into() });
+    let explanation = desired.explain(&web.id).unwrap();
+    let [port] = explanation.ports.as_slice() else { panic!("{explanation:?}") };
+    assert_eq!(port.outcome.as_ref().ok(), offered[0].desired.service().map(|service| &**service));
+    let tags: Vec<_> = port.decisions.iter().map(ToString::to_string).filter(|line| line.starts_with("tags")).collect();
+    assert_eq!(tags, [r#"tags "forced": -tags"#]);
+    assert_eq!(desired.explain(&container("other").id), None);
+}
