@@ -45,8 +45,13 @@ pub async fn measure(bench: &mut Bench) {
             "most writes in a second",
         ],
     );
-    for start in [Cluster::etcd as Start, Cluster::consul_kv, Cluster::consul] {
-        for hosts in [50, 200, 500] {
+    for (store, start) in
+        [("etcd", Cluster::etcd as Start), ("consulkv", Cluster::consul_kv), ("consul", Cluster::consul)]
+    {
+        if bench.store.as_deref().is_some_and(|only| only != store) {
+            continue;
+        }
+        for hosts in bench.hosts.clone() {
             let mut cluster = start().await;
             let fleet = Fleet::start(hosts, &cluster);
             let row = fleet.becomes_whole(&cluster).await;

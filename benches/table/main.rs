@@ -49,6 +49,10 @@ pub struct Bench {
     pub subjects: Vec<Subject>,
     /// How often what is quick is measured; the median counts.
     pub repeat: usize,
+    /// How many hosts a fleet has, one fleet after the other.
+    pub hosts: Vec<usize>,
+    /// The one registry that a fleet is measured on; all of them without it.
+    pub store: Option<String>,
     /// What was measured so far.
     pub report: Report,
 }
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
     let mut bench = Bench {
         subjects: vec![Subject::new("registrator", env!("CARGO_BIN_EXE_registrator"))],
         repeat: 3,
+        hosts: vec![50, 200, 500],
+        store: None,
         report: Report::default(),
     };
     let (mut rows, mut json, mut is_bench) = (Vec::new(), None, false);
@@ -80,11 +86,16 @@ fn main() -> ExitCode {
             "-peer" => bench.subjects.push(Subject::new("peer", &value())),
             "-program" => bench.subjects[0] = Subject::new("registrator", &value()),
             "-repeat" => bench.repeat = value().parse().expect("a number"),
+            "-hosts" => {
+                bench.hosts = value().split(',').map(|hosts| hosts.parse().expect("numbers, as 50,200,500")).collect();
+            }
+            "-store" => bench.store = Some(value()),
             "-json" => json = Some(PathBuf::from(value())),
             row if ROWS.iter().any(|(name, _)| *name == row) => rows.push(row.to_owned()),
             other => {
                 eprintln!(
-                    "{other:?} is no row; dev/bench [-peer PATH] [-repeat N] [-json FILE] [ROW…], with the rows:"
+                    "{other:?} is no row; dev/bench [-peer PATH] [-repeat N] [-json FILE] [-hosts N,…] [-store NAME] \
+                     [ROW…], with the rows:"
                 );
                 for (name, what) in ROWS {
                     eprintln!("  {name:10}{what}");

@@ -152,6 +152,8 @@ struct Faults {
     delay: AtomicU64,
     /// How many times connections were silenced. One that was made before the last time passes nothing.
     silenced: AtomicU64,
+    /// How many bytes the server has sent.
+    received: AtomicU64,
 }
 
 /// A proxy that knows nothing but bytes, for TCP and for unix sockets.
@@ -195,6 +197,12 @@ impl Cutter {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.gate.connections()
+    }
+
+    /// How many bytes the server behind has sent through it.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.faults.received.load(Ordering::Relaxed)
     }
 
     /// The socket that it listens on.
@@ -241,16 +249,27 @@ async fn cutting_gate(place: Place, upstream: Place, faults: Arc<Faults>) -> Gat
             let silenced = faults.silenced.load(Ordering::Relaxed);
             let Ok(other) = upstream.connect().await else { return };
             let ((near, near_out), (far, far_out)) = (split(stream), split(other));
-            let pass = |from, to| pass(from, to, &faults, silenced);
+            let uncounted = AtomicU64::new(0);
+            let pass = |from, to, counted| pass(from, to, Passage { faults: &faults, silenced, counted });
             // Each way ends on its own, as the two halves of a connection do.
-            tokio::join!(pass(near, far_out), pass(far, near_out));
+            tokio::join!(pass(near, far_out, &uncounted), pass(far, near_out, &faults.received));
         }
     })
     .await
 }
 
-/// Moves bytes until one side is done, on a connection that was made when connections had been silenced so many times.
-async fn pass(mut from: ReadHalf<Box<dyn Stream>>, mut to: WriteHalf<Box<dyn Stream>>, faults: &Faults, silenced: u64) {
+/// One way through a connection.
+struct Passage<'a> {
+    faults: &'a Faults,
+    /// How many times connections had been silenced when it was made.
+    silenced: u64,
+    /// What counts its bytes.
+    counted: &'a AtomicU64,
+}
+
+/// Moves bytes until one side is done.
+async fn pass(mut from: ReadHalf<Box<dyn Stream>>, mut to: WriteHalf<Box<dyn Stream>>, way: Passage<'_>) {
+    let Passage { faults, silenced, counted } = way;
     let mut bytes = vec![0; 16 << 10];
     loop {
         let read = from.read(&mut bytes).await;
@@ -258,6 +277,7 @@ async fn pass(mut from: ReadHalf<Box<dyn Stream>>, mut to: WriteHalf<Box<dyn Str
             std::future::pending::<()>().await;
         }
         let Ok(count @ 1..) = read else { break };
+        counted.fetch_add(count as u64, Ordering::Relaxed);
         let delay = Duration::from_millis(faults.delay.load(Ordering::Relaxed));
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
@@ -310,6 +330,7 @@ mod tests {
         for mut cutter in [Cutter::unix(&socket).await, Cutter::tcp(address(&tcp)).await] {
             let place = cutter.gate.place().clone();
             assert!(echoes(&place).await);
+            assert_eq!(cutter.received(), 2);
             let mut open = place.connect().await.expect("a connection");
             open.write_all(b"x").await.expect("sent");
             assert_eq!(open.read_u8().await.ok(), Some(b'x'));

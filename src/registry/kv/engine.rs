@@ -1,7 +1,7 @@
 //! What the parts of this folder share: the store, how services are spelt in it, and what is known of its content.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,13 +13,11 @@ use crate::registry::RegistryError;
 use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 
+use super::census::Census;
 use super::claims::{Claim, ClaimKeys, InstanceLease, read};
-use super::key::{Instances, Known, Seen};
+use super::key::{Desired, Instances, Known, Seen};
 use super::layout::Layout;
-use super::store::{Store, Stored};
-
-/// While at least this many entries are others', only our own part is read.
-const MANY: usize = 1000;
+use super::store::{Store, Stored, Transaction};
 
 /// What the parts share.
 pub(super) struct Engine {
@@ -29,29 +27,28 @@ pub(super) struct Engine {
     pub(super) claims: Option<ClaimKeys>,
     /// The name of this run of the process.
     pub(super) run: String,
-    /// From how many entries of others on only our own part is read.
-    pub(super) many: usize,
     /// How often TTLs are refreshed, where the settings say.
     pub(super) ttl_refresh: Option<Duration>,
     pub(super) reporter: Reporter,
     state: Mutex<State>,
     /// Wakes whoever waits for changes by external writers.
     pub(super) notifier: Notify,
+    /// Wakes the watch task: other keys may concern us than before.
+    pub(super) concerns: Notify,
 }
 
 /// What is known of the store.
 #[derive(Default)]
 pub(super) struct State {
-    /// When everything is to be read again, even if most of it is others'; `None` before it was read once.
-    pub(super) everything_due: Option<Instant>,
-    /// How many entries are others', at most.
-    pub(super) others: usize,
+    /// How much of it is others'.
+    pub(super) census: Census,
     /// By key. A tree, which grows piece by piece: a table would need half as much again for a moment while it grows.
     /// Boxed, since the tree's nodes are half empty.
     pub(super) keys: BTreeMap<Box<str>, Box<Known>>,
     /// The owners and leases that claims name, each stored once.
     pub(super) names: Pool<str>,
-    /// Keys whose last write of ours may or may not have arrived, since everything was read.
+    /// Keys that may hold what is ours though nothing is known of it, since everything was counted: our last write may or
+    /// may not have arrived, or our owner's name was found there.
     pub(super) in_doubt: BTreeSet<String>,
     pub(super) instances: Instances,
     /// How many batches of writes are under way, and how many were ever started.
@@ -75,11 +72,11 @@ impl Engine {
             layout,
             claims: config.record_owner.then_some(claims),
             run: token(),
-            many: MANY,
             ttl_refresh: config.ttl_refresh,
             reporter,
             state: Mutex::new(State { instances, ..State::default() }),
             notifier: Notify::new(),
+            concerns: Notify::new(),
         }
     }
 
@@ -91,12 +88,46 @@ impl Engine {
 impl State {
     /// Notes what stands at a key, and the claim on it.
     pub(super) fn saw(&mut self, key: &str, entry: Option<Seen<u64>>, claim: Option<Seen<Option<Claim>>>) {
-        let written = self.keys.get(key).is_some_and(|before| before.written);
+        let (written, wanted) = self.keys.get(key).map_or((false, false), |before| (before.written, before.wanted));
         let claim = claim.map(|claim| self.shared(claim));
-        match (Known { entry, claim, written }) {
-            Known { entry: None, claim: None, written: false } => self.keys.remove(key),
+        match (Known { entry, claim, written, wanted }) {
+            known if known.is_nothing() => self.keys.remove(key),
             known => self.keys.insert(key.into(), known.into()),
         };
+    }
+
+    /// Notes that these are the keys where services of this host belong.
+    pub(super) fn now_wanted(&mut self, keys: &[Arc<str>]) {
+        self.keys.values_mut().for_each(|known| known.wanted = false);
+        keys.iter().for_each(|key| self.want(key));
+        self.keys.retain(|_, known| !known.is_nothing());
+    }
+
+    /// Notes that services of this host belong where entries are desired, and no longer where none is.
+    pub(super) fn are_wanted(&mut self, desired: &[(String, Desired)]) {
+        for (key, desired) in desired {
+            match (desired, self.keys.get_mut(key.as_str())) {
+                (Desired::Entry { .. }, _) => self.want(key),
+                (Desired::Absent, Some(known)) => known.wanted = false,
+                (Desired::Absent, None) => {}
+            }
+        }
+    }
+
+    fn want(&mut self, key: &str) {
+        match self.keys.get_mut(key) {
+            Some(known) => known.wanted = true,
+            None => drop(self.keys.insert(key.into(), Known { wanted: true, ..Known::default() }.into())),
+        }
+    }
+
+    /// Notes what a transaction has done that was made for this desired state.
+    pub(super) fn wrote(&mut self, key: &str, desired: &Desired, transaction: &Transaction, versions: &[u64]) {
+        let known = self.keys.entry(key.into()).or_default();
+        known.wrote(key, desired, transaction, versions);
+        if known.is_nothing() {
+            self.keys.remove(key);
+        }
     }
 
     /// Notes who holds a lease, if anybody does.

@@ -15,9 +15,12 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
         let state = engine.state();
         (state.writing == 0).then_some(state.started)
     };
-    let part = scope.keys.as_deref().and_then(|keys| read::part(engine, keys));
+    let part = match &scope.keys {
+        Some(keys) => read::part(engine, keys).await?,
+        None => None,
+    };
     let mut contents = match &part {
-        Some(part) => read::keys(engine, part, scope.contents).await?,
+        Some(part) => read::some(engine, part, scope.contents).await?,
         None => read::everything(engine, scope.contents).await?,
     };
     leases::inherit(engine).await?;
@@ -25,7 +28,8 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
         let state = engine.state();
         let keys: Vec<(&str, &Known)> = match &part {
             Some(part) => {
-                part.iter().filter_map(|key| Some((key.as_str(), &**state.keys.get(key.as_str())?))).collect()
+                let known = |key: &String| state.keys.get_key_value(key.as_str());
+                part.keys.iter().filter_map(known).map(|(key, known)| (&**key, &**known)).collect()
             }
             None => state.keys.iter().map(|(key, known)| (&**key, &**known)).collect(),
         };
@@ -47,6 +51,7 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
     if !left.is_empty() {
         write::make(engine, &left).await;
     }
+    engine.concerns.notify_one();
     Ok(entries)
 }
 

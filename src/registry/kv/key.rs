@@ -15,6 +15,8 @@ pub(super) struct Known {
     pub(super) claim: Option<Seen<Option<Claim>>>,
     /// This run wrote the entry.
     pub(super) written: bool,
+    /// A service of this host belongs here, whoever has the key.
+    pub(super) wanted: bool,
 }
 
 /// What a key was seen to hold: a digest of an entry, the content of a claim (`None` where it cannot be read).
@@ -78,6 +80,16 @@ impl Instances {
         } else {
             Ownership::Inherited(Arc::clone(&claim.lease))
         }
+    }
+
+    /// Whether a key carries our owner's name: it is ours, or will be when another instance of that name is dead.
+    pub(super) fn is_of_our_name(&self, known: &Known) -> bool {
+        known.claimed().is_some_and(|claim| claim.owner == self.owner)
+    }
+
+    /// Whether what happens to the entry concerns us.
+    pub(super) fn concerns(&self, known: &Known) -> bool {
+        known.wanted || known.written || self.is_ours(known)
     }
 
     /// Whether a key is ours, or was that of a dead instance of our owner.
@@ -183,6 +195,11 @@ fn step_on<'a, T>(key: &'a str, seen: Option<&Seen<T>>) -> impl Fn(Operation) ->
 }
 
 impl Known {
+    /// Whether nothing stands here that need be remembered, and nothing is to stand here.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What is claimed, if that can be read.
     pub(super) fn claimed(&self) -> Option<&Claim> {
         self.claim.as_ref()?.content.as_ref()
@@ -242,7 +259,7 @@ mod tests {
         Known {
             entry: entry.map(|value| Seen { version: 7, ttl: None, content: digest(value.as_bytes()) }),
             claim: claim.map(|claim| Seen { version: 5, ttl: None, content: Some(claim) }),
-            written: false,
+            ..Known::default()
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Stands below the reconciler. [`key`] decides the next transaction for one key; [`claims`] spells what stands beside
 //! entries; [`leases`] keeps this instance's sign of life; [`watch`] hears of external writers; [`read`], [`write`] and
-//! [`entries`] do what the reconciler asks. A new store implements [`Store`], a new spelling [`Layout`]; neither knows
+//! [`entries`] do what the reconciler asks, and [`census`] says how much of a large store they need. A new store implements [`Store`], a new spelling [`Layout`]; neither knows
 //! of owners.
 //!
 //! # Whose an entry is
@@ -12,6 +12,7 @@
 //! lease that an instance of that owner holds as long as it lives. What a dead instance of our owner left is taken over
 //! by taking its lease, which writes one key, and no entry. docs/ownership.md has the whole story.
 
+mod census;
 mod claims;
 mod encode;
 mod engine;
@@ -43,7 +44,9 @@ use super::{Change, Entry, Registry, RegistryError, Scope, Write};
 
 pub(in crate::registry) use claims::ClaimKeys;
 pub(in crate::registry) use layout::{Layout, Plain};
-pub(in crate::registry) use store::{Applied, Condition, Operation, Step, Store, StoreEvent, Stored, Transaction};
+pub(in crate::registry) use store::{
+    Applied, Condition, Keys, Operation, Step, Store, StoreEvent, Stored, Transaction,
+};
 
 use engine::Engine;
 use key::{digest, fingerprint};

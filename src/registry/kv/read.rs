@@ -2,19 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::registry::{Content, RegistryError};
 
-use super::claims::{InstanceLease, read};
-use super::engine::Engine;
+use super::claims::{Claim, InstanceLease, read};
+use super::engine::{Engine, State};
 use super::key::{Known, Ownership, Seen};
 use super::store::Stored;
-
-/// How often everything is read, also where most of it is others'. Randomised, so that many hosts do not do it at once.
-const EVERYTHING: Duration = Duration::from_secs(300);
 
 /// What entries say whose value is wanted, by key.
 pub(super) type Contents = HashMap<String, Box<Content>>;
@@ -34,7 +30,7 @@ pub(super) async fn everything(engine: &Engine, all_contents: bool) -> Result<Co
     };
     let state = &mut *engine.state();
     for known in state.keys.values_mut() {
-        **known = Known { written: known.written, ..Known::default() };
+        **known = Known { written: known.written, wanted: known.wanted, ..Known::default() };
     }
     if let Some(keys) = &engine.claims {
         for stored in claims {
@@ -65,10 +61,10 @@ pub(super) async fn everything(engine: &Engine, all_contents: bool) -> Result<Co
             contents.extend(content(engine, stored));
         }
     }
-    state.keys.retain(|_, known| known.entry.is_some() || known.claim.is_some());
+    state.keys.retain(|_, known| known.entry.is_some() || known.claim.is_some() || known.wanted);
     state.in_doubt.clear();
-    state.others = state.keys.values().filter(|known| !state.instances.is_ours(known)).count();
-    state.everything_due = Some(Instant::now() + EVERYTHING.mul_f64(0.75 + fastrand::f64() / 2.0));
+    let ours = state.keys.values().filter(|known| state.instances.is_ours(known)).count();
+    counted(state, state.keys.len() - ours, ours);
     Ok(contents)
 }
 
@@ -77,21 +73,64 @@ fn content(engine: &Engine, Stored { key, value, .. }: Stored) -> Option<(String
     Some((key, Box::new(content)))
 }
 
-/// What to read instead of everything, where most of that is others': these keys, and those that are or may be ours.
-pub(super) fn part(engine: &Engine, keys: &[Arc<str>]) -> Option<Vec<String>> {
-    let state = engine.state();
-    let due = state.everything_due.is_none_or(|due| due <= Instant::now());
-    if due || state.others < engine.many {
-        return None;
-    }
-    let ours = state.keys.iter().filter(|(_, known)| state.instances.is_ours(known)).map(|(key, _)| key);
-    let ours = ours.map(AsRef::as_ref).chain(state.in_doubt.iter().map(String::as_str));
-    let part: BTreeSet<_> = ours.chain(keys.iter().map(AsRef::as_ref)).collect();
-    Some(part.into_iter().map(str::to_owned).collect())
+/// What is read instead of everything.
+pub(super) struct Part {
+    pub(super) keys: Vec<String>,
+    /// Every key that carries our owner's name is among them, whoever wrote it.
+    counted: bool,
 }
 
-/// [`everything`] for some keys, in the same order.
-pub(super) async fn keys(engine: &Engine, keys: &[String], all_contents: bool) -> Result<Contents, RegistryError> {
+/// What to read instead of everything, where that is less: these keys, and those that are or may be ours.
+pub(super) async fn part(engine: &Engine, wanted: &[Arc<str>]) -> Result<Option<Part>, RegistryError> {
+    let census = {
+        let mut state = engine.state();
+        state.now_wanted(wanted);
+        state.census
+    };
+    if census.is_done() && census.reads_everything(wanted.len()) {
+        return Ok(None);
+    }
+    let counted = census.is_due(Instant::now());
+    if counted {
+        count(engine).await?;
+    }
+    let state = engine.state();
+    let known = state.keys.iter();
+    let ours = known.filter(|(_, known)| known.wanted || known.written || state.instances.is_of_our_name(known));
+    let keys: BTreeSet<_> = ours.map(|(key, _)| &**key).chain(state.in_doubt.iter().map(String::as_str)).collect();
+    let keys: Vec<_> = keys.into_iter().map(str::to_owned).collect();
+    Ok((!state.census.reads_everything(keys.len())).then_some(Part { keys, counted }))
+}
+
+/// Counts how many entries are others', and finds those that carry our owner's name at keys that we know nothing of.
+async fn count(engine: &Engine) -> Result<(), RegistryError> {
+    let listed = match &engine.claims {
+        Some(keys) => engine.store.list(&keys.all_claims()).await?,
+        // Nothing tells whose an entry is.
+        None => engine.store.list(&format!("{}/", engine.layout.root())).await?,
+    };
+    let state = &mut *engine.state();
+    let owner = &state.instances.owner;
+    let of_our_name = |stored: &Stored| match &engine.claims {
+        Some(keys) => {
+            let key = keys.entry(&stored.key).filter(|key| engine.layout.service_id(key).is_some())?;
+            (read::<Claim>(&stored.value)?.owner == *owner).then_some(key)
+        }
+        None => state.keys.get(&*stored.key).filter(|known| known.written).map(|_| stored.key.clone()),
+    };
+    let found: Vec<_> = listed.iter().filter_map(of_our_name).collect();
+    counted(state, listed.len() - found.len(), found.len());
+    state.in_doubt.extend(found);
+    Ok(())
+}
+
+fn counted(state: &mut State, others: usize, ours: usize) {
+    state.census.counted(others, ours, Instant::now(), fastrand::f64());
+}
+
+/// [`everything`] for a part of the keys, in the same order.
+pub(super) async fn some(engine: &Engine, part: &Part, all_contents: bool) -> Result<Contents, RegistryError> {
+    let keys = part.keys.as_slice();
     let entries = engine.store.get_all(keys).await?;
     let mut claims: Vec<Option<Seen<_>>> = vec![None; keys.len()];
     let mut leases = Vec::new();
@@ -116,6 +155,9 @@ pub(super) async fn keys(engine: &Engine, keys: &[String], all_contents: bool) -
         if all_contents || state.keys.get(key.as_str()).is_some_and(|known| is_free(known)) {
             contents.extend(entry.and_then(|entry| content(engine, entry)));
         }
+    }
+    if part.counted {
+        state.in_doubt.clear();
     }
     Ok(contents)
 }

@@ -1,14 +1,20 @@
 //! What a key-value store can do, as far as the engine above needs it.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::registry::RegistryError;
 
 /// How many keys are read at the same time, each with a request of its own.
 const CONCURRENCY: usize = 32;
+/// The least and the longest pause before keys that are not watched are asked for again.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// A key and its value, as a store holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +71,18 @@ pub(in crate::registry) enum Applied {
     Conflict,
 }
 
-/// Something that happened in a store.
+/// Something that was heard of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum StoreEvent {
-    /// Every change from here on is reported; earlier ones are not.
+    /// Every change from here on is reported; earlier ones are not. Or: everything may have changed at once.
     Started,
-    /// A key was written, or is gone.
-    Changed { key: String, version: u64, gone: bool },
+    /// A key was in this version, or not there, at some moment of the store's history: with every write of ours whose
+    /// version is lower, and none whose version is higher. `u64::MAX` where the store does not tell the moment.
+    Seen { key: String, version: Option<u64>, at: u64 },
 }
+
+/// The keys that are watched one by one.
+pub(in crate::registry) type Keys = Arc<BTreeSet<String>>;
 
 /// A key-value store: etcd's two APIs, Consul KV.
 ///
@@ -118,4 +128,41 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// Reports what happens to keys that begin with one of these prefixes, until it no longer can: returns why.
     /// A store that cannot watch never returns, and reports nothing.
     async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError;
+
+    /// Whether [`Store::watch_keys`] costs nothing while nothing happens, and hears of changes at once.
+    fn hears_of_single_keys(&self) -> bool {
+        false
+    }
+
+    /// Reports what happens to each key of a set that may change meanwhile, until it no longer can: returns why. How each
+    /// stands when it begins to be watched is reported as well, so nothing is missed from one call to the next.
+    ///
+    /// A store that has no such watch is asked for the keys again and again.
+    async fn watch_keys(
+        &self,
+        keys: &mut watch::Receiver<Keys>,
+        report: &(dyn Fn(StoreEvent) + Send + Sync),
+    ) -> RegistryError {
+        let mut seen = HashMap::<String, Option<u64>>::new();
+        loop {
+            let asked: Vec<_> = keys.borrow_and_update().iter().cloned().collect();
+            let found = match self.get_all(&asked).await {
+                Ok(found) => found,
+                Err(error) => return error,
+            };
+            let versions = found.into_iter().map(|stored| stored.map(|stored| stored.version));
+            let now: HashMap<_, _> = asked.into_iter().zip(versions).collect();
+            for (key, version) in now.iter().filter(|(key, version)| seen.get(*key) != Some(version)) {
+                report(StoreEvent::Seen { key: key.clone(), version: *version, at: u64::MAX });
+            }
+            let each = self.pause_of_each_key() * u32::try_from(now.len()).unwrap_or(u32::MAX);
+            seen = now;
+            sleep(each.clamp(PAUSE.0, PAUSE.1)).await;
+        }
+    }
+
+    /// How long is waited, for each key that was asked for, before all are asked for again.
+    fn pause_of_each_key(&self) -> Duration {
+        Duration::from_millis(50)
+    }
 }

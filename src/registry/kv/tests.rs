@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
+use tokio::time::{Instant, timeout};
 
 use super::claims::{Claim, ClaimKeys, InstanceLease, read};
 use super::store::{Applied, Condition, Operation, Step, Store, StoreEvent, Stored, Transaction};
 use super::testing::service;
+use super::watch::{Concern, concern};
 use super::{KvRegistry, Plain};
 use crate::config::RegistryConfig;
 use crate::registry::reporter::Reporter;
-use crate::registry::{self, Action, Entry, Reason, Registry, RegistryError, Scope};
+use crate::registry::{self, Action, Change, Entry, Reason, Registry, RegistryError, Scope};
 use crate::service::Service;
 
 const ROOT: &str = "/r";
@@ -131,6 +133,15 @@ impl Store for Seen {
     }
 }
 
+impl Content {
+    /// An external writer puts this, whatever stands there.
+    fn by_hand(&mut self, key: &str, value: &str) {
+        self.version += 1;
+        let held = Stored { key: key.to_owned(), value: value.into(), version: self.version, ttl: None };
+        self.keys.insert(key.to_owned(), held);
+    }
+}
+
 /// The store, and whoever writes to it.
 struct World {
     content: Arc<Mutex<Content>>,
@@ -170,9 +181,9 @@ impl World {
             environment: Arc::default(),
         };
         let (layout, claims) = (Plain::new(ROOT.to_owned()), ClaimKeys::new(ROOT, BASE));
-        let mut registry = KvRegistry::new(Box::new(store), Box::new(layout), claims, &config, Reporter::silent());
+        let registry = KvRegistry::new(Box::new(store), Box::new(layout), claims, &config, Reporter::silent());
         // However few there are: what it reads is its own part.
-        Arc::get_mut(&mut registry.engine).unwrap().many = 0;
+        registry.engine.state().census.narrow = true;
         Instance { registry, owner, left, seen: Vec::new() }
     }
 
@@ -198,6 +209,7 @@ impl World {
             }
             Act::LookAtOwn(index, name) => {
                 let instance = &mut self.instances[index];
+                let counts = instance.registry.engine.state().census.is_due(Instant::now());
                 let (part, all) = {
                     let registry = &instance.registry;
                     let keys = Some(vec![format!("{ROOT}/web/s{name}").into()]);
@@ -209,7 +221,7 @@ impl World {
                         let asked = *entry.service_id == format!("s{name}");
                         let known = instance.seen.iter().any(|seen| seen.key == entry.key && seen.owner == entry.owner);
                         let ours = entry.owner.as_deref() == Some(instance.owner);
-                        (asked || ours && known) && !part.contains(entry)
+                        (asked || ours && (known || counts)) && !part.contains(entry)
                     });
                     if let Some(entry) = missing {
                         self.content
@@ -235,6 +247,7 @@ impl World {
             Act::Dying(index, steps) => *self.instances[index].left.lock().unwrap() = Some(steps),
             Act::Restart(index) => self.instances[index] = self.instance(OWNERS[index]),
             Act::Expire => self.expire(),
+            Act::Wait => tokio::time::advance(Duration::from_secs(600)).await,
             Act::ByHand(name) => {
                 let mut content = self.content.lock().unwrap();
                 content.version += 1;
@@ -258,6 +271,11 @@ async fn apply(registry: &KvRegistry, actions: impl IntoIterator<Item = Action>)
     registry.apply(&actions.into_iter().map(write).collect::<Vec<_>>()).await
 }
 
+/// What is ours, and what stands at no other key.
+fn ours() -> Scope {
+    Scope { keys: Some(Vec::new()), contents: false }
+}
+
 fn named(name: u8, port: u16) -> Service {
     Service { port, ..service(&format!("s{name}")) }
 }
@@ -275,6 +293,8 @@ enum Act {
     Dying(usize, usize),
     Restart(usize),
     Expire,
+    /// For so long that everything is counted again.
+    Wait,
     ByHand(u8),
 }
 
@@ -288,6 +308,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (who(), 1usize..5).prop_map(|(who, steps)| Act::Dying(who, steps)),
         2 => who().prop_map(Act::Restart),
         2 => Just(Act::Expire),
+        1 => Just(Act::Wait),
         1 => (0u8..3).prop_map(Act::ByHand),
     ]
 }
@@ -329,4 +350,82 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_carries_our_name_at_a_key_that_we_never_used_is_found_when_everything_is_counted() {
+    let world = World::new(true);
+    let registry = &world.instances[0].registry;
+    assert_eq!(registry.read(&ours()).await, Ok(Vec::new()));
+    let claim = r#"{"owner":"a","lease":"dead","id":"s9"}"#;
+    world.content.lock().unwrap().by_hand(&format!("{BASE}/claims/web/s9"), claim);
+    world.content.lock().unwrap().by_hand(&format!("{ROOT}/web/s9"), "x");
+    // Nobody tells of it, and nobody asks.
+    assert!(timeout(Duration::from_secs(200), registry.changed()).await.is_err());
+    assert_eq!(registry.read(&ours()).await, Ok(Vec::new()));
+    assert_eq!(timeout(Duration::from_secs(200), registry.changed()).await, Ok(Change::Content));
+    let found = registry.read(&ours()).await.unwrap();
+    assert_eq!(
+        found.iter().map(|entry| (&*entry.service_id, entry.owner.as_deref())).collect::<Vec<_>>(),
+        [("s9", Some("a"))]
+    );
+    // And after that it is one of those that are read each time.
+    assert_eq!(registry.read(&ours()).await, Ok(found));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_tells_of_no_single_keys_is_asked_for_them() {
+    let world = World::new(true);
+    let registry = &world.instances[0].registry;
+    apply(registry, [1, 2].map(|name| Action::Put(Arc::new(named(name, 1))))).await;
+    while timeout(Duration::from_secs(10), registry.changed()).await.is_ok() {}
+    let key = format!("{ROOT}/web/s1");
+    for change in [Some("x"), None] {
+        {
+            let mut content = world.content.lock().unwrap();
+            match change {
+                Some(value) => content.by_hand(&key, value),
+                None => drop(content.keys.remove(&key)),
+            }
+        }
+        let told = timeout(Duration::from_secs(5), registry.changed()).await;
+        assert_eq!(told, Ok(Change::Content), "{change:?}");
+        apply(registry, [Action::Put(Arc::new(named(1, 1)))]).await;
+        assert!(timeout(Duration::from_secs(10), registry.changed()).await.is_err(), "our own write was told");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_concerns_us_if_it_is_news_of_a_key_of_ours() {
+    let world = World::new(true);
+    let [one, _, other] = world.instances.as_slice() else { panic!("three instances") };
+    apply(&other.registry, [Action::Put(Arc::new(named(2, 1)))]).await;
+    // The second is another owner's.
+    apply(&one.registry, [1, 2].map(|name| Action::Put(Arc::new(named(name, 1))))).await;
+    let engine = &one.registry.engine;
+    let version = |name: &str| world.content.lock().unwrap().keys[&format!("{ROOT}/web/{name}")].version;
+    let (ours, theirs) = (version("s1"), version("s2"));
+    for (name, version, at, expected) in [
+        ("s1", Some(ours), ours, Concern::Nobody),
+        ("s1", Some(ours), u64::MAX, Concern::Nobody),
+        ("s1", Some(ours + 1), ours + 1, Concern::Ours),
+        ("s1", None, ours + 1, Concern::Ours),
+        ("s1", None, u64::MAX, Concern::Ours),
+        // We have written since.
+        ("s1", Some(ours - 1), ours - 1, Concern::Nobody),
+        ("s1", None, ours - 1, Concern::Nobody),
+        // Another history of the store, in which it was written earlier.
+        ("s1", Some(ours - 1), ours + 7, Concern::Ours),
+        // We wait for this one.
+        ("s2", Some(theirs), theirs, Concern::Nobody),
+        ("s2", Some(theirs + 9), theirs + 9, Concern::Others),
+        ("s2", None, theirs + 9, Concern::Ours),
+        ("s3", Some(1), 1, Concern::Others),
+        ("s3", None, 9, Concern::Nobody),
+    ] {
+        let key = format!("{ROOT}/web/{name}");
+        assert_eq!(concern(engine, &engine.state(), &key, version, at), expected, "{name} {version:?} {at}");
+    }
+    let sign = format!("{BASE}/alive/nobody");
+    assert_eq!(concern(engine, &engine.state(), &sign, None, 99), Concern::Nobody);
 }

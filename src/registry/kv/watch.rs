@@ -1,17 +1,20 @@
 //! The watch task: hears of changes by external writers, reports those of our own keys at once and others' now and then.
+//!
+//! A host watches the keys that concern it: its own, those where its services belong, and the signs of life of other instances of its
+//! owner. So what it is told does not grow with the fleet. Everything is watched where nearly all of it is ours, or where
+//! it is little and watching single keys costs more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::claims::ClaimKeys;
 use super::engine::{Engine, State};
-use super::key::Ownership;
-use super::store::StoreEvent;
+use super::store::{Keys, StoreEvent};
 
 /// The least time between two reports.
 const PACE: Duration = Duration::from_secs(1);
@@ -34,20 +37,93 @@ pub(super) async fn changed(engine: &Engine) {
 
 /// Watches, and notifies whoever waits in [`changed`]. Never returns.
 pub(super) async fn watch(engine: Arc<Engine>) {
-    // Claims are not watched: they are written with their entries, and each change would be reported twice.
-    let entries = format!("{}/", engine.layout.root());
-    let prefixes: Vec<_> = [entries].into_iter().chain(engine.claims.as_ref().map(ClaimKeys::all_leases)).collect();
     let (report, events) = mpsc::unbounded_channel();
+    let report = move |event| drop(report.send(event));
     let watching = async {
-        loop {
-            let reason = engine.store.watch(&prefixes, &|event| drop(report.send(event))).await;
-            debug!("the store is not watched: {reason}");
-            sleep(PAUSE).await;
+        // Before, nothing is known that could have changed.
+        while !engine.state().census.is_done() {
+            engine.concerns.notified().await;
         }
+        tokio::join!(listen(&engine, &report), count_again(&engine));
     };
     tokio::join!(watching, judge(&engine, events));
 }
 
+/// Has the store watched: our own keys, or everything where that costs less.
+async fn listen(engine: &Engine, report: &(dyn Fn(StoreEvent) + Send + Sync)) {
+    // Claims are not watched: they are written with their entries, and each change would be reported twice.
+    let entries = format!("{}/", engine.layout.root());
+    let prefixes: Vec<_> = [entries].into_iter().chain(engine.claims.as_ref().map(ClaimKeys::all_leases)).collect();
+    let (sender, mut keys) = watch::channel(Keys::default());
+    loop {
+        let everything = update(engine, &sender);
+        let watching = async {
+            if everything {
+                engine.store.watch(&prefixes, report).await
+            } else {
+                engine.store.watch_keys(&mut keys, report).await
+            }
+        };
+        let other_way = async {
+            loop {
+                engine.concerns.notified().await;
+                sleep(GATHER).await;
+                if update(engine, &sender) != everything {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            reason = watching => {
+                debug!("the store is not watched: {reason}");
+                sleep(PAUSE).await;
+            }
+            () = other_way => {}
+        }
+    }
+}
+
+/// Decides whether everything is to be watched; if not, says which keys are.
+fn update(engine: &Engine, sender: &watch::Sender<Keys>) -> bool {
+    let state = engine.state();
+    // Without claims, nothing says which keys are ours.
+    let Some(claims) = &engine.claims else { return true };
+    let concern = || state.keys.iter().filter(|(_, known)| state.instances.concerns(known));
+    if state.census.watches_everything(concern().count(), !engine.store.hears_of_single_keys()) {
+        return true;
+    }
+    // Other instances of our owner: what they hold is ours when they are dead.
+    let of_others = state.keys.values().filter_map(|known| {
+        let claim = known.claimed().filter(|claim| claim.owner == state.instances.owner)?;
+        (!state.instances.ours.contains(&claim.lease)).then(|| claims.alive(&claim.lease))
+    });
+    let in_doubt = state.in_doubt.iter().cloned();
+    let now: BTreeSet<_> = concern().map(|(key, _)| key.to_string()).chain(in_doubt).chain(of_others).collect();
+    sender.send_if_modified(|keys| {
+        let differ = **keys != now;
+        if differ {
+            *keys = Arc::new(now);
+        }
+        differ
+    });
+    false
+}
+
+/// Notifies whoever waits in [`changed`] when everything is to be counted again.
+async fn count_again(engine: &Engine) {
+    loop {
+        let due = engine.state().census.due();
+        match due {
+            Some(due) if due > Instant::now() => sleep_until(due).await,
+            _ => {
+                engine.notifier.notify_one();
+                sleep(OTHERS_PACE).await;
+            }
+        }
+    }
+}
+
+/// Judges what was heard, and notifies whoever waits in [`changed`] of what concerns us.
 async fn judge(engine: &Engine, mut events: mpsc::UnboundedReceiver<StoreEvent>) {
     let mut others: Option<Instant> = None;
     loop {
@@ -66,20 +142,25 @@ async fn judge(engine: &Engine, mut events: mpsc::UnboundedReceiver<StoreEvent>)
         let mut started = false;
         let mut note = |event| match event {
             StoreEvent::Started => started = true,
-            StoreEvent::Changed { key, version, gone } => drop(latest.insert(key, (version, gone))),
+            StoreEvent::Seen { key, version, at } => drop(latest.insert(key, (version, at))),
         };
         note(first);
         while let Ok(more) = events.try_recv() {
             note(more);
         }
         let mut state = engine.state();
-        let concerns = latest.iter().map(|(key, (version, gone))| concern(engine, &state, key, *version, *gone));
-        let concerns: Vec<_> = concerns.collect();
-        state.others += concerns.iter().filter(|concern| **concern == Concern::Others).count();
+        let concerns: Vec<_> =
+            latest.iter().map(|(key, (version, at))| concern(engine, &state, key, *version, *at)).collect();
+        let written_by_others = concerns.iter().filter(|concern| **concern == Concern::Others).count();
+        state.census.written_by_others(written_by_others);
         drop(state);
+        if written_by_others > 0 {
+            // There may be too much of others' now to hear of all of it.
+            engine.concerns.notify_one();
+        }
         if started || concerns.contains(&Concern::Ours) {
             engine.notifier.notify_one();
-        } else if concerns.contains(&Concern::Others) {
+        } else if written_by_others > 0 {
             others.get_or_insert_with(|| Instant::now() + OTHERS_PACE);
         }
     }
@@ -93,26 +174,28 @@ pub(super) enum Concern {
     Ours,
 }
 
-/// Whom it concerns that a key was written in this version, or is gone since.
-fn concern(engine: &Engine, state: &State, key: &str, version: u64, gone: bool) -> Concern {
-    let newer = |seen: Option<u64>| match seen {
-        Some(seen) => version > seen,
-        None => !gone,
-    };
+/// Whom it concerns that a key was in this version, or not there, at this moment.
+pub(super) fn concern(engine: &Engine, state: &State, key: &str, version: Option<u64>, at: u64) -> Concern {
     if let Some(lease) = engine.claims.as_ref().and_then(|claims| claims.lease(key)) {
         let instances = &state.instances;
-        let ours = || {
+        let held = || {
             let mut claims = state.keys.values().filter_map(|known| known.claimed());
             claims.any(|claim| &*claim.lease == lease && claim.owner == instances.owner)
         };
-        return if gone && instances.alive.contains_key(lease) && ours() { Concern::Ours } else { Concern::Nobody };
+        let lost = version.is_none() && instances.alive.contains_key(lease) && held();
+        return if lost { Concern::Ours } else { Concern::Nobody };
     }
     if engine.layout.service_id(key).is_none() {
         return Concern::Nobody;
     }
     let known = state.keys.get(key);
-    let ours = known.is_some_and(|known| known.written || state.instances.ownership(known) == Ownership::Ours);
-    match (newer(known.and_then(|known| known.entry.as_ref()).map(|seen| seen.version)), ours) {
+    let news = match known.and_then(|known| known.entry.as_ref()) {
+        Some(entry) => entry.version <= at && version != Some(entry.version),
+        None => version.is_some(),
+    };
+    let ours = known.is_some_and(|known| known.written || state.instances.is_ours(known));
+    let free = known.is_some_and(|known| known.wanted) && version.is_none();
+    match (news, ours || free) {
         (false, _) => Concern::Nobody,
         (true, true) => Concern::Ours,
         (true, false) => Concern::Others,

@@ -67,7 +67,9 @@ pub(super) async fn apply(engine: &Engine, writes: &[Write]) -> Vec<Result<(), R
         };
         settled.push(next.map(|next| desired.push(next)).err());
     }
+    engine.state().are_wanted(&desired);
     let mut outcomes = make(engine, &desired).await.into_iter();
+    engine.concerns.notify_one();
     let mut result = |write: &Write| match (outcomes.next().unwrap_or_else(|| Err(busy(&write.key)))?, &write.action) {
         (Outcome::Foreign(owner), Action::Put(service)) => {
             let (key, owner) = (one_line(&engine.layout.key(service), 300), one_line(&owner, 300));
@@ -84,9 +86,8 @@ pub(super) async fn make(engine: &Engine, desired: &[(String, Desired)]) -> Vec<
     if desired.is_empty() {
         return Vec::new();
     }
-    if engine.state().everything_due.is_none()
-        && let Err(error) = read::everything(engine, false).await
-    {
+    let counted = engine.state().census.is_done();
+    if !counted && let Err(error) = read::everything(engine, false).await {
         return vec![Err(error); desired.len()];
     }
     let _writing = Writing::begin(engine);
@@ -145,7 +146,7 @@ async fn round(
         let mut state = engine.state();
         match applied {
             Ok(Applied::Done(versions)) => {
-                state.keys.entry(key.as_str().into()).or_default().wrote(key, desired, transaction, &versions);
+                state.wrote(key, desired, transaction, &versions);
                 results[index] = Ok(Outcome::Done);
             }
             Ok(Applied::Conflict) => stale.push(index),

@@ -81,8 +81,8 @@ fn changes(before: &HashMap<String, u64>, now: &HashMap<String, u64>, index: u64
     let written = now.iter().filter(|(key, version)| before.get(*key) != Some(version));
     let gone = before.keys().filter(|key| !now.contains_key(*key));
     let written =
-        written.map(|(key, version)| StoreEvent::Changed { key: key.clone(), version: *version, gone: false });
-    written.chain(gone.map(|key| StoreEvent::Changed { key: key.clone(), version: index, gone: true })).collect()
+        written.map(|(key, version)| StoreEvent::Seen { key: key.clone(), version: Some(*version), at: *version });
+    written.chain(gone.map(|key| StoreEvent::Seen { key: key.clone(), version: None, at: index })).collect()
 }
 
 #[cfg(test)]
@@ -96,12 +96,12 @@ mod tests {
         let mut news: Vec<_> = changes(&before, &now, 6)
             .into_iter()
             .filter_map(|news| match news {
-                StoreEvent::Changed { key, version, gone } => Some((key, version, gone)),
+                StoreEvent::Seen { key, version, at } => Some((key, version, at)),
                 StoreEvent::Started => None,
             })
             .collect();
         news.sort();
-        assert_eq!(news, [("/b".to_owned(), 5, false), ("/c".to_owned(), 6, true), ("/d".to_owned(), 4, false)]);
+        assert_eq!(news, [("/b".to_owned(), Some(5), 5), ("/c".to_owned(), None, 6), ("/d".to_owned(), Some(4), 4)]);
         assert_eq!(changes(&now, &now, 7), []);
     }
 }

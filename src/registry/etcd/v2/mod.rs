@@ -23,6 +23,9 @@ use connection::{Connection, Request};
 
 /// How many requests are on their way at once.
 const CONCURRENCY: usize = 32;
+/// How long is waited, for each key that was asked for, before all are asked for again: each takes a request, and the
+/// agreement of the cluster.
+const PAUSE_EACH: Duration = Duration::from_millis(250);
 /// An answer to a wait that comes sooner than this without telling anything is no answer.
 const TOO_SOON: Duration = Duration::from_secs(1);
 
@@ -138,7 +141,8 @@ impl Etcd2 {
                         // What was below it went without a word.
                         tell(StoreEvent::Started);
                     } else {
-                        tell(StoreEvent::Changed { key: node.key, version: node.modified_index, gone });
+                        let version = (!gone).then_some(node.modified_index);
+                        tell(StoreEvent::Seen { key: node.key, version, at: node.modified_index });
                     }
                 }
                 // Nothing happened, as it seems.
@@ -194,6 +198,10 @@ impl Store for Etcd2 {
         let mut watches: FuturesUnordered<_> = prefixes.iter().map(|prefix| self.watch_one(prefix, tell)).collect();
         let failure = watches.next().await.unwrap_or(Failure::Away("nothing to watch".to_owned()));
         self.connection.error(failure)
+    }
+
+    fn pause_of_each_key(&self) -> Duration {
+        PAUSE_EACH
     }
 }
 

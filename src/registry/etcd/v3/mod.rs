@@ -6,113 +6,47 @@
 mod connection;
 mod failure;
 mod lease;
+mod read;
+mod watch;
 mod write;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{EventType, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, WatchOptions, WatchStream};
+use etcd_client::KeyValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::timeout;
+use tokio::sync::watch::Receiver;
 
-use crate::registry::kv::{Applied, Store, StoreEvent, Stored, Transaction};
+use crate::registry::kv::{Applied, Keys, Store, StoreEvent, Stored, Transaction};
 use crate::registry::{Cause, RegistryError};
 
 use super::Settings;
 use connection::Connection;
 use failure::Failure;
 use lease::Leases;
+use read::CHUNK;
+use watch::History;
 
-/// How many keys are read at once: an answer may not be larger than 4 MiB.
-const PAGE: i64 = 2000;
-/// How many are asked for by name in one transaction; servers take 128 steps.
-const KEYS: usize = 120;
-/// How many of these are on their way at once.
+/// How many requests for single keys are on their way at once.
 const CONCURRENCY: usize = 8;
-/// How long beginning to watch may take.
-const WATCH: Duration = Duration::from_secs(6);
 
 /// An etcd cluster.
 pub(in crate::registry) struct Etcd3 {
     connection: Connection,
     leases: Leases,
+    history: History,
 }
 
 impl Etcd3 {
     pub(in crate::registry) fn new(settings: Settings) -> Self {
-        Self { connection: Connection::new(settings), leases: Leases::default() }
-    }
-
-    /// Everything in a range of keys, at one moment.
-    async fn range(&self, prefix: &str) -> Result<Vec<KeyValue>, Failure> {
-        let (mut from, end) = (prefix.as_bytes().to_vec(), end_of(prefix));
-        let mut revision = 0;
-        let mut all = Vec::new();
-        loop {
-            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
-            let mut page = self
-                .connection
-                .call(|client| {
-                    let (from, options) = (from.clone(), options.clone());
-                    async move { client.kv_client().get(from, Some(options)).await }
-                })
-                .await?;
-            revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
-            let more = page.more();
-            let keys = page.take_kvs();
-            if let Some(last) = keys.last().filter(|_| more) {
-                from = [last.key(), b"\0"].concat();
-                all.extend(keys);
-            } else {
-                all.extend(keys);
-                return Ok(all);
-            }
-        }
-    }
-
-    /// Those of these keys that are there, at one moment.
-    async fn chunk(&self, keys: &[String]) -> Result<Vec<KeyValue>, Failure> {
-        let gets: Vec<_> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
-        let answer = self
-            .connection
-            .call(|client| {
-                let txn = Txn::new().and_then(gets.clone());
-                async move { client.kv_client().txn(txn).await }
-            })
-            .await?;
-        let found = answer.op_responses().into_iter().filter_map(|response| match response {
-            TxnOpResponse::Get(mut found) => Some(found.take_kvs()),
-            _ => None,
-        });
-        Ok(found.flatten().collect())
+        Self { connection: Connection::new(settings), leases: Leases::default(), history: History::default() }
     }
 
     /// As the engine takes them; keys that are no text are none of ours.
     async fn held(&self, keys: Vec<KeyValue>) -> Result<Vec<Stored>, Failure> {
         let ttls = self.leases.ttls(&self.connection, keys.iter().map(KeyValue::lease)).await?;
         Ok(keys.into_iter().filter_map(|key| held(key, &ttls)).collect())
-    }
-
-    /// Begins to watch, on one server.
-    async fn watching(&self, prefixes: &[String]) -> Result<(WatchStream, u64), (Failure, Option<u64>)> {
-        let (client, generation) = self.connection.client().await.map_err(|failure| (failure, None))?;
-        let begun = async {
-            let mut stream: Option<WatchStream> = None;
-            for prefix in prefixes {
-                let options = WatchOptions::new().with_range(end_of(prefix));
-                match &mut stream {
-                    None => stream = Some(client.watch_client().watch(prefix.as_str(), Some(options)).await?),
-                    Some(stream) => stream.watch(prefix.as_str(), Some(options)).await?,
-                }
-            }
-            stream.ok_or_else(|| Failure::Refused(Cause::Server, "nothing to watch".to_owned()))
-        };
-        match timeout(WATCH, begun).await {
-            Ok(Ok(stream)) => Ok((stream, generation)),
-            Ok(Err(failure)) => Err((failure, Some(generation))),
-            Err(_) => Err((Failure::Away("no answer in time".to_owned()), Some(generation))),
-        }
     }
 }
 
@@ -129,7 +63,7 @@ impl Store for Etcd3 {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {
-        let list = async { self.held(self.range(prefix).await?).await };
+        let list = async { self.held(read::range(&self.connection, prefix).await?).await };
         list.await.map_err(|failure| self.connection.error(failure))
     }
 
@@ -144,9 +78,9 @@ impl Store for Etcd3 {
 
     async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Stored>>, RegistryError> {
         let got = async {
-            let chunks: Vec<_> = keys.chunks(KEYS).map(|keys| self.chunk(keys)).collect();
+            let chunks: Vec<_> = keys.chunks(CHUNK).map(|keys| read::chunk(&self.connection, keys)).collect();
             let found: Vec<_> = stream::iter(chunks).buffered(CONCURRENCY).try_collect().await?;
-            self.held(found.concat()).await
+            self.held(found.into_iter().flat_map(|(found, _)| found).collect()).await
         };
         let held = got.await.map_err(|failure| self.connection.error(failure))?;
         let mut held: HashMap<_, _> = held.into_iter().map(|held| (held.key.clone(), held)).collect();
@@ -155,6 +89,11 @@ impl Store for Etcd3 {
 
     async fn apply(&self, writes: &[Transaction]) -> Vec<Result<Applied, RegistryError>> {
         let applied = write::apply(&self.connection, &self.leases, writes).await;
+        for applied in applied.iter().flatten() {
+            if let Applied::Done(versions) = applied {
+                versions.iter().for_each(|version| self.history.reached(*version));
+            }
+        }
         applied.into_iter().map(|applied| applied.map_err(|failure| self.connection.error(failure))).collect()
     }
 
@@ -168,44 +107,20 @@ impl Store for Etcd3 {
         self.connection.credentials_changed().await;
     }
 
-    async fn watch(&self, prefixes: &[String], tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
-        let (mut stream, generation) = match self.watching(prefixes).await {
-            Ok(watching) => watching,
-            Err((failure, generation)) => {
-                self.connection.leave(generation);
-                return self.connection.error(failure);
-            }
-        };
-        let mut created = 0;
-        let failure = loop {
-            match stream.message().await {
-                Ok(Some(answer)) if answer.canceled() => {
-                    return self
-                        .connection
-                        .error(Failure::Away(format!("the watch was ended: {}", answer.cancel_reason())));
-                }
-                Ok(Some(answer)) => {
-                    if answer.created() {
-                        created += 1;
-                        if created == prefixes.len() {
-                            tell(StoreEvent::Started);
-                        }
-                    }
-                    for event in answer.events() {
-                        let Some((key, kv)) = event.kv().and_then(|kv| Some((kv.key_str().ok()?.to_owned(), kv)))
-                        else {
-                            continue;
-                        };
-                        let gone = event.event_type() == EventType::Delete;
-                        tell(StoreEvent::Changed { key, version: kv.mod_revision().unsigned_abs(), gone });
-                    }
-                }
-                Ok(None) => break Failure::Away("the watch has ended".to_owned()),
-                Err(error) => break Failure::from(error),
-            }
-        };
-        self.connection.leave(Some(generation));
-        self.connection.error(failure)
+    async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError {
+        self.connection.error(watch::below(&self.connection, prefixes, report).await)
+    }
+
+    fn hears_of_single_keys(&self) -> bool {
+        true
+    }
+
+    async fn watch_keys(
+        &self,
+        keys: &mut Receiver<Keys>,
+        report: &(dyn Fn(StoreEvent) + Send + Sync),
+    ) -> RegistryError {
+        self.connection.error(watch::keys(&self.connection, &self.history, keys, report).await)
     }
 }
 
@@ -214,13 +129,4 @@ fn held(key: KeyValue, ttls: &HashMap<i64, Duration>) -> Option<Stored> {
     let (key, value) = key.into_key_value();
     let ttl = (lease != 0).then(|| ttls.get(&lease).copied().unwrap_or_default());
     Some(Stored { key: String::from_utf8(key).ok()?, value, version, ttl })
-}
-
-/// The first key behind all that begin with this, which ends with a slash.
-fn end_of(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end
 }
