@@ -200,7 +200,11 @@ async fn tls_files_that_cannot_be_used_are_named() {
     let line = refusal(&secure).await;
     assert_eq!(
         line,
-        format!("TLS with Docker: {}: holds no certificate; check the files of DOCKER_CERT_PATH", ca.display())
+        format!(
+            "TLS with Docker: the authorities to trust cannot be read from {}: it holds no certificate; check the files of \
+             DOCKER_CERT_PATH",
+            ca.display()
+        )
     );
 }
 

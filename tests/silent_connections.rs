@@ -6,16 +6,18 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use registrator::config::{DockerConfig, RegistryConfig};
 use registrator::docker::Docker;
 use registrator::event::Events;
-use registrator::registry;
+use registrator::registry::{self, Registry};
 use support::{SOON, id, ids, registrator, registrator_with, set};
 use testkit::consul::Consul;
 use testkit::docker::{SOCKET, Spec, unique};
+use testkit::etcd::{EtcdServer, Options};
 use testkit::proxy::Cutter;
 use testkit::wait::becomes;
 use tokio::time::Instant;
@@ -42,23 +44,45 @@ async fn answers<F: Future<Output = bool>>(request: impl Fn() -> F) {
     assert!(began.elapsed() < BACK, "it took {:?}", began.elapsed());
 }
 
-#[tokio::test]
-async fn consul_answers_again_after_one_missed_deadline() {
-    let consul = Consul::start().await;
-    let cutter = Cutter::tcp(consul.address()).await;
+fn opened(uri: String) -> Arc<dyn Registry> {
     let config = RegistryConfig {
-        uri: format!("consul://{}", cutter.address()),
+        uri,
         owner: "host".to_owned(),
         hostname: "host".to_owned(),
         record_owner: true,
         ttl: None,
         ttl_refresh: None,
-        environment: std::sync::Arc::default(),
+        environment: Arc::default(),
     };
-    let registry = registry::open(&config, &Events::to_log()).unwrap().registry;
+    registry::open(&config, &Events::to_log()).unwrap().registry
+}
+
+#[tokio::test]
+async fn consul_answers_again_after_one_missed_deadline() {
+    let consul = Consul::start().await;
+    let cutter = Cutter::tcp(consul.address()).await;
+    let registry = opened(format!("consul://{}", cutter.address()));
     let ping = || async { registry.ping().await.is_ok() };
     silence_pool(&cutter, ping).await;
     answers(ping).await;
+}
+
+#[tokio::test]
+async fn so_does_etcd_by_either_api() {
+    let etcd = EtcdServer::with(Options { v2: true, ..Options::default() }).await;
+    for scheme in ["etcd2", "etcd3"] {
+        let cutter = Cutter::tcp(etcd.address()).await;
+        let registry = opened(format!("{scheme}://{}/prefix", cutter.address()));
+        let ping = || async { registry.ping().await.is_ok() };
+        if scheme == "etcd2" {
+            silence_pool(&cutter, ping).await;
+        } else {
+            // One connection bears everything.
+            answers(ping).await;
+            cutter.silence();
+        }
+        answers(ping).await;
+    }
 }
 
 #[tokio::test]
