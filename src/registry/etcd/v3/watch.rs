@@ -108,7 +108,7 @@ pub(super) async fn keys(
     let mut reading: Option<BoxFuture<'_, Result<(), Failure>>> = None;
     loop {
         if reading.is_none()
-            && let Some(some) = watches.to_read()
+            && let Some(some) = watches.take_to_read()
         {
             reading = Some(Box::pin(report_all(connection, history, some, report)));
         }
@@ -237,7 +237,7 @@ impl Watches {
     }
 
     /// What is to be read next: as many keys at once as there are.
-    fn to_read(&mut self) -> Option<Vec<String>> {
+    fn take_to_read(&mut self) -> Option<Vec<String>> {
         let all = self.unconfirmed.is_empty() && !self.to_ask.iter().any(|ask| matches!(ask, Ask::Begin(_)));
         let enough = self.unread.len() >= CHUNK || all && !self.unread.is_empty();
         enough.then(|| self.unread.drain(..self.unread.len().min(CHUNK)).collect())
@@ -332,16 +332,16 @@ mod tests {
     #[test]
     fn what_is_confirmed_is_read_as_much_as_possible_at_once() {
         let mut watches = Watches::default();
-        assert_eq!(watches.to_read(), None);
+        assert_eq!(watches.take_to_read(), None);
         watches.unread = vec!["a".to_owned(), "b".to_owned()];
         watches.unconfirmed.push_back("c".to_owned());
-        assert_eq!(watches.to_read(), None);
+        assert_eq!(watches.take_to_read(), None);
         watches.unconfirmed.clear();
-        assert_eq!(watches.to_read().map(|keys| keys.len()), Some(2));
+        assert_eq!(watches.take_to_read().map(|keys| keys.len()), Some(2));
         watches.unread = vec!["x".to_owned(); CHUNK + 1];
         watches.unconfirmed.push_back("c".to_owned());
-        assert_eq!(watches.to_read().map(|keys| keys.len()), Some(CHUNK));
-        assert_eq!(watches.to_read(), None);
+        assert_eq!(watches.take_to_read().map(|keys| keys.len()), Some(CHUNK));
+        assert_eq!(watches.take_to_read(), None);
     }
 
     #[test]
