@@ -1,4 +1,4 @@
-//! What is to be done about one record: its rules, and the form that its registry gives a service. Pure.
+//! Decides about one record: which write is next, and what its registry makes of a service. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::plan::Left;
 use super::record::Record;
 use super::rules::{Conclusions, Rules, Situation, Target, Verdict};
 
-/// Decides for one registry.
+/// The decisions for one registry.
 pub(super) struct Decider {
-    /// Only asked for the form of a service there, which takes no time.
+    /// Used only for the registry's form of a service, which needs no I/O.
     registry: Arc<dyn Registry>,
     rules: Rules,
 }
@@ -44,7 +44,8 @@ impl Decider {
         self.registry.capabilities().marks
     }
 
-    /// How a service is to be there, if it is to be there at all. Where there is no health, what drains goes at once.
+    /// The service and mode of the desired entry, if there should be one. Without health, a draining entry is removed
+    /// at once.
     pub(super) fn present<'a>(&self, desired: &'a Desired) -> Option<(&'a Arc<Service>, Mode)> {
         match desired {
             Desired::Present(_, Mode::Kept(Kept::Draining)) if !self.marks() => None,
@@ -53,7 +54,7 @@ impl Decider {
         }
     }
 
-    /// The entry that a service has once it is written.
+    /// The entry of a service after it is written.
     pub(super) fn entry(&self, key: &Arc<str>, service: &Service) -> Entry {
         Entry {
             key: Arc::clone(key),
@@ -66,7 +67,7 @@ impl Decider {
         }
     }
 
-    /// A digest of the service that is to be there, if one is.
+    /// The digest of the desired service, if there is one.
     pub(super) fn fingerprint(&self, record: &Record) -> Option<u64> {
         match record.target() {
             Target::Put(service, _) => Some(self.registry.fingerprint(service)),
@@ -79,7 +80,7 @@ impl Decider {
         record.actual.as_ref().is_some_and(|entry| Some(entry.fingerprint) == self.fingerprint(record))
     }
 
-    /// The same of what a write would make.
+    /// The digest of the service that a write stores.
     pub(super) fn written(&self, action: &Action) -> Option<u64> {
         match action {
             Action::Put(service) => Some(self.registry.fingerprint(service)),
@@ -101,7 +102,7 @@ impl Decider {
         self.rules.verdict(&situation, conclusions)
     }
 
-    /// The mark that an entry is to have.
+    /// The mark that the entry should have.
     fn mark(&self, target: Target<'_>) -> Option<Mark> {
         let mark = match target {
             Target::Put(_, mark) => mark,
@@ -112,7 +113,7 @@ impl Decider {
         mark.filter(|_| self.marks())
     }
 
-    /// Why a write is not made now, if it is not; the removal guard is asked for itself.
+    /// Why a write must wait, if it must; the removal guard is asked separately.
     pub(super) fn waits(record: &Record, verdict: &Verdict, now: Instant) -> Option<Left> {
         if record.refused().is_some_and(|refused| refused.waits) {
             return Some(Left::Refused);
@@ -129,7 +130,7 @@ impl Decider {
         }
     }
 
-    /// The write that a verdict asks for.
+    /// The write for a verdict.
     pub(super) fn write(key: &Arc<str>, record: &Record, verdict: Verdict) -> Option<Write> {
         let entry = || record.actual.clone();
         let (action, reason) = match verdict {
@@ -147,7 +148,7 @@ impl Decider {
 
     // === whose it is ===
 
-    /// The owner under which we write.
+    /// The owner name that we write.
     pub(super) fn owner(&self) -> &Arc<str> {
         &self.rules.owner
     }
@@ -170,19 +171,19 @@ impl Decider {
         }
     }
 
-    /// Whether an entry is another owner's.
+    /// Whether an entry belongs to another owner.
     pub(super) fn is_foreign(&self, entry: &Entry) -> bool {
         self.rules.foreign(entry).is_some()
     }
 
-    /// The entry of a record, if it is ours to remove or mark.
+    /// The entry of a record, if we may remove or mark it.
     pub(super) fn owned<'a>(&self, record: &'a Record) -> Option<&'a Entry> {
         record.actual.as_ref().filter(|entry| self.rules.owns(entry, record.target(), record.ours))
     }
 
     // === the end ===
 
-    /// Whether entries stay as they are when we are told to stop; with the reason, where something else was asked for.
+    /// Whether entries stay as they are at shutdown; with the reason if the option asks for something else.
     pub(super) fn leaves_all(&self) -> Option<Option<&'static str>> {
         match self.rules.on_shutdown {
             OnShutdown::Keep => Some(None),
@@ -194,7 +195,7 @@ impl Decider {
         }
     }
 
-    /// The last write for a record, if its entry is not yet as it is to be left. What the registry refuses stays.
+    /// The last write for a record, if its entry is not yet in its final state. Refused writes are not tried again.
     pub(super) fn last_write(&self, key: &Arc<str>, record: &Record) -> Option<Write> {
         let entry = self.owned(record)?;
         if record.refused().is_some_and(|refused| refused.waits) {

@@ -1,4 +1,4 @@
-//! The reconciler of one registry: pure, and handed the time.
+//! The reconciler of one registry: pure, the time is passed in.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,18 +26,18 @@ use super::records::Records;
 use super::refusals::Refusals;
 use super::rules::{Conclusions, Rules, Target, Verdict};
 
-/// How many writes go to the registry in one operation.
+/// The maximum number of writes in one operation.
 const BATCH: usize = 512;
-/// How far ahead a refresh may be taken along with one that is due.
+/// A refresh that is due within this time is made together with one that is due now.
 const REFRESH_SLACK: Duration = Duration::from_millis(250);
 /// The first and the longest pause between two attempts to reach a registry; jitter makes each up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after a failure, when we are told to stop.
+/// The pause after a failure during shutdown.
 const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
-/// How exactly it is known when a service turned critical, and when the registry looks for those that it removes.
+/// Tolerance for the time since when a service is critical, and for when the registry looks for services to remove.
 const REAP_SLACK: Duration = Duration::from_secs(20);
-/// The least time that Consul lets a service be critical before it removes it.
+/// The minimum time for which a service is critical before Consul removes it.
 const LEAST_REAP: Duration = Duration::from_secs(60);
 
 /// Keeps one registry equal to what is desired.
@@ -47,11 +47,11 @@ pub struct Reconciler {
     began: Instant,
 
     records: Records,
-    /// Keys whose next write is to be decided.
+    /// Keys whose next write must be decided.
     due: BTreeSet<Arc<str>>,
     /// What may be concluded while those are decided.
     conclusions: Conclusions,
-    /// The containers of which nothing is known.
+    /// The containers that could not be described.
     unknown: Arc<[Unknown]>,
     /// Whether the last comparison may clean up.
     cleanup: bool,
@@ -62,13 +62,13 @@ pub struct Reconciler {
     readings: Readings,
     refreshes: Deadlines<Arc<str>>,
 
-    /// Whether the registry was ever read. Nothing is written before.
+    /// Whether the registry has been read. Before that, nothing is written.
     known: bool,
-    /// The registry's continuity when it was read last.
+    /// The registry's continuity at the last read.
     continuity: u64,
     outage: Option<Outage>,
     busy: Option<Busy>,
-    /// What is told of when all that is due is done.
+    /// What is reported when everything due is done.
     report: Option<Report>,
     tally: Tally,
     /// The services that find an entry like theirs that another instance holds; and of how many was told.
@@ -78,16 +78,16 @@ pub struct Reconciler {
     effects: Vec<Effect>,
 }
 
-/// The registry cannot be reached.
+/// The registry is unreachable.
 struct Outage {
     since: Instant,
     backoff: Backoff,
     until: Instant,
 }
 
-/// What is under way.
+/// The operation in progress.
 enum Busy {
-    /// A reading; whether a cleanup may follow.
+    /// A read; the value says whether a cleanup may follow.
     Reading {
         cleanup: bool,
     },
@@ -103,7 +103,7 @@ struct Held {
     owner: Option<Arc<str>>,
 }
 
-/// What is told of when all that is due is done.
+/// What is reported when everything due is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Report {
     Compared,
@@ -111,7 +111,7 @@ enum Report {
 }
 
 impl Reconciler {
-    /// A reconciler of a registry that has not been read yet, with a removal guard of so many percent.
+    /// A reconciler of a registry that has not been read yet. `guard` is the removal guard's percentage.
     pub fn new(name: Arc<str>, registry: Arc<dyn Registry>, rules: Rules, guard: u8, now: Instant) -> Self {
         Self {
             name,
@@ -141,7 +141,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes an input, and says what is to be done about it. Operations are only begun on [`Input::Tick`].
+    /// Takes an input, and returns effects. Operations start only on [`Input::Tick`].
     pub fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         match input {
             Input::Command(Command::Updates(updates)) => updates.iter().for_each(|update| self.update(update, now)),
@@ -180,7 +180,7 @@ impl Reconciler {
         plan
     }
 
-    /// What is known of one key; `None` if nothing is.
+    /// What is known about a key, if anything.
     #[must_use]
     pub fn status(&self, key: &str, now: Instant) -> Option<Status> {
         let record = self.records.get(key)?;
@@ -298,8 +298,8 @@ impl Reconciler {
         found.rewritten.iter().for_each(|key| self.rewritten(key, now));
         let before = std::mem::replace(&mut self.continuity, self.decider.continuity());
         self.missed(found.gone, before == self.continuity, now);
-        // What is said while the registry is read counts, too. What the guard holds was concluded in a comparison that
-        // could conclude it.
+        // Changes during the read count as well. The removals that the guard delays come from a comparison that allowed
+        // them.
         let Self { guard, records, .. } = self;
         guard.begin(|key| records.get(key).is_some_and(|record| record.actual.is_some()));
         self.cleanup = cleanup || (self.cleanup && self.guard.is_busy());
@@ -307,7 +307,7 @@ impl Reconciler {
         self.decide_all(now);
     }
 
-    /// What may be concluded now that everything is known that can be.
+    /// What may be concluded now that everything that can be known is known.
     fn all_conclusions(&self) -> Conclusions {
         let all_but = self.records.compared.then(|| Arc::clone(&self.unknown));
         Conclusions { all_but, cleanup: self.cleanup }
@@ -364,13 +364,13 @@ impl Reconciler {
         }
     }
 
-    /// Finds the keys for which something is to be done; most are right.
+    /// Finds the keys that need a decision; most need none.
     fn decide_all(&mut self, now: Instant) {
         let (mut due, mut right) = (Vec::new(), Vec::new());
         let mut held_by_another = Held::default();
         for (key, record) in self.records.iter() {
             match (self.decider.verdict(record, &self.conclusions), record.target()) {
-                // As after a crash of ours, where our own entries have yet to expire.
+                // As after a crash, when our own entries must expire first.
                 (Verdict::Leave(Left::InTheWay(owner)), _) if self.decider.is_equal(record) => {
                     held_by_another.count += 1;
                     held_by_another.owner = Some(owner);
@@ -392,7 +392,7 @@ impl Reconciler {
         }
     }
 
-    /// An entry is as it should be, without our doing.
+    /// An entry is as desired without a write of ours.
     fn found_right(&mut self, key: &Arc<str>, refreshed: bool, now: Instant) {
         let since = self.clock(now);
         self.records.change_known(key, |record| {
@@ -405,7 +405,7 @@ impl Reconciler {
             }
         });
         if refreshed {
-            // Nobody knows how long it has to live.
+            // Its remaining lifetime is unknown.
             self.refreshes.set_if_absent(Arc::clone(key), self.began);
         }
     }
@@ -500,7 +500,7 @@ impl Reconciler {
                 trouble.tried = None;
             });
         });
-        // What is desired may have changed meanwhile, and a mark may be due.
+        // The desired state may have changed in the meantime, or a mark may be due.
         self.due.insert(key);
     }
 
@@ -525,7 +525,7 @@ impl Reconciler {
         self.records.change(key, |record| record.trouble_mut(|trouble| trouble.tried = Some(now)));
         match error {
             RegistryError::Refused { cause, text } => self.refuse(key, cause, text.into(), fingerprint, now),
-            // It may be gone before it is seen: not every store would tell.
+            // It may disappear unnoticed: not every registry reports that.
             RegistryError::Taken(_) => self.readings.at(now + RECHECK),
             RegistryError::Unreachable(_) => {
                 if let Some(fingerprint) = fingerprint {
@@ -536,9 +536,9 @@ impl Reconciler {
         }
     }
 
-    /// The registry does not take this write now.
+    /// The registry refuses this write.
     fn refuse(&mut self, key: &Arc<str>, cause: Cause, text: Arc<str>, fingerprint: Option<u64>, now: Instant) {
-        // Unless it changed meanwhile: then what is desired now is tried at once.
+        // If the desired state changed in the meantime, it is tried at once.
         let changed = self.due.contains(key)
             && self.records.get(key).is_some_and(|record| self.decider.fingerprint(record) != fingerprint);
         if !changed {
@@ -561,7 +561,7 @@ impl Reconciler {
         }
     }
 
-    /// What was refused for these keys is tried again.
+    /// The refused writes of these keys are tried again.
     fn retry(&mut self, keys: Vec<Arc<str>>) {
         for key in keys {
             self.records.change_known(&key, |record| {
@@ -605,7 +605,7 @@ impl Reconciler {
         }
     }
 
-    /// The registry did not do what it was asked: it is read again, after a pause that grows.
+    /// The registry was unreachable: it is read again after a growing pause.
     fn lost(&mut self, error: &RegistryError, now: Instant) {
         self.readings.again();
         if self.outage.is_none() {
@@ -620,14 +620,14 @@ impl Reconciler {
         outage.until = now + if self.shutdown { SHUTDOWN_PAUSE } else { outage.backoff.pause() };
     }
 
-    /// The registry does what it is asked.
+    /// The registry is reachable.
     fn reached(&mut self, now: Instant) {
         if let Some(outage) = self.outage.take() {
             self.report = Some(Report::Back { away: now - outage.since });
         }
     }
 
-    /// Says once why a write of this key failed.
+    /// Reports once why a write of this key failed.
     fn complain(
         &mut self,
         key: &Arc<str>,
@@ -678,7 +678,7 @@ impl Reconciler {
         }
     }
 
-    /// What has become due by itself.
+    /// Handles what has become due.
     fn wake(&mut self, now: Instant) {
         let retried = self.refusals.due(now);
         self.retry(retried);
@@ -702,13 +702,13 @@ impl Reconciler {
         }
     }
 
-    /// The next operation: a reading, writes, or refreshes, in this order.
+    /// The next operation: a read, writes or refreshes, in this order.
     fn operation(&mut self, now: Instant) -> Option<(Busy, Effect)> {
         if self.shutdown {
             return self.last_operation(now);
         }
         if let Some(cleanup) = self.readings.begin(now) {
-            // Only a cleanup is about entries that are neither ours nor where we write.
+            // Only a cleanup concerns entries of others at keys that we do not write.
             let everything = cleanup || self.cleanup || !self.known;
             let scope =
                 Scope { keys: (!everything).then(|| self.records.wanted_keys()), contents: self.contests.any() };
@@ -782,7 +782,7 @@ impl Reconciler {
         self.effects.push(Effect::Emit(event));
     }
 
-    /// What the removal guard says of the removals that it holds.
+    /// The removal guard's decision on the removals that it delays.
     fn judge(&mut self, now: Instant) {
         if self.guard.due().is_none_or(|due| due > now) {
             return;
@@ -802,7 +802,7 @@ impl Reconciler {
         }
     }
 
-    /// Nothing is to be written for this key.
+    /// Nothing should be written for this key.
     fn leave(&mut self, key: &Arc<str>, left: Left, now: Instant) {
         let Some(record) = self.records.get(key) else { return };
         match record.target() {
@@ -823,7 +823,7 @@ impl Reconciler {
                 Left::InTheWay(owner) => {
                     let equal = self.decider.is_equal(record);
                     let id = Arc::clone(&service.id);
-                    // It may be gone already, or go: not every store would tell.
+                    // The blocking entry may have disappeared, or may do so: not every registry reports that.
                     self.readings.at(now + RECHECK);
                     if !equal {
                         let why = self.decider.why_in_the_way(&owner);
@@ -859,7 +859,7 @@ impl Reconciler {
         }
     }
 
-    /// What is due to be refreshed.
+    /// The refreshes that are due.
     fn refreshes_due(&mut self, now: Instant) -> Vec<(Arc<str>, Arc<Service>)> {
         let mut services = Vec::new();
         if self.refreshes.next().is_none_or(|due| due > now) {
@@ -879,20 +879,20 @@ impl Reconciler {
         services
     }
 
-    /// A time in seconds since the start, as records keep it.
+    /// A time in seconds since the start, as in records.
     fn clock(&self, now: Instant) -> u32 {
         u32::try_from((now - self.began).as_secs()).unwrap_or(u32::MAX)
     }
 
     // === the end ===
 
-    /// From now on, the registry is left as `-on-shutdown` says.
+    /// Starts the shutdown that `-on-shutdown` asks for.
     fn shut_down(&mut self, now: Instant) {
         self.shutdown = true;
         if let Some(outage) = &mut self.outage {
             outage.until = now;
         }
-        // What was refused is tried once more.
+        // Refused writes are tried once more.
         let retried = self.refusals.release_at_once(None, now);
         self.retry(retried);
         if let Some(Some(why)) = self.decider.leaves_all() {
@@ -900,13 +900,13 @@ impl Reconciler {
         }
     }
 
-    /// Whether the registry is left as it is to be left, or nothing is to be done about that.
+    /// Whether the shutdown is finished, or cannot go on.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.decider.leaves_all().is_some() || self.busy.is_none() && self.unfinished() == Some(0)
     }
 
-    /// How many entries are not yet as they are to be left; `None` where the registry was never read.
+    /// How many entries are not yet in their final state; `None` if the registry was never read.
     #[must_use]
     pub fn unfinished(&self) -> Option<usize> {
         self.known.then(|| self.last_writes().count())
@@ -916,7 +916,7 @@ impl Reconciler {
         self.records.iter().filter_map(|(key, record)| self.decider.last_write(key, record))
     }
 
-    /// The next of the last operations.
+    /// The next shutdown operation.
     fn last_operation(&mut self, now: Instant) -> Option<(Busy, Effect)> {
         if self.is_finished() {
             return None;
@@ -926,7 +926,7 @@ impl Reconciler {
             let scope = Scope { keys: None, contents: false };
             return Some((Busy::Reading { cleanup: false }, Effect::Read(scope)));
         }
-        // In the order of the keys, so that the same end makes the same writes.
+        // Ordered by key, so that equal states lead to equal writes.
         let mut writes: Vec<_> = self.last_writes().collect();
         writes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         writes.truncate(BATCH);

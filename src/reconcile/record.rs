@@ -1,4 +1,4 @@
-//! All that is known of one key of one registry.
+//! Everything known about one key of one registry.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use crate::service::{Service, Source};
 
 use super::rules::Target;
 
-/// How long a write that failed on the way may still arrive.
+/// How long an in-doubt write may still arrive.
 const LATE: Duration = Duration::from_secs(600);
-/// How long an entry that was removed is known as one that another instance brings back.
+/// For how long a removed entry that comes back counts as brought back by another instance.
 const EMPTIED: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether one key of a registry is as it should be, and if not, what keeps it from it.
+/// The state of one key, and what prevents it from being in sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncState {
-    /// It is as it should be.
+    /// The entry is as desired.
     InSync,
     /// A write is due.
     Pending,
-    /// A write is under way.
+    /// A write is in progress.
     InFlight,
     /// The registry refused the write; it is tried again later.
     Refused,
-    /// Another instance writes the entry as well, or its owner is in the way.
+    /// Another instance writes the entry as well, or another owner's entry is in the way.
     Contested,
-    /// The removal guard holds the entry.
+    /// The removal guard delays the removal.
     Held,
     /// A write failed on the way, and may still arrive.
     InDoubt,
@@ -40,33 +40,33 @@ pub enum SyncState {
     Reaped,
 }
 
-/// What is known of one key.
+/// What is known about one key.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// The services that are to be there, or to be kept; the first in rank has the key.
+    /// The services that claim the key, or keep its entry; the first in rank has it.
     claims: SmallVec<[Claim; 1]>,
-    /// The service that was there last, where its entry is to go.
+    /// The last service of the entry that should be removed.
     withdrawn: Option<Withdrawn>,
-    /// What the registry holds, as far as is known: as it was read, then kept up by our writes.
+    /// The registry's entry, as far as known: as last read, plus our writes.
     pub(super) actual: Option<Entry>,
     /// Whether this run wrote or marked that, or found it to be right.
     pub(super) ours: bool,
-    /// Whether a write is under way.
+    /// Whether a write is in progress.
     pub(super) in_flight: bool,
-    /// In which reading the key was seen last.
+    /// The last read that saw the key.
     pub(super) reading: u32,
-    /// When it came to be as it is, in seconds since the start.
+    /// Since when it is in this state, in seconds since the start.
     pub(super) since: u32,
-    /// What is unusual about it.
+    /// Unusual facts about it.
     trouble: Option<Box<Trouble>>,
 }
 
-/// A service that is to be at a key.
+/// A service that claims a key.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) service: Arc<Service>,
     pub(super) mode: Mode,
-    /// Which claims came before: 0 for all that were there at the start.
+    /// The order of claims: 0 for all from the start.
     pub(super) order: u32,
 }
 
@@ -76,24 +76,24 @@ struct Withdrawn {
     evidence: Evidence,
 }
 
-/// What is unusual about a key. Most have none of it.
+/// Unusual facts about a key. Most keys have none.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Trouble {
     /// The registry refused the last write.
     pub(super) refused: Option<Refused>,
-    /// Somebody rewrites the entry under our owner's name.
+    /// Another instance rewrites the entry under our owner's name.
     pub(super) contest: Option<Contest>,
     /// Writes that failed on the way.
     in_doubt: Option<InDoubt>,
-    /// When the entry was removed because no container was behind it.
+    /// When the entry was removed because it had no container.
     emptied: Option<Instant>,
-    /// Since when the registry says that the service is critical.
+    /// Since when the registry reports the service as critical.
     pub(super) critical_since: Option<Instant>,
-    /// The registry removed the entry by its own rule, when this was the service.
+    /// The registry removed the entry by its own rule, while this was the service.
     pub(super) reaped: Option<Arc<Service>>,
-    /// A digest of what was last complained of, which is said once.
+    /// A digest of the last reported problem, which is reported once.
     pub(super) complaint: Option<u64>,
-    /// When a write was last tried, if it failed.
+    /// When the last write was tried, if it failed.
     pub(super) tried: Option<Instant>,
 }
 
@@ -113,7 +113,7 @@ struct InDoubt {
 pub(super) struct Refused {
     pub(super) cause: Cause,
     pub(super) text: Arc<str>,
-    /// Of what was to be written; `None` for a removal.
+    /// The digest of the service to write; `None` for a removal.
     pub(super) fingerprint: Option<u64>,
     pub(super) since: Instant,
     pub(super) attempts: u32,
@@ -121,22 +121,22 @@ pub(super) struct Refused {
     pub(super) waits: bool,
 }
 
-/// A fight over an entry, which we do not fight.
+/// A contest: another instance rewrites an entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Contest {
     /// How often the entry was rewritten, each time soon after the last.
     pub(super) rewrites: u32,
     pub(super) last: Instant,
-    /// It is not written before.
+    /// It is not written before this time.
     pub(super) until: Instant,
 }
 
 impl Record {
-    /// What should become of the key.
+    /// What should happen to the key.
     pub(super) fn target(&self) -> Target<'_> {
         let claims = |service: &Service| self.claims.iter().any(|claim| claim.service.is_from(&service.source()));
         match (self.claims.first(), &self.withdrawn) {
-            // What is there is not what was kept, but what served in its place afterwards, and no longer does.
+            // The entry is not the kept one, but that of a service that used the key afterwards and is gone as well.
             (Some(Claim { mode: Mode::Kept(_), .. }), Some(Withdrawn { service, evidence })) if !claims(service) => {
                 Target::Remove(service, *evidence)
             }
@@ -148,7 +148,7 @@ impl Record {
         }
     }
 
-    /// The service that the key is about, if any is known.
+    /// The service of the key, if any is known.
     pub(super) fn service(&self) -> Option<&Arc<Service>> {
         match self.target() {
             Target::Put(service, _) | Target::Keep(service, _) | Target::Remove(service, _) => Some(service),
@@ -163,7 +163,7 @@ impl Record {
 
     // === claims ===
 
-    /// Puts a claim among the others.
+    /// Adds a claim.
     pub(super) fn claim(&mut self, claim: Claim) {
         if claim.mode.is_serving() {
             self.withdrawn = None;
@@ -172,14 +172,14 @@ impl Record {
         self.claims.sort_by(Claim::rank);
     }
 
-    /// Takes the claim of a port of a container away, and gives it.
+    /// Removes and returns the claim of a container port.
     pub(super) fn disclaim(&mut self, source: &Source) -> Option<Disclaimed> {
         let at = self.claims.iter().position(|claim| claim.service.is_from(source))?;
         let claim = self.claims.remove(at);
         Some(Disclaimed { had_the_key: at == 0, claim })
     }
 
-    /// The service of this claim is gone: where its entry may be the one that is there, that goes.
+    /// The service of this claim is gone: if the entry may be its, the entry is removed.
     pub(super) fn withdraw(&mut self, disclaimed: Disclaimed, evidence: Evidence) {
         let Disclaimed { claim, had_the_key } = disclaimed;
         let only_kept = self.claims.first().is_none_or(|first| !first.mode.is_serving());
@@ -188,12 +188,12 @@ impl Record {
         }
     }
 
-    /// Nobody looks any more after what is there.
+    /// The entry is no longer refreshed.
     pub(super) fn forget_withdrawn(&mut self) {
         self.withdrawn = None;
     }
 
-    /// The claims, first in rank first.
+    /// The claims, the first in rank first.
     pub(super) fn claims(&self) -> &[Claim] {
         &self.claims
     }
@@ -204,7 +204,7 @@ impl Record {
         self.trouble.as_deref()
     }
 
-    /// Changes what is unusual about it.
+    /// Changes the unusual facts.
     pub(super) fn trouble_mut<T>(&mut self, change: impl FnOnce(&mut Trouble) -> T) -> T {
         let trouble = self.trouble.get_or_insert_default();
         let outcome = change(trouble);
@@ -214,7 +214,7 @@ impl Record {
         outcome
     }
 
-    /// Changes what is unusual about it, if anything is.
+    /// Changes the unusual facts, if there are any.
     pub(super) fn if_trouble(&mut self, change: impl FnOnce(&mut Trouble)) {
         if self.trouble.is_some() {
             self.trouble_mut(change);
@@ -229,7 +229,7 @@ impl Record {
         self.trouble()?.contest.as_ref()
     }
 
-    /// Whether there is nothing to be set right about a key whose entry is as it should be.
+    /// Whether a key with a correct entry needs no further work.
     pub(super) fn is_quiet(&self) -> bool {
         self.trouble().is_none_or(|trouble| trouble.refused.is_none() && trouble.complaint.is_none())
     }
@@ -248,13 +248,13 @@ impl Record {
         in_doubt.is_some_and(|in_doubt| in_doubt.fingerprints.contains(&fingerprint))
     }
 
-    /// Whether what is there now, with no container behind it, cannot be a write of ours.
+    /// Whether the entry, which has no container, cannot be one of our own writes.
     pub(super) fn is_brought_back_by_another(&self) -> bool {
         self.trouble().is_some_and(|trouble| trouble.emptied.is_some() && trouble.in_doubt.is_none())
     }
 }
 
-/// A claim that was taken away.
+/// A removed claim.
 #[derive(Debug)]
 pub(super) struct Disclaimed {
     pub(super) claim: Claim,
@@ -274,7 +274,7 @@ impl Trouble {
         }
     }
 
-    /// The entry was removed, for no container was behind it.
+    /// The entry was removed because it had no container.
     pub(super) fn emptied(&mut self, now: Instant) {
         match &mut self.in_doubt {
             Some(in_doubt) if in_doubt.count > 1 => in_doubt.count -= 1,
@@ -283,7 +283,7 @@ impl Trouble {
         }
     }
 
-    /// We wrote a service there.
+    /// We wrote a service at this key.
     pub(super) fn filled(&mut self) {
         self.emptied = None;
     }
@@ -296,8 +296,8 @@ impl Trouble {
 }
 
 impl Claim {
-    /// What runs comes before what ended; a default ID before one that is claimed; who has been there before who came
-    /// later; then the older container, and the lower port.
+    /// Ranks claims: running before ended; a default ID before a claimed one; earlier claims before later ones; then
+    /// the older container, then the lower port.
     fn rank(&self, other: &Self) -> Ordering {
         fn place(claim: &Claim) -> (bool, bool, u32, Moment, Source) {
             let Claim { service, mode, order } = claim;

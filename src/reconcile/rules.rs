@@ -1,4 +1,4 @@
-//! What this owner may do to one entry, and what it should do next. Pure.
+//! What this owner may do to one entry, and the next write for it. Pure.
 
 use std::sync::Arc;
 
@@ -9,56 +9,56 @@ use crate::service::Service;
 
 use super::plan::Left;
 
-/// What this owner may touch, and when.
+/// What this owner may change, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// The identity under which this instance writes.
+    /// The owner under which this instance writes.
     pub owner: Arc<str>,
     /// The first part of default IDs.
     pub hostname: String,
-    /// What may be done to the registry's entries at all.
+    /// Which changes the registry's policy allows.
     pub policy: Policy,
-    /// When those of containers that ended are removed.
+    /// When entries of ended containers are removed.
     pub deregister: Deregister,
-    /// What becomes of them when we are told to stop.
+    /// What happens to entries at shutdown.
     pub on_shutdown: OnShutdown,
-    /// Whether an entry without an owner is taken over whatever it is (`-adopt`).
+    /// Whether every entry without an owner is taken over (`-adopt`).
     pub adopt: bool,
 }
 
-/// What should become of one key.
+/// What should happen to one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target<'a> {
-    /// This service is to be there, marked for this reason.
+    /// The entry of this service should exist, with this mark.
     Put(&'a Arc<Service>, Option<Mark>),
-    /// What is there stays; this service was it last.
+    /// The entry stays; this service was the last to use it.
     Keep(&'a Arc<Service>, Kept),
-    /// This service was there, and is no longer offered.
+    /// This service had the key, and is no longer offered.
     Remove(&'a Arc<Service>, Evidence),
-    /// No container here ever offered anything for this key.
+    /// No container here has ever claimed this key.
     Nothing,
 }
 
-/// What is known of one key when its next write is decided.
+/// What is known about one key when its next write is decided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation<'a> {
     pub(super) target: Target<'a>,
-    /// The [`Registry::fingerprint`](crate::registry::Registry::fingerprint) of the service that is to be there.
+    /// The [`Registry::fingerprint`](crate::registry::Registry::fingerprint) of the desired service.
     pub(super) fingerprint: Option<u64>,
-    /// The mark that the entry is to have; none where the registry has no marks.
+    /// The mark that the entry should have; none if the registry has no marks.
     pub(super) mark: Option<Mark>,
-    /// What the registry holds there.
+    /// The registry's entry.
     pub(super) actual: Option<&'a Entry>,
-    /// Whether this run wrote that, or found it to be right.
+    /// Whether this run wrote the entry, or found it equal.
     pub(super) ours: bool,
 }
 
-/// What may be concluded from no container being behind an entry.
+/// What may be concluded if an entry has no container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conclusions {
-    /// Every running container is known, but for these; and the registry was just read. `None`: nothing may be concluded.
+    /// All running containers are known except these, and the registry was just read. `None`: no conclusion is allowed.
     pub(super) all_but: Option<Arc<[Unknown]>>,
-    /// An entry without an owner may go as well, if its ID is one that this host makes (`-cleanup`).
+    /// An entry without an owner may be removed as well, if its ID has this host's form (`-cleanup`).
     pub(super) cleanup: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Verdict {
     Put(Reason),
     /// Mark the entry as not to be used.
     Mark(Mark),
-    /// Take our mark away.
+    /// Remove our mark.
     Unmark,
     /// Remove the entry.
     Remove(Reason, Evidence),
@@ -81,7 +81,7 @@ impl Rules {
     /// The next write for one key.
     pub(super) fn verdict(&self, situation: &Situation<'_>, conclusions: &Conclusions) -> Verdict {
         match (self.policy, self.sync(situation, conclusions)) {
-            // What may not be removed can be marked.
+            // An entry that must not be removed can be marked.
             (Policy::UpsertOnly, Verdict::Remove(..)) => match (situation.mark, situation.actual) {
                 (Some(mark), Some(entry)) => marking(Some(mark), entry, Left::Protected),
                 _ => Verdict::Leave(Left::Protected),
@@ -90,7 +90,7 @@ impl Rules {
         }
     }
 
-    /// The next write that makes the registry equal to what is desired.
+    /// The next write towards the desired state.
     fn sync(&self, situation: &Situation<'_>, conclusions: &Conclusions) -> Verdict {
         let Situation { target, mark, ours, .. } = *situation;
         let Some(entry) = situation.actual else {
@@ -122,7 +122,7 @@ impl Rules {
         }
     }
 
-    /// The next write for an entry that is not another owner's, and that no container is behind.
+    /// The next write for an entry without a container that does not belong to another owner.
     fn abandoned(&self, entry: &Entry, situation: &Situation<'_>, conclusions: &Conclusions) -> Verdict {
         let Some(unknown) = &conclusions.all_but else { return Verdict::Leave(Left::Undecided) };
         // With -owner-meta=false, only this run knows what it wrote.
@@ -141,7 +141,7 @@ impl Rules {
         }
     }
 
-    /// Whether an entry is ours to remove or mark when we stop.
+    /// Whether an entry is ours to remove or mark at shutdown.
     pub(super) fn owns(&self, entry: &Entry, target: Target<'_>, ours: bool) -> bool {
         let desired = match target {
             Target::Put(service, _) | Target::Keep(service, _) | Target::Remove(service, _) => {
@@ -152,13 +152,13 @@ impl Rules {
         self.foreign(entry).is_none() && (entry.owner.is_some() || desired)
     }
 
-    /// The owner of an entry, if it is another.
+    /// The owner of an entry, if it is another one.
     pub(super) fn foreign<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
         entry.owner.as_ref().filter(|owner| **owner != self.owner)
     }
 
-    /// Whether an entry of ours or of nobody may be taken for that of this service: an ID claimed by `SERVICE_ID` may
-    /// have been registered by a person, whose entry is not touched.
+    /// Whether an entry of ours, or without an owner, may be taken over for this service. A person may have registered
+    /// an ID that a container claims with `SERVICE_ID`; such an entry is not changed.
     fn may_take(&self, entry: &Entry, service: &Service) -> bool {
         entry.owner.is_some()
             || self.adopt
@@ -166,7 +166,7 @@ impl Rules {
             || entry.content.as_deref().is_some_and(|content| says_the_same(content, service))
     }
 
-    /// Whether an entry's ID is one that this host makes.
+    /// Whether an entry's ID has this host's form.
     fn made_here(&self, entry: &Entry) -> bool {
         self.container_of(&entry.service_id).is_some()
     }
@@ -181,8 +181,8 @@ impl Rules {
         fits.then_some(name)
     }
 
-    /// Whether a container of which only this is known may offer what the entry stands for: an ID of the host's form is
-    /// that of one name, and any other may be claimed by anybody.
+    /// Whether a container of which only this is known may offer the entry's service: a default ID contains the
+    /// container's name, and any container may claim another ID.
     fn may_offer(&self, unknown: &Unknown, entry: &Entry) -> bool {
         match (self.container_of(&entry.service_id), &unknown.name) {
             (Some(container), Some(name)) => container == &**name,
@@ -192,20 +192,20 @@ impl Rules {
 }
 
 impl Conclusions {
-    /// Whether `-cleanup` removes an entry of this host's form, if no container is behind it.
+    /// Whether `-cleanup` removes an entry of this host's form if it has no container.
     fn cleans(&self, rules: &Rules, entry: &Entry) -> bool {
         let known = |unknown: &Arc<[Unknown]>| !unknown.iter().any(|unknown| rules.may_offer(unknown, entry));
         self.cleanup && rules.made_here(entry) && self.all_but.as_ref().is_some_and(known)
     }
 }
 
-/// Whether an entry says of a service what readers go by: its name, address and port.
+/// Whether an entry equals a service in what readers use: name, address and port.
 fn says_the_same(content: &Content, service: &Service) -> bool {
     let Content { name, address, port, tags: _ } = content;
     (&**name, &**address, *port) == (&*service.name, &*service.address, service.port)
 }
 
-/// The write that makes an entry's mark as it should be. An external writer's mark is left alone.
+/// The write that corrects an entry's mark. An external writer's mark is left alone.
 fn marking(mark: Option<Mark>, entry: &Entry, right: Left) -> Verdict {
     match (mark, entry.marked) {
         (Some(mark), Marked::No) => Verdict::Mark(mark),

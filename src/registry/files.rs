@@ -1,7 +1,7 @@
-//! Files that hold credentials (a token, a certificate, a key), watched for changes.
+//! Watches files with credentials (a token, a certificate, a key) for changes.
 //!
-//! They are looked at once a second. Notifications of the file system would miss much: such files are replaced by a rename,
-//! by a symlink that moves (Kubernetes), or on a mount that notifies nobody.
+//! They are checked once a second. File system notifications would miss much: such files are replaced by a rename, by a
+//! moved symlink (Kubernetes), or on a mount without notifications.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -13,13 +13,13 @@ use tokio::time::sleep;
 
 use crate::http::Tls;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const PACE: Duration = Duration::from_secs(1);
 
-/// What makes a file another one than before: its device and number, its length, and when it was written.
+/// What identifies a version of a file: device and inode, length, and modification time.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// Files that hold credentials.
+/// Files with credentials.
 #[derive(Debug)]
 pub(super) struct CredentialFiles {
     paths: Vec<PathBuf>,
@@ -27,14 +27,14 @@ pub(super) struct CredentialFiles {
 }
 
 impl CredentialFiles {
-    /// Watches these files from now on; none of them need be there.
+    /// Watches these files from now on; they need not exist.
     pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<_> = paths.into_iter().collect();
         let seen = paths.iter().map(|path| stamp(std::fs::metadata(path))).collect();
         Self { paths, seen: Mutex::new(seen) }
     }
 
-    /// Returns when one of them is another than when this returned last. Never returns where there are none.
+    /// Returns when one of them has changed since the last return. Never returns if there are no files.
     pub(super) async fn changed(&self) {
         if self.paths.is_empty() {
             std::future::pending::<()>().await;
@@ -108,7 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
         let files = CredentialFiles::new([token.clone()]);
-        // A wait that was given up.
+        // A cancelled wait.
         let _ = timeout(Duration::from_millis(10), files.changed()).await;
         fs::write(&token, "one").unwrap();
         timeout(SOON, files.changed()).await.expect("noticed");

@@ -1,10 +1,10 @@
 //! Registries: the stores that services are written to.
 //!
-//! A registry knows nothing of Docker and decides nothing. The reconciler says what to write; a registry says how its
-//! store spells it, what the store holds now, and what went wrong.
+//! A registry knows nothing about Docker and decides nothing. The reconciler says what to write; a registry translates
+//! services, reads its store's entries, and reports errors.
 //!
-//! [`Registry`] is what each of them can do; [`open`] makes one out of a URI. The words of both are values with a file
-//! each: [`Entry`] and [`Scope`] (reading), [`Write`] (writing), [`RegistryError`].
+//! [`Registry`] is their common interface; [`open`] creates one from a URI. The values exchanged are in a file each:
+//! [`Entry`] and [`Scope`] (reading), [`Write`] (writing), [`RegistryError`].
 
 mod advice;
 mod chunks;
@@ -45,10 +45,10 @@ pub use policy::Policy;
 pub use uri::redacted;
 pub use write::{Action, Mark, Reason, Write};
 
-/// What a store can do, and not every store can.
+/// Optional features of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It tells its readers of health, so that an entry can be there and not be used.
+    /// It has health, so that an entry can exist but not be used.
     pub marks: bool,
     /// An entry belongs to the session that made it, and not to an owner that `-owner` names.
     pub sessions_own: bool,
@@ -59,7 +59,7 @@ pub struct Capabilities {
 pub enum Change {
     /// The store's content was changed by an external writer, or lost.
     Content,
-    /// Our credentials, as a token in a file: what was refused may be allowed now.
+    /// Our credentials changed (a token in a file): refused writes may be allowed now.
     Credentials,
 }
 
@@ -74,40 +74,40 @@ pub enum Change {
 /// - What `read` gives after a successful [`Action::Put`] has an entry with the service's canonical key and fingerprint.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// What this store can do.
+    /// This store's optional features.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 
-    /// Where this store would hold the service: the [`Entry::key`] of its entry. Pure and cheap.
+    /// The [`Entry::key`] of the service in this store. Pure and cheap.
     fn key(&self, service: &Service) -> Arc<str>;
 
-    /// A digest of what this store would hold for the service. Cheap.
+    /// A digest of the service's content in this store. Cheap.
     fn fingerprint(&self, service: &Service) -> u64;
 
-    /// How this store would hold the service.
+    /// The service's key and fingerprint in this store.
     fn canonical(&self, service: &Service) -> Canonical {
         Canonical { key: self.key(service), fingerprint: self.fingerprint(service) }
     }
 
-    /// Reaches the store.
+    /// Connects to the store.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses us altogether.
+    /// When it cannot be reached, or rejects our credentials.
     async fn ping(&self) -> Result<(), RegistryError>;
 
-    /// What the store holds now: the entries of this owner, those that carry no owner, and those of others that stand
-    /// where this owner might write. [`Scope`] says how much of that.
+    /// Reads entries: those of this owner, those without an owner, and those of others at keys that this owner might
+    /// write. [`Scope`] limits them.
     ///
     /// # Errors
-    /// When the store cannot be read as a whole; a partial answer is an error.
+    /// When the store cannot be read completely; a partial answer is an error.
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError>;
 
-    /// Makes writes, each for another key: a result for each, in order.
+    /// Makes writes, each for another key. Returns one result each, in order.
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>>;
 
-    /// A number that changes whenever the store may have lost what it held: it could not be reached, or was restarted.
-    /// Equal before and after a reading, it shows that what is gone was removed on purpose. See [`Entry::critical`].
+    /// A number that changes whenever the store may have lost data: it was unreachable, or restarted. If it is equal
+    /// before and after a read, missing entries were removed on purpose. See [`Entry::critical`].
     fn continuity(&self) -> u64 {
         0
     }
@@ -117,20 +117,20 @@ pub trait Registry: Send + Sync + 'static {
         None
     }
 
-    /// Renews the TTL, lease or heartbeat of registered services. `Refused` where the entry is no longer there.
+    /// Renews the TTLs, leases or heartbeats of services. `Refused` if the entry no longer exists.
     async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
         services.iter().map(|_| Ok(())).collect()
     }
 
-    /// Returns when something may have changed that this program did not change itself.
+    /// Returns when something may have changed without our doing.
     ///
-    /// Paces itself, whatever the store does; never returns where a store cannot tell.
-    /// May be dropped and called again at any time.
+    /// Limits its own rate, whatever the store does; never returns if a store cannot watch. Safe to cancel and call
+    /// again.
     async fn changed(&self) -> Change {
         std::future::pending().await
     }
 
-    /// Releases what is held only for as long as this process lives, but no entry, so that the next run need
-    /// not wait until it has expired. The last call.
+    /// Releases leases and sessions, but no entries, so that the next run need not wait until they expire. The last
+    /// call.
     async fn close(&self) {}
 }

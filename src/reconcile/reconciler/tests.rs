@@ -1,4 +1,4 @@
-//! What a reconciler promises, without a clock, a task or a store.
+//! What a reconciler promises, tested without a clock, a task or a store.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use crate::desired::{Desired, Kept, Mode};
 use crate::registry::{Capabilities, Content, Mark};
 use crate::service::{AddressOf, Check, CheckKind, Origin};
 
-/// A registry whose keys are service IDs, or made of the port, so that services change keys.
+/// A registry whose keys are service IDs, or contain the port, so that services change keys.
 #[derive(Default)]
 struct Form {
     by_port: bool,
-    /// How often it was lost.
+    /// How often its data was lost.
     losses: Arc<AtomicU64>,
 }
 
@@ -51,17 +51,17 @@ impl Registry for Form {
     }
 }
 
-/// A reconciler beside the store that it is for, which this test plays.
+/// A reconciler, and the store that this test plays.
 struct Bench {
     reconciler: Reconciler,
     now: Instant,
     store: BTreeMap<Arc<str>, Entry>,
-    /// How often the store was lost.
+    /// How often the store's data was lost.
     losses: Arc<AtomicU64>,
     lines: Vec<String>,
-    /// What the store says to each write, if it is no success.
+    /// The store's answer to each write, unless it succeeds.
     refuses: Option<fn(&Write) -> Option<RegistryError>>,
-    /// Everything that was written.
+    /// All writes.
     written: Vec<Write>,
     /// `-owner-meta`.
     records_owner: bool,
@@ -88,7 +88,7 @@ impl Bench {
         }
     }
 
-    /// A bench at which these services are registered.
+    /// A bench on which these services are registered.
     fn serving(services: &[Arc<Service>]) -> Self {
         let mut bench = Self::new();
         bench.compare();
@@ -127,7 +127,7 @@ impl Bench {
         self.tell(Input::Command(Command::Compare(compare)));
     }
 
-    /// Does what is asked until nothing is asked now.
+    /// Performs effects until none is left.
     fn settle(&mut self) {
         for _ in 0..100 {
             let mut idle = true;
@@ -165,7 +165,7 @@ impl Bench {
         Outcome { write, result, took: Duration::ZERO }
     }
 
-    /// Lets time pass, a second at a time, as if the store told of each change.
+    /// Lets time pass second by second, as if the store reported each change.
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
@@ -243,7 +243,7 @@ fn a_service_that_moves_to_another_key_leaves_the_old_one_to_who_took_it() {
     };
     bench.update(&service("a", 1), None, Desired::Present(service("a", 1), Mode::Serving));
     bench.update(&service("b", 2), None, Desired::Present(service("b", 2), Mode::Serving));
-    // They change places.
+    // They swap their places.
     bench.update(&service("a", 1), Some(&service("a", 1)), Desired::Present(service("a", 2), Mode::Serving));
     bench.update(&service("b", 2), Some(&service("b", 2)), Desired::Present(service("b", 1), Mode::Serving));
     assert_eq!((target(&bench, "1"), target(&bench, "2")), ("put b".to_owned(), "put a".to_owned()));
@@ -307,7 +307,7 @@ fn another_credential_and_another_service_are_tried_at_once() {
     bench.tell(Input::Changed(Change::Credentials));
     bench.settle();
     assert_eq!(bench.puts(), 1);
-    // The same again is no other service.
+    // The same service again is no change.
     bench.serve(&service("a", 1));
     bench.settle();
     assert_eq!(bench.puts(), 0);
@@ -344,7 +344,7 @@ fn who_rewrites_our_entries_is_named_once_and_answered_ever_more_rarely_until_it
     let theirs = Entry { fingerprint: 9, ..entry(&theirs, Some("us")) };
     let mut rewrites = 0;
     for _ in 0..600 {
-        // It answers each write of ours within a second.
+        // It rewrites each of our writes within a second.
         if bench.store[&*ours.id].fingerprint != 9 {
             bench.store.insert(Arc::clone(&ours.id), theirs.clone());
             rewrites += 1;
@@ -355,7 +355,7 @@ fn who_rewrites_our_entries_is_named_once_and_answered_ever_more_rarely_until_it
     let named = "another instance writes a and others under the owner \"us\": 10.0.0.1 here, 10.0.0.2 there";
     assert_eq!(bench.lines.iter().filter(|line| line.contains(named)).count(), 1, "{:?}", bench.lines);
     assert_eq!(bench.state("a"), SyncState::Contested);
-    // It stops: the entry is ours within the longest pause, and that is said.
+    // It stops: the entry is ours within the longest pause, and the end is reported.
     bench.pass(301);
     assert_eq!((bench.store[&*ours.id].fingerprint, bench.state("a")), (1, SyncState::InSync));
     bench.pass(301);
@@ -450,7 +450,7 @@ fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_anothe
         bench.update(&service, Some(&service), Desired::Present(changed, Mode::Serving));
         bench.pass(5);
         assert_eq!(bench.puts() == 1, again, "{what}");
-        // A resync is no chance, and a person's wish is one.
+        // A resync is no reason to try again; a person's request is.
         if !again {
             bench.compare();
             bench.pass(5);
@@ -469,14 +469,14 @@ fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_anothe
     bench.store.clear();
     bench.pass(300);
     assert_eq!((bench.puts(), bench.state("a")), (0, SyncState::Reaped));
-    // What is lost with everything else, or too early, is written again at once.
+    // An entry that is lost with all others, or too early, is written again at once.
     let mut bench = Bench::serving(&[Arc::clone(&service), Arc::clone(&other)]);
     bench.store.get_mut("a").unwrap().critical = true;
     bench.pass(70);
     bench.store.clear();
     bench.pass(1);
     assert_eq!(bench.puts(), 2);
-    // The same where the registry was away meanwhile: it may have lost what it held.
+    // The same if the registry was unreachable in the meantime: it may have lost its data.
     bench.store.get_mut("a").unwrap().critical = true;
     bench.pass(70);
     bench.losses.fetch_add(1, Ordering::Relaxed);
@@ -499,7 +499,7 @@ fn an_entry_without_an_owner_is_taken_over_only_where_it_is_ours_by_its_form_or_
         ("vault", 9, true, true),
     ] {
         let mut bench = Bench::with(Form::default(), Rules { adopt, ..rules() });
-        // A digest of its own, as an entry without our owner has.
+        // A digest of its own, like an entry without our owner.
         let stands = Entry { fingerprint: 77, ..entry(&service(id, port), None) };
         bench.store.insert(id.into(), stands.clone());
         bench.compare();
@@ -548,18 +548,18 @@ fn of_two_that_claim_an_id_the_one_that_is_there_keeps_it_and_a_default_id_is_no
         Arc::new(service)
     };
     let holder = |bench: &Bench| bench.store.get("one").map(|entry| entry.fingerprint);
-    // At a start of ours, the older has it.
+    // At our start, the older container gets it.
     let mut bench = Bench::new();
     bench.serve(&claim("young", 2, 2, true));
     bench.serve(&claim("old", 1, 1, true));
     bench.compare();
     bench.settle();
     assert_eq!(holder(&bench), Some(1));
-    // Then, who is there keeps it, also from one that was created before and starts later.
+    // Afterwards, the present holder keeps it, even against an older container that starts later.
     bench.serve(&claim("oldest", 0, 3, true));
     bench.settle();
     assert_eq!(holder(&bench), Some(1));
-    // Whose default ID it is has it.
+    // The container whose default ID it is gets it.
     bench.serve(&claim("default", 9, 4, false));
     bench.settle();
     assert_eq!(holder(&bench), Some(4));

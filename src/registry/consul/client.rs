@@ -1,4 +1,4 @@
-//! Requests to a Consul agent: where they go, how long they may take, and what their failures mean.
+//! Requests to a Consul agent: address, deadlines and errors.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,16 +23,16 @@ use super::token::Token;
 
 /// How long an ordinary request may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
-/// The most that is read of an answer: ten thousand services with long tags and Meta stay well below.
+/// The maximum size of an answer: ten thousand services with long tags and Meta are well below.
 const ANSWER_LIMIT: usize = 64 << 20;
 /// The most values of an answer that is read as a whole; an agent's settings have some hundreds.
 const MOST_VALUES: usize = 1 << 16;
-/// The most that is looked at of Consul's own words, in bytes, but for the end of what arrived with them.
+/// How much of Consul's error message is examined, in bytes, plus the end of the chunk it arrived in.
 const WORDS_BYTES: usize = 4 << 10;
-/// The most characters of them that are repeated.
+/// How many characters of it are repeated.
 const WORDS_LIMIT: usize = 300;
 
-/// Speaks to one agent.
+/// A client of one agent.
 pub(super) struct Client {
     http: Mutex<http::Client>,
     /// What `http` was made with.
@@ -42,7 +42,7 @@ pub(super) struct Client {
     files: CredentialFiles,
     reporter: Reporter,
     base: Url,
-    /// What people call it: `http://host:port` or `unix:///path`.
+    /// Its name for people: `http://host:port` or `unix:///path`.
     name: String,
     token: Token,
     basic: Option<(String, SecretString)>,
@@ -51,13 +51,13 @@ pub(super) struct Client {
     failures: AtomicU64,
 }
 
-/// What becomes of the body of an answer while it arrives: that of one in which ten thousand services are is megabytes.
+/// Consumes the body of an answer while it arrives: with ten thousand services, it is megabytes.
 pub(super) trait Body {
-    /// Takes in what comes next of it.
+    /// Takes the next part of the body.
     fn push(&mut self, bytes: &[u8]);
 }
 
-/// It is kept as it is.
+/// Keeps the whole body.
 impl Body for Vec<u8> {
     fn push(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
@@ -67,13 +67,13 @@ impl Body for Vec<u8> {
 /// What the agent answered.
 pub(super) struct Answer<B = Vec<u8>> {
     pub(super) status: StatusCode,
-    /// `X-Consul-Index`, where there is one that can be waited for.
+    /// `X-Consul-Index`, if it can be used for waiting.
     pub(super) index: Option<u64>,
-    /// How long it took to read, once it had begun.
+    /// How long reading the body took.
     pub(super) reading: Duration,
-    /// What became of its body.
+    /// The consumed body.
     pub(super) body: B,
-    /// Where it is no success, the reason in its own words, without any of our secrets.
+    /// If it is not a success: the server's reason, without our secrets.
     words: String,
 }
 
@@ -86,7 +86,7 @@ impl<B> Answer<B> {
 }
 
 impl Answer {
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     pub(super) fn json(&self) -> serde_json::Value {
         json::owned(&self.body, MOST_VALUES).unwrap_or_default()
     }
@@ -145,12 +145,12 @@ impl Client {
         leader
     }
 
-    /// How often the agent could not be reached so far: it may have been restarted each time.
+    /// How often the agent was unreachable so far: it may have restarted each time.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Reads something. A server's own failure is no answer to a question, so that is `Unreachable`.
+    /// Sends a read. A server error is no answer, so it becomes `Unreachable`.
     pub(super) async fn get(
         &self,
         path: &[&str],
@@ -161,7 +161,7 @@ impl Client {
         self.read(path, query, deadline, right, Vec::new()).await
     }
 
-    /// The same, with something else to become of its body.
+    /// As above, with another consumer of the body.
     pub(super) async fn read<B: Body>(
         &self,
         path: &[&str],
@@ -174,7 +174,7 @@ impl Client {
         if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer, true, right)) }
     }
 
-    /// Writes something; `right` is the ACL rule that it takes, for whoever lacks it.
+    /// Sends a write; `right` is the ACL rule that it needs, for the error message.
     pub(super) async fn put(
         &self,
         path: &[&str],
@@ -186,7 +186,7 @@ impl Client {
         if answer.status.is_success() { Ok(()) } else { Err(self.refusal(&answer, false, right)) }
     }
 
-    /// A failure that concerns the agent as a whole, with its name.
+    /// A failure of the agent as a whole, with its name.
     pub(super) fn unreachable(&self, reason: &str) -> RegistryError {
         RegistryError::Unreachable(format!("Consul at {}: {reason}", self.name))
     }
@@ -195,7 +195,7 @@ impl Client {
     async fn leader(&self) -> Result<String, RegistryError> {
         let answer = self.ask(Method::GET, &["status", "leader"], &[], None, DEADLINE).await?;
         if !answer.status.is_success() {
-            // Whoever is no Consul has no such path, or leads elsewhere.
+            // A server that is not Consul does not have this path, or redirects.
             return Err(match answer.status {
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => self.no_agent(&answer.status.to_string()),
                 status if status.is_redirection() => self.no_agent(&status.to_string()),
@@ -211,14 +211,14 @@ impl Client {
         }
     }
 
-    /// Something else answers, as this shows.
+    /// Something other than Consul answers; `sign` shows it.
     fn no_agent(&self, sign: &str) -> RegistryError {
         self.unreachable(&format!(
             "what answers there is no Consul agent ({sign}); check the host and the port of the URI"
         ))
     }
 
-    /// No answer came, for this reason.
+    /// There was no answer, for this reason.
     fn lost(&self, error: &http::Error) -> RegistryError {
         let reason = error.to_string();
         match self.base.scheme() {
@@ -227,7 +227,7 @@ impl Client {
         }
     }
 
-    /// What an answer means that is no success, to a request that takes this right.
+    /// The error for an answer that is not a success, to a request that needs this right.
     pub(super) fn refusal<B>(&self, answer: &Answer<B>, reads: bool, right: &str) -> RegistryError {
         let Answer { status, words, .. } = answer;
         if says_that_it_wants_tls(*status, words) {
@@ -236,13 +236,13 @@ impl Client {
             self.unreachable(words)
         } else {
             let text = explained(*status, words, right);
-            // What is read is all of it; a write's line names the service.
+            // A read concerns everything; the line of a write names the service.
             let text = if reads { format!("Consul at {}: {text}", self.name) } else { text };
             RegistryError::Refused { cause: cause(*status, words), text }
         }
     }
 
-    /// Sends a request, and gives the answer, whatever it is.
+    /// Sends a request, and returns any answer.
     pub(super) async fn ask(
         &self,
         method: Method,
@@ -312,7 +312,7 @@ impl Client {
         answered
     }
 
-    /// The address of a request; each element of the path is encoded on its own.
+    /// The URL of a request; each element of the path is encoded separately.
     fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -326,7 +326,7 @@ impl Client {
         url
     }
 
-    /// The server's own words on one line, or the status where it has none; never one of our secrets, should it repeat them.
+    /// The server's message on one line, or the status if there is none; our secrets are removed if it repeats them.
     fn words(&self, status: StatusCode, body: &[u8], token: Option<&SecretString>) -> String {
         let mut words = String::from_utf8_lossy(body).into_owned();
         for secret in token.into_iter().chain(self.basic.iter().map(|(_, password)| password)) {
@@ -337,7 +337,7 @@ impl Client {
         let words = one_line(&words, WORDS_LIMIT);
         match words.chars().next() {
             None => format!("it answered {status}"),
-            // A page for a browser, of a proxy or of another server.
+            // An HTML page of a proxy or another server.
             Some('<') => format!("it answered {status} and a web page"),
             Some(_) => words,
         }
@@ -355,19 +355,19 @@ fn unencrypted(settings: &Settings) -> Option<String> {
     if base.scheme() == "https" { None } else { TLS_NAMES.unencrypted(secret, base.host_str()) }
 }
 
-/// The index to wait for the next change with. Zero is none: a query with it does not wait
+/// The index to wait for the next change with. Zero is unusable: a query with it does not wait
 /// (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
 fn index(headers: &HeaderMap) -> Option<u64> {
     headers.get("X-Consul-Index")?.to_str().ok()?.parse().ok().filter(|&index| index > 0)
 }
 
-/// Whether a server or proxy says that it was to be spoken to over TLS: in the words of Go's servers, or of nginx.
+/// Whether a server or proxy says that it requires TLS: in the words of Go's servers, or of nginx.
 fn says_that_it_wants_tls(status: StatusCode, words: &str) -> bool {
     const SIGNS: [&str; 2] = ["HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port"];
     status == StatusCode::BAD_REQUEST && SIGNS.iter().any(|sign| words.contains(sign))
 }
 
-/// Whether an answer says that nobody is served now, whoever asks for whatever.
+/// Whether an answer says that nobody is served now, whatever the request.
 fn says_nobody_is_served(status: StatusCode, words: &str) -> bool {
     const SIGNS: [&str; 4] =
         ["No cluster leader", "No known Consul servers", "rpc error", "not ready to serve consistent reads"];
@@ -393,7 +393,7 @@ fn cause(status: StatusCode, words: &str) -> Cause {
     }
 }
 
-/// A refusal, with what can be done about it.
+/// A refusal, with what to do about it.
 fn explained(status: StatusCode, words: &str, right: &str) -> String {
     match status {
         StatusCode::FORBIDDEN if words.contains("ACL not found") => {

@@ -1,8 +1,8 @@
-//! Consul's agent: services of the node that it runs on, with their checks.
+//! Consul's agent: the services of its node, with their checks.
 //!
-//! The agent is the authority for its node, so everything is read from it and written to it; only
-//! [`watch`] asks the catalog, which alone can be waited on. Stands below the reconciler:
-//! [`spelling`] and [`check`] say what a service is to Consul, [`client`] speaks, this file does.
+//! The agent is the authority for its node, so everything is read from it and written to it. Only [`watch`] asks the
+//! catalog, because the agent has no blocking queries. [`spelling`] and [`check`] translate services, [`client`] sends
+//! requests.
 
 mod check;
 mod claimed;
@@ -39,11 +39,11 @@ use settings::{Settings, TLS_NAMES};
 use spelling::{Checks, Compare, HeldCheck, Reader};
 use watch::Watch;
 
-/// How long a batch may go on starting writes; with the last one's own deadline, what a batch may take.
+/// How long a batch may start new writes; with the deadline of the last one, this limits the whole batch.
 const BATCH_DEADLINE: Duration = Duration::from_secs(60);
-/// The least time between two heartbeats of a TTL check, so that a tiny TTL does not keep the agent busy.
+/// The shortest interval of heartbeats for a TTL check, so that a tiny TTL does not keep the agent busy.
 const LEAST_REFRESH: Duration = Duration::from_millis(200);
-/// The most characters of a name or attribute that a line repeats.
+/// How many characters of a name or attribute a line repeats.
 const NAME_LIMIT: usize = 100;
 
 /// Opens a Consul agent for `consul:`, `consul-tls:` and `consul-unix:`.
@@ -79,14 +79,14 @@ struct Consul {
     client: Client,
     /// The owner to record with each entry, if any.
     owner: Option<Arc<str>>,
-    /// Whether the agent has shown that it does not tell the types of checks.
+    /// Whether the agent is known not to return the types of checks.
     types_untold: AtomicBool,
     /// How often entries with a TTL are refreshed.
     ttl_refresh: Option<Duration>,
     throttle: Throttle,
     watch: Watch,
     criticals: Criticals,
-    /// What the IDs begin with that this host makes itself.
+    /// The prefix of this host's default IDs.
     hostname: String,
     reporter: Reporter,
 }
@@ -126,10 +126,10 @@ impl Consul {
         Ok(checks)
     }
 
-    /// What the agent holds, put behind these entries.
+    /// Appends the agent's entries to these.
     async fn read_into(&self, mut entries: Vec<Entry>, contents: bool) -> Result<Vec<Entry>, RegistryError> {
-        // Checks first, since each service is read with its own. A service that is registered between the two readings
-        // differs from what we would write until it is read again.
+        // Checks first, because each service is read with its own. A service registered between the two requests
+        // differs from the desired one until the next read.
         let checks = self.checks().await?;
         if checks.iter().any(|(id, check)| spelling::is_of_a_service(id) && check.kind.is_empty()) {
             self.types_untold.store(true, Ordering::Relaxed);
@@ -164,7 +164,7 @@ impl Consul {
         }
         let replace = [("replace-existing-checks", "true")];
         self.client.put(&["agent", "service", "register"], &replace, Some(body), &write_right(&service.name)).await?;
-        // The agent keeps the state of a check that it knows: one that had lapsed would stay critical.
+        // The agent keeps the state of a known check, so an expired one would stay critical.
         self.refresh_one(service).await
     }
 
@@ -175,7 +175,7 @@ impl Consul {
         let path = ["agent", "service", "deregister", &entry.key];
         let right = format!("service:write for the service with the ID \"{}\"", one_line(&entry.key, NAME_LIMIT));
         match self.client.put(&path, &[], None, &right).await {
-            // With ACLs, and in later releases without, the agent minds that there is nothing to remove.
+            // With ACLs, and in later releases without, the agent reports an error if there is nothing to remove.
             Err(RegistryError::Refused { text, .. }) if text.starts_with("Unknown service") => Ok(()),
             other => other,
         }
@@ -187,8 +187,8 @@ impl Consul {
         self.client.put(&path, &[], None, &write_right(&service.name)).await
     }
 
-    /// The agent's own maintenance mode of a service: a critical check beside the others, whatever they say.
-    /// It outlives us, and restarts of the agent.
+    /// The agent's maintenance mode of a service: an additional critical check, whatever the others say. It stays after
+    /// this program and the agent have restarted.
     async fn mark_one(&self, entry: &Entry, mark: Option<Mark>) -> Result<(), RegistryError> {
         let path = ["agent", "service", "maintenance", &entry.key];
         let right = format!("service:write for the service with the ID \"{}\"", one_line(&entry.key, NAME_LIMIT));
@@ -200,7 +200,7 @@ impl Consul {
         self.client.put(&path, &query, None, &right).await
     }
 
-    /// Makes one write; `checks` are the agent's, where a mark is to be taken away.
+    /// Makes one write; `checks` are the agent's, needed to remove a mark.
     async fn apply_one(&self, write: &Write, checks: &Result<Checks, RegistryError>) -> Result<(), RegistryError> {
         if claimed::is_claimed(write, &self.hostname) {
             let found = claimed::find(&self.client, &write.key).await?;
@@ -218,8 +218,8 @@ impl Consul {
         }
     }
 
-    /// Makes so many writes, several at once, and gives the results in order. When the agent turns out to be away,
-    /// what has not begun by then shares that failure, so that a batch ends in about the time of one request.
+    /// Makes these writes, several at once; returns the results in order. If the agent proves to be unreachable, writes
+    /// that have not started get the same error, so that a batch ends in about the time of one request.
     async fn batch<F>(&self, count: usize, write: impl Fn(usize) -> F) -> Vec<Result<(), RegistryError>>
     where
         F: Future<Output = Result<(), RegistryError>>,
@@ -275,13 +275,13 @@ impl Registry for Consul {
     }
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
-        // An agent is asked for everything that it has; most of it is ours, and takes no more room than it needs.
+        // Most of an agent's entries are usually ours, so reserving space for all of them wastes nothing.
         let room = scope.keys.as_ref().map_or(0, |keys| keys.len() + 1);
         self.read_into(Vec::with_capacity(room), scope.contents).await
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
-        // Switching maintenance on leaves one alone that is on; switching it off must not take away another's.
+        // Enabling maintenance mode keeps an existing one; disabling it must not remove another's.
         let unmarks = writes.iter().any(|write| matches!(write.action, Action::Unmark(_)));
         let checks = if unmarks { self.checks().await } else { Ok(Checks::new()) };
         self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await
@@ -311,7 +311,7 @@ impl Registry for Consul {
     }
 }
 
-/// The ACL rule that registering and passing take.
+/// The ACL rule that registering needs.
 fn write_right(name: &str) -> String {
     format!("service:write on \"{}\"", one_line(name, NAME_LIMIT))
 }

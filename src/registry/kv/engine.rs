@@ -1,4 +1,4 @@
-//! What the parts of this folder share: the store, how services are spelt in it, and what is known of its content.
+//! The shared state of this folder: the store, the layout of services, and the known content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,42 +19,42 @@ use super::key::{Desired, Instances, Known, Seen};
 use super::layout::Layout;
 use super::store::{Store, Stored, Transaction};
 
-/// What the parts share.
+/// The shared state.
 pub(super) struct Engine {
     pub(super) store: Box<dyn Store>,
     pub(super) layout: Box<dyn Layout>,
-    /// Where claims are stored, if they are made.
+    /// Where claims are stored, if there are any.
     pub(super) claims: Option<ClaimKeys>,
-    /// The name of this run of the process.
+    /// The ID of this run of the process.
     pub(super) run: String,
-    /// How often TTLs are refreshed, where the settings say.
+    /// How often TTLs are refreshed, by the settings.
     pub(super) ttl_refresh: Option<Duration>,
     pub(super) reporter: Reporter,
     state: Mutex<State>,
-    /// Wakes whoever waits for changes by external writers.
+    /// Wakes callers that wait for changes by external writers.
     pub(super) notifier: Notify,
     /// Wakes the watch task: other keys may concern us than before.
     pub(super) concerns: Notify,
 }
 
-/// What is known of the store.
+/// What is known about the store.
 #[derive(Default)]
 pub(super) struct State {
     /// How much of it is others'.
     pub(super) census: Census,
-    /// By key. A tree, which grows piece by piece: a table would need half as much again for a moment while it grows.
-    /// Boxed, since the tree's nodes are half empty.
+    /// By key. A tree, which grows in small steps: a hash table would briefly need half as much memory again. Boxed,
+    /// because the tree's nodes are half empty.
     pub(super) keys: BTreeMap<Box<str>, Box<Known>>,
-    /// The owners and leases that claims name, each stored once.
+    /// The owners and leases in claims, each stored once.
     pub(super) names: Pool<str>,
     /// Keys that may hold what is ours though nothing is known of it, since everything was counted: our last write may or
     /// may not have arrived, or our owner's name was found there.
     pub(super) in_doubt: BTreeSet<String>,
     pub(super) instances: Instances,
-    /// How many batches of writes are under way, and how many were ever started.
+    /// How many batches of writes are in progress, and how many were started in total.
     pub(super) writing: usize,
     pub(super) started: u64,
-    /// When a change was reported last.
+    /// When the last change was reported.
     pub(super) reported: Option<Instant>,
 }
 
@@ -86,7 +86,7 @@ impl Engine {
 }
 
 impl State {
-    /// Notes what stands at a key, and the claim on it.
+    /// Stores the entry of a key, and the claim on it.
     pub(super) fn saw(&mut self, key: &str, entry: Option<Seen<u64>>, claim: Option<Seen<Option<Claim>>>) {
         let (written, wanted) = self.keys.get(key).map_or((false, false), |before| (before.written, before.wanted));
         let claim = claim.map(|claim| self.shared(claim));
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// Notes who holds a lease, if anybody does.
+    /// Stores the holder of a lease, if there is one.
     pub(super) fn saw_lease(&mut self, lease: &str, stored: Option<&Stored>) {
         match stored.and_then(|stored| read::<InstanceLease>(&stored.value)) {
             Some(holder) => self.instances.alive.insert(lease.to_owned(), holder),
@@ -138,7 +138,7 @@ impl State {
         };
     }
 
-    /// The same claim, sharing the memory of its names with other claims.
+    /// The same claim, with shared strings.
     pub(super) fn shared(&mut self, mut seen: Seen<Option<Claim>>) -> Seen<Option<Claim>> {
         if let Some(claim) = &mut seen.content {
             self.names.share(&mut claim.owner);
@@ -148,12 +148,12 @@ impl State {
     }
 }
 
-/// A name that nobody else has.
+/// A name that no other run has.
 pub(super) fn token() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
 
-/// Why a key could not be written though everybody answered.
+/// Why a key could not be written although the store answered.
 pub(super) fn busy(key: &str) -> RegistryError {
     RegistryError::Unreachable(format!("{} is being changed by others all the time", one_line(key, 300)))
 }

@@ -1,5 +1,4 @@
-//! What the reconciler is told of the store's content: reads, takes over what is ours to take over, and says whose each
-//! entry is.
+//! Entries for the reconciler: reads them, takes over those of dead instances, and determines their owners.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use super::engine::{Engine, State};
 use super::key::{Desired, Known, Ownership, fingerprint};
 use super::{leases, read, write};
 
-/// Everything, or what is ours and what stands at the scope's keys, where that is much less.
+/// All entries or, if that is much less, ours and those at the scope's keys.
 pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
     let started = {
         let state = engine.state();
@@ -42,7 +41,7 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
                 })
             })
             .collect();
-        // While nothing was being written, a claim of ours without an entry is left from a crash.
+        // If no write was in progress, a claim of ours without an entry is left over from a crash.
         let quiet = started == Some(state.started);
         let left = keys.iter().filter(|(_, known)| quiet && state.instances.left_behind(known));
         let left: Vec<_> = left.map(|(key, _)| ((*key).to_owned(), Desired::Absent)).collect();

@@ -1,4 +1,4 @@
-//! What is known of one key, and from that the next transaction for it. Pure.
+//! Decides the next transaction for one key from what is known about it. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::claims::{Claim, InstanceLease, read, written};
 use super::store::{Condition, Operation, Step, Stored, Transaction};
 
-/// One key as it was last seen: the entry, and the claim on it.
+/// One key as last seen: the entry, and the claim on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) entry: Option<Seen<u64>>,
@@ -19,7 +19,7 @@ pub(super) struct Known {
     pub(super) wanted: bool,
 }
 
-/// What a key was seen to hold: a digest of an entry, the content of a claim (`None` where it cannot be read).
+/// The seen content of a key: a digest of an entry, or a claim (`None` if it cannot be parsed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen<T> {
     pub(super) version: u64,
@@ -42,11 +42,11 @@ impl Seen<Option<Claim>> {
 /// This instance, and the others that are alive.
 #[derive(Debug, Default)]
 pub(super) struct Instances {
-    /// The owner that this instance writes under.
+    /// The owner of this instance.
     pub(super) owner: Arc<str>,
     /// The leases that this instance holds.
     pub(super) ours: BTreeSet<Arc<str>>,
-    /// All leases that are held, ours among them, as last seen.
+    /// All held leases, including ours, as last seen.
     pub(super) alive: HashMap<String, InstanceLease>,
 }
 
@@ -57,9 +57,9 @@ pub(super) enum Ownership {
     Free,
     /// Ours.
     Ours,
-    /// That of a dead instance of our owner: ours, once we hold this lease.
+    /// It belongs to a dead instance of our owner: ours after taking this lease.
     Inherited(Arc<str>),
-    /// Another's, by this name.
+    /// It belongs to this other owner.
     Foreign(Arc<str>),
 }
 
@@ -71,7 +71,7 @@ impl Instances {
         if self.ours.contains(&claim.lease) {
             Ownership::Ours
         } else if known.entry.is_none() && !lives {
-            // The instance died between claim and entry, or an external writer removed the entry.
+            // The instance died between the claim and the entry, or an external writer removed the entry.
             Ownership::Free
         } else if claim.owner != self.owner {
             Ownership::Foreign(Arc::clone(&claim.owner))
@@ -92,7 +92,7 @@ impl Instances {
         known.wanted || known.written || self.is_ours(known)
     }
 
-    /// Whether a key is ours, or was that of a dead instance of our owner.
+    /// Whether a key is ours, or belonged to a dead instance of our owner.
     pub(super) fn is_ours(&self, known: &Known) -> bool {
         matches!(self.ownership(known), Ownership::Ours | Ownership::Inherited(_))
     }
@@ -105,19 +105,19 @@ impl Instances {
     }
 }
 
-/// What should stand at a key.
+/// The desired state of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Desired {
-    /// An entry of this value, for this long unless it is refreshed, with this claim if claims are made.
+    /// An entry with this value and TTL, and with this claim if claims are used.
     Entry { value: String, ttl: Option<Duration>, claim: Option<Claim> },
     /// Nothing.
     Absent,
 }
 
-/// What to do next for a key.
+/// The next step for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing: it is as it should be.
+    /// Nothing: it is as desired.
     Nothing,
     /// Nothing: it belongs to this other owner.
     Foreign(Arc<str>),
@@ -127,7 +127,7 @@ pub(super) enum Next {
     Write(Transaction),
 }
 
-/// What to do next for the entry `key`, whose claim is at `claim_key` if claims are made.
+/// The next step for the entry `key`, whose claim is at `claim_key` if claims are used.
 pub(super) fn next(
     key: &str,
     claim_key: Option<&str>,
@@ -146,7 +146,7 @@ pub(super) fn next(
     match desired {
         Desired::Entry { value, ttl, claim } => {
             if let (Some(claim_key), Some(claim)) = (claim_key, claim) {
-                // Of several leases that we hold, any will do.
+                // If we hold several leases, any of them will do.
                 let right = |seen: &Seen<Option<Claim>>| {
                     seen.ttl == *ttl
                         && seen.content.as_ref().is_some_and(|there| {
@@ -172,7 +172,7 @@ pub(super) fn next(
                     transaction.extend(delete);
                     transaction.push(step_on(claim_key, known.claim.as_ref())(Operation::Delete));
                 }
-                // Checks that nobody claimed the entry since it was read.
+                // Checks that the entry was not claimed since it was read.
                 (Some(claim_key), None) => {
                     transaction.push(step_on(claim_key, known.claim.as_ref())(Operation::Check));
                     transaction.extend(delete);
@@ -188,7 +188,7 @@ pub(super) fn next(
     }
 }
 
-/// A step on a key that was last seen like this.
+/// A step on a key, on condition that it is as last seen.
 fn step_on<'a, T>(key: &'a str, seen: Option<&Seen<T>>) -> impl Fn(Operation) -> Step + use<'a, T> {
     let condition = seen.map_or(Condition::Absent, |seen| Condition::At(seen.version));
     move |operation| Step { key: key.to_owned(), condition, operation }
@@ -200,12 +200,12 @@ impl Known {
         *self == Self::default()
     }
 
-    /// What is claimed, if that can be read.
+    /// The claim, if it can be parsed.
     pub(super) fn claimed(&self) -> Option<&Claim> {
         self.claim.as_ref()?.content.as_ref()
     }
 
-    /// Notes what a transaction has done that was made for this desired state.
+    /// Records the result of a transaction for this desired state.
     pub(super) fn wrote(&mut self, key: &str, desired: &Desired, transaction: &Transaction, versions: &[u64]) {
         let claim = if let Desired::Entry { claim, .. } = desired { claim.as_ref() } else { None };
         for (step, version) in transaction.iter().zip(versions) {
@@ -231,7 +231,7 @@ pub(super) fn digest(value: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// A digest of everything whose difference calls for a write.
+/// A digest of everything that needs a write when it differs.
 pub(super) fn fingerprint(content: u64, ttl: Option<Duration>, claimed: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     (content, ttl, claimed).hash(&mut hasher);
@@ -297,13 +297,13 @@ mod tests {
         assert_eq!(steps(&ours, &put("y")), [of_claim(At(5), "check"), entry(At(7), "put")]);
         assert_eq!(next(&ours, &us, &put("x")), Next::Nothing);
         assert_eq!(steps(&ours, &Desired::Absent), [entry(At(7), "delete"), of_claim(At(5), "delete")]);
-        // Nobody's entry is adopted without being written.
+        // An entry without an owner is adopted without writing the entry.
         assert_eq!(steps(&known(Some("x"), None), &put("x")), [of_claim(Absent, "put")]);
         assert_eq!(
             steps(&known(Some("x"), None), &Desired::Absent),
             [of_claim(Absent, "check"), entry(At(7), "delete")]
         );
-        // What a crash left between the two.
+        // The state after a crash between the two.
         let half = known(None, Some(claim("us", "a")));
         assert_eq!(steps(&half, &put("x")), [of_claim(At(5), "check"), entry(Absent, "put")]);
         assert_eq!(steps(&half, &Desired::Absent), [of_claim(At(5), "delete")]);

@@ -51,9 +51,9 @@ pub(in crate::registry) use store::{
 use engine::Engine;
 use key::{digest, fingerprint};
 
-/// Within this any method ends, whatever the store does.
+/// The deadline of every method, whatever the store does.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// The same for reading everything, page by page: started anew, it would take as long again.
+/// The deadline of reading everything, page by page: starting again would take as long.
 const READING_DEADLINE: Duration = Duration::from_secs(45);
 
 /// A registry that is a key-value store.
@@ -64,7 +64,7 @@ pub(in crate::registry) struct KvRegistry {
 }
 
 impl KvRegistry {
-    /// A registry that speaks to the store when it is first asked something.
+    /// Creates the registry. It connects to the store at the first request.
     pub(in crate::registry) fn new(
         store: Box<dyn Store>,
         layout: Box<dyn Layout>,
@@ -76,7 +76,7 @@ impl KvRegistry {
         Self { engine: Arc::new(engine), keep_alive_task: OnceLock::new(), watch_task: OnceLock::new() }
     }
 
-    /// Starts to keep our leases alive, where claims are made at all.
+    /// Starts the keep-alive task of our leases, if claims are used.
     fn start_keep_alive(&self) {
         if self.engine.claims.is_some() {
             let engine = &self.engine;

@@ -1,4 +1,4 @@
-//! Reads what stands in the store, and remembers it.
+//! Reads the store's content, and remembers it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::engine::{Engine, State};
 use super::key::{Known, Ownership, Seen};
 use super::store::Stored;
 
-/// What entries say whose value is wanted, by key.
+/// The content of entries, by key.
 pub(super) type Contents = HashMap<String, Box<Content>>;
 
-/// Reads everything, and remembers it. Returns what entries say: those without an owner, or all of them.
+/// Reads and remembers everything. Returns the content of entries without an owner, or of all.
 ///
-/// Leases are written before claims, claims before entries; they are removed in the other order. Read in the order of
-/// removal, no entry seems to be nobody's, and no lease free, that is not.
+/// Leases are written before claims, and claims before entries; they are removed in the reverse order. Reading in the
+/// order of removal ensures that an owned entry never seems to have no owner, and a held lease never seems free.
 pub(super) async fn everything(engine: &Engine, all_contents: bool) -> Result<Contents, RegistryError> {
     let entries = engine.store.list(&format!("{}/", engine.layout.root())).await?;
     let (claims, leases) = match &engine.claims {
@@ -162,7 +162,7 @@ pub(super) async fn some(engine: &Engine, part: &Part, all_contents: bool) -> Re
     Ok(contents)
 }
 
-/// Reads one key again, and what says whose it is.
+/// Reads one key again, with its claim.
 pub(super) async fn key(engine: &Engine, key: &str) -> Result<(), RegistryError> {
     let entry = engine.store.get(key).await?;
     let claim = match &engine.claims {

@@ -1,4 +1,4 @@
-//! What a key-value store can do, as far as the engine above needs it.
+//! The interface of a key-value store, as far as this folder needs it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,42 +11,42 @@ use tokio::time::sleep;
 
 use crate::registry::RegistryError;
 
-/// How many keys are read at the same time, each with a request of its own.
+/// How many keys are read at once, each with its own request.
 const CONCURRENCY: usize = 32;
 /// The least and the longest pause before keys that are not watched are asked for again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// A key and its value, as a store holds them.
+/// A key and its value in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Stored {
     /// The whole key.
     pub(in crate::registry) key: String,
     /// Its value; other programs may have written anything.
     pub(in crate::registry) value: Vec<u8>,
-    /// Grows with each write of this key, and is never used twice for it.
+    /// Increases with each write of this key, and is never reused for it.
     pub(in crate::registry) version: u64,
-    /// How long the key lives without being renewed, as it was asked for; `None` for ever. A store that knows only
-    /// the remaining time gives the TTL of its settings as long as the remaining time is not longer.
+    /// The TTL of the key as it was requested; `None` without one. A store that knows only the remaining time returns
+    /// the TTL of its settings, unless the remaining time is longer.
     pub(in crate::registry) ttl: Option<Duration>,
 }
 
-/// The state that a key must be in before a step is taken.
+/// The condition of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Condition {
     /// Not there.
     Absent,
-    /// There, in this version.
+    /// The key exists, with this version.
     At(u64),
 }
 
-/// What a step does to its key.
+/// The effect of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Operation {
-    /// Gives it this value, for this long unless it is renewed.
+    /// Stores this value, with this TTL.
     Put { value: String, ttl: Option<Duration> },
     /// Removes it.
     Delete,
-    /// Leaves it as it is: the step only checks its condition.
+    /// Changes nothing: the step only checks its condition.
     Check,
 }
 
@@ -58,16 +58,16 @@ pub(in crate::registry) struct Step {
     pub(in crate::registry) operation: Operation,
 }
 
-/// Steps that belong together, each for another key: where the store has transactions, all are taken or none. Where
-/// it has not, they are taken in this order, up to the first that fails.
+/// Steps that belong together, each for another key. If the store has transactions, all steps are made or none.
+/// Otherwise they are made in this order, up to the first that fails.
 pub(in crate::registry) type Transaction = Vec<Step>;
 
 /// The result of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Applied {
-    /// It is done. Holds the version of each step's key (meaningless where nothing was put).
+    /// Done. Holds the version of each step's key (meaningless without a put).
     Done(Vec<u64>),
-    /// A condition did not hold: an external writer was faster.
+    /// A condition failed: an external writer was faster.
     Conflict,
 }
 
@@ -100,7 +100,7 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// Reaches it.
     async fn ping(&self) -> Result<(), RegistryError>;
 
-    /// Every key that begins with `prefix` (which ends with a slash). An empty list is no error.
+    /// All keys that begin with `prefix` (which ends with a slash). An empty list is not an error.
     async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError>;
 
     /// One key.
@@ -112,12 +112,11 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
         stream::iter(gets).buffered(CONCURRENCY).try_collect().await
     }
 
-    /// Makes transactions. They belong to different keys, so their order does not matter; several may share one
-    /// request, as long as each has its own result.
+    /// Makes transactions. They are for different keys, so their order does not matter; several may share one request
+    /// if each has its own result.
     async fn apply(&self, transactions: &[Transaction]) -> Vec<Result<Applied, RegistryError>>;
 
-    /// Starts the TTL of keys anew, without notifying their readers. `Refused` where a key is not there, or does
-    /// not expire.
+    /// Restarts the TTL of keys without notifying their readers. `Refused` if a key does not exist or has no TTL.
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>>;
 
     /// Returns when our credentials have changed, as a file that holds them. Never returns where they cannot.
@@ -125,8 +124,8 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// Reports what happens to keys that begin with one of these prefixes, until it no longer can: returns why.
-    /// A store that cannot watch never returns, and reports nothing.
+    /// Reports changes of keys with these prefixes until that fails; returns why. A store without watches never returns
+    /// and reports nothing.
     async fn watch(&self, prefixes: &[String], report: &(dyn Fn(StoreEvent) + Send + Sync)) -> RegistryError;
 
     /// Whether [`Store::watch_keys`] costs nothing while nothing happens, and hears of changes at once.

@@ -1,5 +1,5 @@
-//! Several instances on one store in memory, dying wherever they can: none touches what another holds, and nothing
-//! is left behind. A real store cannot be made to fail between two steps of a write.
+//! Several instances on one store in memory, which crash at any step: none changes another's entries, and nothing is
+//! left behind. A real store cannot be made to fail between two steps of a write.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,22 +22,22 @@ use crate::service::Service;
 const ROOT: &str = "/r";
 const BASE: &str = "/_registrator/r";
 
-/// What the instances share.
+/// The state that the instances share.
 #[derive(Default)]
 struct Content {
     keys: BTreeMap<String, Stored>,
     version: u64,
-    /// What was done that must not be.
+    /// Forbidden changes that were made.
     broken: Vec<String>,
 }
 
-/// The store, as one instance reaches it.
+/// The store as one instance sees it.
 struct Seen {
     content: Arc<Mutex<Content>>,
     /// The instance's owner.
     owner: &'static str,
     transactions: bool,
-    /// After so many more steps, the instance is dead.
+    /// After this many more steps, the instance is dead.
     left: Arc<Mutex<Option<usize>>>,
     run: Mutex<Option<String>>,
 }
@@ -50,7 +50,7 @@ impl Seen {
         Ok(self.content.lock().unwrap())
     }
 
-    /// Takes a step, and notes it if it was none of this instance's to take.
+    /// Makes a step, and records it if the instance was not allowed to.
     fn take(&self, content: &mut Content, step: &Step) -> u64 {
         let claims = ClaimKeys::new(ROOT, BASE);
         let value = |key: &str| content.keys.get(key).map(|held| held.value.clone());
@@ -142,7 +142,7 @@ impl Content {
     }
 }
 
-/// The store, and whoever writes to it.
+/// The store, and its instances.
 struct World {
     content: Arc<Mutex<Content>>,
     transactions: bool,
@@ -153,11 +153,11 @@ struct Instance {
     registry: KvRegistry,
     owner: &'static str,
     left: Arc<Mutex<Option<usize>>>,
-    /// What it was seen the last time it asked.
+    /// What it saw at its last read.
     seen: Vec<Entry>,
 }
 
-/// Two hosts of one name by mistake, and another.
+/// Two hosts with the same name by mistake, and another.
 const OWNERS: [&str; 3] = ["a", "a", "b"];
 
 impl World {
@@ -187,7 +187,7 @@ impl World {
         Instance { registry, owner, left, seen: Vec::new() }
     }
 
-    /// The signs of life of runs that are dead expire.
+    /// The leases of dead runs expire.
     fn expire(&self) {
         let alive: Vec<_> = self.instances.iter().map(|instance| instance.registry.engine.run.clone()).collect();
         let lives = |held: &Stored| read::<InstanceLease>(&held.value).is_none_or(|sign| alive.contains(&sign.run));
@@ -233,13 +233,13 @@ impl World {
                     instance.seen = part;
                 }
             }
-            // However old its knowledge is, and whosever the entry.
+            // However old its knowledge is, and whoever owns the entry.
             Act::Remove(index, ours) => {
                 let instance = &self.instances[index];
                 let is_ours = |entry: &&Entry| !ours || entry.owner.as_deref() == Some(instance.owner);
                 let entries: Vec<_> = instance.seen.iter().filter(is_ours).cloned().collect();
                 apply(&instance.registry, entries.iter().cloned().map(Action::Remove)).await;
-                // What is gone may come back by another's hand, of which one's own part says nothing.
+                // A removed entry may be written again by an external writer, which our own part does not show.
                 let content = self.content.lock().unwrap();
                 let gone = |entry: &Entry| entries.contains(entry) && !content.keys.contains_key(&*entry.key);
                 self.instances[index].seen.retain(|entry| !gone(entry));
@@ -280,16 +280,16 @@ fn named(name: u8, port: u16) -> Service {
     Service { port, ..service(&format!("s{name}")) }
 }
 
-/// What may happen: to an instance, by its number.
+/// A possible event for an instance, given by its number.
 #[derive(Clone, Debug)]
 enum Act {
     Register(usize, u8, u16),
     Look(usize),
-    /// At what is its own, and at this one.
+    /// For its own services, and for this one.
     LookAtOwn(usize, u8),
-    /// Everything that it was seen of, or what it was seen is its own.
+    /// For everything it saw, or for its own part.
     Remove(usize, bool),
-    /// It dies after so many steps.
+    /// It dies after this many steps.
     Dying(usize, usize),
     Restart(usize),
     Expire,
@@ -328,7 +328,7 @@ proptest! {
                 let broken = world.content.lock().unwrap().broken.clone();
                 prop_assert!(broken.is_empty(), "{act:?}: {broken:?}");
             }
-            // One after the other, the owners come back alone, and let everything go.
+            // One after the other, the owners return alone and remove everything.
             world.instances.clear();
             world.expire();
             for owner in ["a", "b"] {
@@ -338,7 +338,7 @@ proptest! {
                 for removed in apply(&heir.registry, ours.into_iter().map(Action::Remove)).await {
                     prop_assert_eq!(removed, Ok(()));
                 }
-                // What a crash has left of a claim goes when it is seen.
+                // A claim left over from a crash is removed when it is seen.
                 heir.registry.read(&Scope::default()).await.unwrap();
                 drop(heir);
                 world.expire();

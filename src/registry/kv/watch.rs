@@ -16,13 +16,13 @@ use super::claims::ClaimKeys;
 use super::engine::{Engine, State};
 use super::store::{Keys, StoreEvent};
 
-/// The least time between two reports.
+/// The shortest time between two reports.
 const PACE: Duration = Duration::from_secs(1);
-/// The least time between two reports of what concerns others: a key that we wait for may have become free.
+/// The shortest time between two reports about others' keys: a key that we wait for may be free now.
 const OTHERS_PACE: Duration = Duration::from_secs(30);
-/// The pause before the store is watched again after that failed.
+/// The pause before watching again after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long events are gathered before they are judged: by then our own writes are known to be ours.
+/// How long events are collected before they are examined: by then, our own writes are recognised.
 const GATHER: Duration = Duration::from_millis(200);
 
 /// Returns when an external writer may have changed something.
@@ -35,7 +35,7 @@ pub(super) async fn changed(engine: &Engine) {
     engine.state().reported = Some(Instant::now());
 }
 
-/// Watches, and notifies whoever waits in [`changed`]. Never returns.
+/// Watches, and wakes the callers of [`changed`]. Never returns.
 pub(super) async fn watch(engine: Arc<Engine>) {
     let (report, events) = mpsc::unbounded_channel();
     let report = move |event| drop(report.send(event));
@@ -51,7 +51,7 @@ pub(super) async fn watch(engine: Arc<Engine>) {
 
 /// Has the store watched: our own keys, or everything where that costs less.
 async fn listen(engine: &Engine, report: &(dyn Fn(StoreEvent) + Send + Sync)) {
-    // Claims are not watched: they are written with their entries, and each change would be reported twice.
+    // Claims are not watched: they are written together with entries, so each change would be reported twice.
     let entries = format!("{}/", engine.layout.root());
     let prefixes: Vec<_> = [entries].into_iter().chain(engine.claims.as_ref().map(ClaimKeys::all_leases)).collect();
     let (sender, mut keys) = watch::channel(Keys::default());
@@ -137,7 +137,7 @@ async fn judge(engine: &Engine, mut events: mpsc::UnboundedReceiver<StoreEvent>)
         }
         let Some(first) = first else { if events.is_closed() { return } else { continue } };
         sleep(GATHER).await;
-        // Only the last event of each key counts.
+        // Only the last event of each key matters.
         let mut latest = HashMap::new();
         let mut started = false;
         let mut note = |event| match event {
@@ -166,7 +166,7 @@ async fn judge(engine: &Engine, mut events: mpsc::UnboundedReceiver<StoreEvent>)
     }
 }
 
-/// Whom a change concerns.
+/// Whose key a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Concern {
     Nobody,

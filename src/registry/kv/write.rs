@@ -1,4 +1,4 @@
-//! Makes keys as they are desired, and starts again where an external writer was faster.
+//! Writes keys as desired, and starts again if an external writer was faster.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::key::{Desired, Known, Next, next};
 use super::store::Applied;
 use super::{leases, read};
 
-/// How often a write is started when external writers are faster each time.
+/// How often a write is started again because an external writer was faster.
 const TRIES: usize = 5;
-/// How many keys are read at the same time.
+/// How many keys are read at once.
 const CONCURRENCY: usize = 32;
 
-/// What became of a key.
+/// The result for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is as desired.
@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Foreign(Arc<str>),
 }
 
-/// A key that is still to be made as desired.
+/// A key that is not yet as desired.
 #[derive(Clone, Copy)]
 struct Pending {
     index: usize,
@@ -37,7 +37,7 @@ struct Pending {
     fresh: bool,
 }
 
-/// Makes writes, with a result for each.
+/// Makes writes, with one result each.
 pub(super) async fn apply(engine: &Engine, writes: &[Write]) -> Vec<Result<(), RegistryError>> {
     let puts = writes.iter().any(|write| matches!(write.action, Action::Put(_)));
     let lease = match &engine.claims {
@@ -75,13 +75,13 @@ pub(super) async fn apply(engine: &Engine, writes: &[Write]) -> Vec<Result<(), R
             let (key, owner) = (one_line(&engine.layout.key(service), 300), one_line(&owner, 300));
             Err(RegistryError::Taken(format!("{key} belongs to the owner {owner}")))
         }
-        // An entry that has become another's is no longer ours to remove: nothing is left to do.
+        // The entry now belongs to another owner, so nothing is left to remove.
         (Outcome::Done | Outcome::Foreign(_), _) => Ok(()),
     };
     writes.iter().zip(settled).map(|(write, settled)| settled.unwrap_or_else(|| result(write))).collect()
 }
 
-/// Makes keys as they are desired, each another key, with a result for each.
+/// Writes different keys as desired, with one result each.
 pub(super) async fn make(engine: &Engine, desired: &[(String, Desired)]) -> Vec<Result<Outcome, RegistryError>> {
     if desired.is_empty() {
         return Vec::new();
@@ -102,7 +102,7 @@ pub(super) async fn make(engine: &Engine, desired: &[(String, Desired)]) -> Vec<
     results
 }
 
-/// One round of transactions. Returns the keys that need another.
+/// One round of transactions. Returns the keys that need another round.
 async fn round(
     engine: &Engine,
     desired: &[(String, Desired)],
@@ -121,7 +121,7 @@ async fn round(
             let claim_key = engine.claims.as_ref().map(|claims| claims.claim(key));
             let known = state.keys.get(key.as_str()).map_or(&unknown, |known| &**known);
             match next(key, claim_key.as_deref(), known, &state.instances, desired) {
-                // That there is nothing to do is never concluded from memory alone.
+                // The store is always asked before a write counts as done: memory may be out of date.
                 Next::Nothing | Next::Foreign(_) if !fresh => stale.push(index),
                 Next::Nothing => results[index] = Ok(Outcome::Done),
                 Next::Foreign(owner) => results[index] = Ok(Outcome::Foreign(owner)),
@@ -171,12 +171,12 @@ async fn round(
     again
 }
 
-/// Renews the TTLs of services, with a result for each.
+/// Renews the TTLs of services, with one result each.
 pub(super) async fn refresh(engine: &Engine, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
     let keys: Vec<_> = services.iter().filter_map(|service| Some((engine.layout.key(service), service.ttl?))).collect();
     let claims: Vec<_> =
         engine.claims.iter().flat_map(|claims| keys.iter().map(|(key, ttl)| (claims.claim(key), *ttl))).collect();
-    // Claims after entries, since they should outlive them.
+    // Claims after entries, because they should live longer.
     let mut renewed = engine.store.renew(&keys).await.into_iter();
     let claims = if claims.is_empty() { Vec::new() } else { engine.store.renew(&claims).await };
     let mut claims = claims.into_iter();
@@ -192,7 +192,7 @@ pub(super) async fn refresh(engine: &Engine, services: &[Arc<Service>]) -> Vec<R
         .collect()
 }
 
-/// Counts a batch of writes for as long as it is under way, also when it is given up.
+/// Counts a batch of writes while it is in progress, even if it is cancelled.
 struct Writing<'a>(&'a Engine);
 
 impl<'a> Writing<'a> {

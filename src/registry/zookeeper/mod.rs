@@ -52,11 +52,11 @@ use session::Session;
 use settings::Settings;
 use write::{Node, Writer};
 
-/// Within this any method ends, whatever ZooKeeper does.
+/// The deadline of every method, whatever ZooKeeper does.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How many writes of a batch are in flight at the same time.
+/// How many writes of a batch are sent at once.
 const CONCURRENCY: usize = 128;
-/// The least time between two reports of a change.
+/// The shortest time between two reports of a change.
 const PACE: Duration = Duration::from_secs(1);
 
 /// Opens ZooKeeper for `zookeeper:` and `zookeeper-tls:`.
@@ -78,9 +78,9 @@ pub(super) fn open(
 
 struct ZooKeeper {
     session: Session,
-    /// Our owner, for the reconciler; ZooKeeper knows us by our session.
+    /// Our owner, for the reconciler; to ZooKeeper, our session is the owner.
     owner: String,
-    /// When a change was reported last.
+    /// When the last change was reported.
     told: Mutex<Option<Instant>>,
 }
 
@@ -94,7 +94,7 @@ impl ZooKeeper {
         timeout_at(until, self.session.client()).await.unwrap_or_else(|_| Err(failure::too_late()))
     }
 
-    /// Writes nodes, those that are any, with a result for each.
+    /// Writes nodes if they are valid, with one result each.
     async fn put(
         &self,
         client: &Client,
@@ -109,7 +109,7 @@ impl ZooKeeper {
             .collect()
     }
 
-    /// Removes the nodes at these paths, and the names above them that are empty then, with a result for each path.
+    /// Removes the nodes at these paths, and their name nodes if these are empty then. Returns one result per path.
     async fn remove(&self, client: &Client, paths: &[&str], until: Instant) -> Vec<Result<(), RegistryError>> {
         let removed = batch(until, paths.iter().map(|path| write::remove(client, path))).await;
         let emptied: BTreeSet<_> = paths
@@ -137,7 +137,7 @@ impl Registry for ZooKeeper {
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {
-        // Data that cannot be written is refused when it is; no node looks like that.
+        // Data that cannot be written is refused at the write; no existing node equals it.
         spelling::fingerprint(true, &spelling::data(service).unwrap_or_default())
     }
 
@@ -194,7 +194,7 @@ impl Registry for ZooKeeper {
     }
 }
 
-/// Does each write, many at once, and gives the results in order; what is not done in time has failed.
+/// Makes writes, many at once; results are in order. Writes that are not done in time have failed.
 async fn batch<F>(until: Instant, writes: impl Iterator<Item = F>) -> Vec<Result<(), RegistryError>>
 where
     F: Future<Output = Result<(), RegistryError>>,
@@ -208,8 +208,8 @@ where
     flying(writes.map(in_time)).await
 }
 
-/// Waits for all of them, many at once; what came of each, in order.
+/// Waits for all of them, many at once; results are in order.
 async fn flying<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    // Gathered first: an iterator that borrows cannot be held over an await of a boxed future.
+    // Collected first: an iterator that borrows cannot be held across an await of a boxed future.
     stream::iter(all.collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await
 }

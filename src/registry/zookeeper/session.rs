@@ -1,9 +1,9 @@
-//! One session with ZooKeeper, kept for as long as the registry lives.
+//! The session with ZooKeeper, kept while the registry is open.
 //!
-//! A task of its own connects, follows the connection, and connects again when it is lost: to the same session
-//! where the servers still know it, so that our nodes stay, else to a new one. The client could reconnect by itself, but
-//! its pauses grow without bound; so each client here lives as long as one connection.
-//! Callers wait for the outcome of an attempt, never for the servers.
+//! A task connects, follows the connection, and reconnects when it is lost: to the same session if the servers still
+//! know it, so that our nodes stay, otherwise to a new one. The client can reconnect by itself, but its pauses grow
+//! without limit; so a client is used for one connection only. Callers wait for the result of a connection attempt,
+//! never for the servers.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -30,16 +30,16 @@ use super::failure;
 use super::settings::{Scheme, Settings, TLS_NAMES, tls_options};
 use super::watch;
 
-/// How long a connection may be silent; the client pings three times within it.
+/// How long a connection may be silent; the client sends three pings in this time.
 const SILENCE: Duration = Duration::from_secs(4);
-/// How long one attempt may take, through all the servers.
+/// How long one connection attempt may take, over all servers.
 const ATTEMPT: Duration = Duration::from_secs(8);
 /// The pause between two attempts, unless a caller waits.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long finding out why a server does not answer may take.
+/// How long finding the reason for a failed connection may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The session, in whatever state it is.
+/// The session, in any state.
 pub(super) struct Session {
     shared: Arc<Shared>,
     task: OnceLock<AbortOnDropHandle<()>>,
@@ -51,7 +51,7 @@ struct Shared {
     files: CredentialFiles,
     reporter: Reporter,
     state: state::Sender<State>,
-    /// A caller wants the next attempt now.
+    /// A caller needs a connection attempt now.
     wanted: Notify,
     /// Something below the path may have changed.
     changes: Notify,
@@ -59,16 +59,16 @@ struct Shared {
 
 #[derive(Clone)]
 enum State {
-    /// An attempt is being made.
+    /// A connection attempt is in progress.
     Connecting,
-    /// There is a session, and a connection to it.
+    /// Connected, with a session.
     Up(Client),
-    /// The last attempt failed.
+    /// The last connection attempt failed.
     Down(RegistryError),
 }
 
 impl Session {
-    /// A session that connects when it is first used.
+    /// A session that connects at the first use.
     pub(super) fn new(settings: Settings, reporter: Reporter) -> Self {
         let (state, _) = state::channel(State::Connecting);
         let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
@@ -76,18 +76,18 @@ impl Session {
         Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
 
-    /// The settings that it was made with.
+    /// Its settings.
     pub(super) fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// A client that was connected when last seen.
+    /// A client that was connected when last checked.
     pub(super) async fn client(&self) -> Result<Client, RegistryError> {
         self.start();
         let mut state = self.shared.state.subscribe();
         if matches!(*state.borrow_and_update(), State::Down(_)) {
             self.shared.wanted.notify_one();
-            // Waits for the next outcome; that of an attempt which is under way will do.
+            // Waits for the next result; that of an attempt in progress is enough.
             let _ = state.changed().await;
         }
         loop {
@@ -106,7 +106,7 @@ impl Session {
         self.shared.wanted.notify_one();
     }
 
-    /// Returns when something below the path may have changed since it last did.
+    /// Returns when something below the path may have changed since the last call.
     pub(super) async fn changed(&self) {
         self.start();
         self.shared.changes.notified().await;
@@ -117,7 +117,7 @@ impl Session {
     }
 }
 
-/// Keeps a session. Never returns.
+/// The task that keeps the session. Never returns.
 async fn keep(shared: Arc<Shared>) {
     let Shared { settings, reporter, state, wanted, changes, .. } = &*shared;
     let (mut last, mut tls) = (None, None);
@@ -140,7 +140,7 @@ async fn keep(shared: Arc<Shared>) {
                         .info("session", format!("zookeeper: session {id}, which lives on for {lives:?} without us"));
                 }
                 state.send_replace(State::Up(client.clone()));
-                // Changes while there was no connection were not reported.
+                // Changes during a lost connection were not reported.
                 changes.notify_one();
                 let end = watch::follow(&client, &settings.base, changes).await;
                 drop(connection);
@@ -166,7 +166,7 @@ async fn pause(wanted: &Notify) {
     }
 }
 
-/// A client, and the task that moves its bytes, which ends when dropped.
+/// A client, and the task that performs its I/O, which ends when dropped.
 type Connected = (Client, Vec<AbortOnDropHandle<()>>);
 
 /// Reads the files of TLS, if it is spoken. Files that are being replaced leave what was read before.
@@ -177,7 +177,7 @@ fn read_tls(settings: &Settings, options: &mut Option<TlsOptions>) -> Result<(),
     Ok(())
 }
 
-/// The last session, where it still lives, else a new one.
+/// The last session if it is still alive, otherwise a new one.
 async fn session(
     settings: &Settings,
     tls: Option<&TlsOptions>,
@@ -202,7 +202,7 @@ async fn connect(
         .with_session_timeout(settings.session_timeout)
         .with_connection_timeout(silence)
         .with_fail_eagerly()
-        // When we stop, the session is left to time out.
+        // At shutdown, the session is left to expire.
         .with_detached();
     if let Some(credentials) = &settings.credentials {
         connector = match credentials.scheme {
@@ -223,8 +223,8 @@ async fn connect(
     Ok((client?, tasks))
 }
 
-/// Runs a future of the client, and holds on to the tasks that it spawns, which it does by way of `spawns_core`.
-/// The client's own lines in the log, one for each attempt, are left out: what there is to say, we say.
+/// Runs a future of the client, and keeps the tasks that it spawns with `spawns_core`. Suppresses the client's own log
+/// lines, one for each attempt; our events report the same.
 async fn holding_tasks<F: Future>(future: F) -> (F::Output, Vec<AbortOnDropHandle<()>>) {
     #[derive(Default)]
     struct Held(Mutex<Vec<AbortOnDropHandle<()>>>);
@@ -245,7 +245,7 @@ async fn holding_tasks<F: Future>(future: F) -> (F::Output, Vec<AbortOnDropHandl
     (output, held.0.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Why there is no session, as far as it can be found out: the client tells little.
+/// Why there is no session, as far as it can be found out: the client's errors contain little.
 async fn explained(settings: &Settings, error: &Error) -> RegistryError {
     let place = settings.place();
     match error {
@@ -271,7 +271,7 @@ async fn explained(settings: &Settings, error: &Error) -> RegistryError {
     RegistryError::Unreachable(format!("ZooKeeper at {}", reasons.join(", ")))
 }
 
-/// Why a server that accepts connections begins no session, and what to do.
+/// Why a server accepts connections but starts no session, and what to do.
 async fn no_session(settings: &Settings, server: &Server) -> String {
     let silent = "it accepts connections and begins no session; check that it is ZooKeeper, and that it serves";
     match &settings.tls {

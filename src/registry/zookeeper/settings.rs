@@ -1,4 +1,4 @@
-//! Where ZooKeeper is and how it is spoken to: the URI, then the `ZOOKEEPER_*` variables, then the defaults.
+//! The addresses of ZooKeeper and the credentials: from the URI, then the `ZOOKEEPER_*` variables, then the defaults.
 //!
 //! `zookeeper[-tls]://user:password@a:2181,b:2181/path?acl=…&auth=…&ca=…&cert=…&key=…`
 
@@ -20,32 +20,32 @@ use crate::registry::uri::{Uri, redacted, root};
 
 use super::spelling::is_illegal;
 
-/// Where a server listens that was not told otherwise.
+/// The default address of a server.
 const DEFAULT_PORT: u16 = 2181;
 
-/// How long a session outlives us without `-ttl`: what the program that this one replaces asks for.
+/// The session timeout without `-ttl`: as in the replaced program.
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parameters of the URI.
 const PARAMETERS: [&str; 5] = ["acl", "auth", "ca", "cert", "key"];
 
-/// Everything that a session needs to know.
+/// The settings of a session.
 pub(super) struct Settings {
-    /// Where the servers are; never empty.
+    /// The servers; never empty.
     pub(super) servers: Vec<Server>,
-    /// What everything is written below: absolute, empty for the root.
+    /// The path of all nodes: absolute, empty for the root.
     pub(super) base: String,
-    /// How long the servers keep a session that they hear nothing of. They bound it to 2 to 20 of their ticks.
+    /// The session timeout. The servers limit it to 2 to 20 of their ticks.
     pub(super) session_timeout: Duration,
-    /// Who we are, if we say so.
+    /// The user, if given.
     pub(super) credentials: Option<Credentials>,
-    /// Who may do what with the nodes that we make.
+    /// The access rights of our nodes.
     pub(super) acl: NodeAcl,
-    /// How to speak TLS, if at all: as the client takes it, and as ours do.
+    /// The TLS settings, if TLS is used: for the client, and for our own connections.
     pub(super) tls: Option<Tls>,
 }
 
-/// What the settings for TLS are called.
+/// The names of the TLS settings.
 pub(super) const TLS_NAMES: TlsNames = TlsNames {
     with: "zookeeper-tls://",
     without: "zookeeper://",
@@ -54,14 +54,14 @@ pub(super) const TLS_NAMES: TlsNames = TlsNames {
     key: "key= of the URI, or ZOOKEEPER_CLIENT_KEY",
 };
 
-/// A user and how to prove to be one.
+/// A user, and how it authenticates.
 pub(super) struct Credentials {
     pub(super) scheme: Scheme,
     pub(super) user: String,
     pub(super) password: SecretString,
 }
 
-/// How a user is proved.
+/// How a user authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     /// ZooKeeper's own `digest` scheme.
@@ -70,19 +70,19 @@ pub(super) enum Scheme {
     Sasl,
 }
 
-/// Who may do what with the nodes that we make.
+/// The access rights of our nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NodeAcl {
-    /// Anyone anything, as the program that this one replaces has it.
+    /// Everybody has all rights, as with the replaced program.
     Open,
-    /// We anything, others read.
+    /// We have all rights, others may read.
     Readable,
-    /// We anything, others nothing.
+    /// We have all rights, others none.
     Private,
 }
 
 impl NodeAcl {
-    /// As the client takes it.
+    /// In the client's form.
     pub(super) fn acls(self) -> Acls<'static> {
         static READABLE: [Acl; 2] =
             [Acl::new_const(Permission::ALL, "auth", ""), Acl::new_const(Permission::READ, "world", "anyone")];
@@ -95,7 +95,7 @@ impl NodeAcl {
 }
 
 impl Settings {
-    /// Makes them out of a URI and what goes with it.
+    /// The settings from a URI and the environment.
     pub(super) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
         let environment = &*config.environment;
         let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
@@ -103,7 +103,7 @@ impl Settings {
         let scheme = match parameters.take("auth").as_deref() {
             None | Some("digest") => Scheme::Digest,
             Some("sasl") => Scheme::Sasl,
-            // Not repeated: some write the user and password here.
+            // Not quoted, because some people write the user and password here.
             Some(_) => return Err(bad("auth is neither digest nor sasl".to_owned())),
         };
         let credentials = match uri.userinfo {
@@ -162,13 +162,13 @@ fn credentials(pair: &str, scheme: Scheme) -> Option<Credentials> {
 }
 
 impl Credentials {
-    /// `user:password`, as the digest scheme wants it.
+    /// `user:password`, in the digest scheme's form.
     pub(super) fn pair(&self) -> SecretString {
         SecretString::from(format!("{}:{}", self.user, self.password.expose_secret()))
     }
 }
 
-/// The path that everything is written below: decoded, without a slash at its end. Doubled slashes count once.
+/// The path of all nodes: decoded, without a trailing slash. Doubled slashes count once.
 fn base(path: &str) -> Result<String, String> {
     let path = root(&decoded(path).ok_or("its path is not UTF-8")?)?;
     if path.split('/').any(|name| name.contains(is_illegal)) {
@@ -177,7 +177,7 @@ fn base(path: &str) -> Result<String, String> {
     Ok(path)
 }
 
-/// The files that TLS needs.
+/// The TLS files.
 struct Files {
     ca: Option<String>,
     identity: Option<(String, String)>,
@@ -227,7 +227,7 @@ impl Files {
 /// Which file cannot be used, and why.
 pub(super) fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
     tls_config(tls).map_err(|error| TLS_NAMES.of_files(&error))?;
-    // What cannot be read is said by now.
+    // Unreadable files were already reported.
     let unusable = |path: &Path, reason: &dyn fmt::Display| format!("{}: {reason}", path.display());
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| unusable(path, &error));
     let mut options = TlsOptions::new();

@@ -1,8 +1,8 @@
 //! Consul's key-value store: `prefix/<name>/<id>` = `ip:port`, for readers that watch keys instead of services.
 //!
-//! Stands below [`crate::registry::kv`], which decides what to write; here is how Consul does it: [`listing`] and [`txn`]
-//! read, [`txn`] writes, [`session`] and [`renew`] make keys expire, [`watch`] hears of changes. Where Consul is, and who
-//! we are to it, is said as for its agent. Keys begin with a slash above, and without one in Consul.
+//! [`crate::registry::kv`] decides what to write; this module talks to Consul: [`listing`] and [`txn`] read, [`txn`]
+//! writes, [`session`] and [`renew`] make keys expire, [`watch`] waits for changes. Address and credentials are set as
+//! for the agent. Keys start with a slash in `kv`, and without one in Consul.
 
 mod item;
 mod listing;
@@ -59,7 +59,7 @@ impl ConsulKv {
         let ttls = self.sessions.ttls(&self.client, items.iter().filter_map(|item| item.session.as_deref())).await?;
         let held = items.into_iter().map(|item| Stored {
             key: format!("/{}", item.key),
-            // What is not base64 cannot have come from Consul.
+            // Consul sends values as base64; anything else is not from Consul.
             value: BASE64_STANDARD.decode(item.value.unwrap_or_default()).unwrap_or_default(),
             version: item.modify_index,
             ttl: item.session.map(|session| ttls.get(&session).copied().unwrap_or_default()),

@@ -1,5 +1,5 @@
-//! Hears of changes: a blocking query for each prefix
-//! (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), whose answers are compared.
+//! Watches for changes with one blocking query per prefix
+//! (<https://developer.hashicorp.com/consul/api-docs/features/blocking>), and compares the answers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::registry::kv::StoreEvent;
 use super::super::client::{Client, DEADLINE};
 use super::listing::{self, Listing};
 
-/// How long a query may wait for a change.
+/// The wait time of a query.
 const WAIT: Duration = Duration::from_secs(60);
-/// Consul adds up to a sixteenth of the wait, to spread the load.
+/// Consul adds up to a sixteenth of the wait time, to spread the load.
 const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
-/// The least time from one query to the next, since each reads everything; and for each key that it reads.
+/// The shortest time between two queries, because each reads everything; and the additional time per key.
 const PACE: Duration = Duration::from_millis(500);
 const PACE_OF_A_KEY: Duration = Duration::from_millis(1);
-/// The longest pause where queries do not wait.
+/// The longest pause if queries do not block.
 const BLIND_PACE: Duration = Duration::from_secs(60);
 
-/// Reports what happens below the prefixes, until it no longer can: returns why.
+/// Reports changes below the prefixes until that fails. Returns why.
 pub(super) async fn watch(
     client: &Client,
     prefixes: &[String],
@@ -50,7 +50,7 @@ async fn follow(
     let mut pause = PACE;
     loop {
         let Some(waiting) = index else {
-            // A proxy has taken the index away: nothing can be waited for.
+            // A proxy removed the index, so waiting is impossible.
             return std::future::pending().await;
         };
         let began = Instant::now();
@@ -63,7 +63,7 @@ async fn follow(
         }
         let now = versions(&listing);
         let news = changes(&seen, &now, listing.index.unwrap_or(waiting));
-        // What neither waited nor tells anything is asked less and less often.
+        // A query that neither blocks nor shows changes is sent less and less often.
         pause = if news.is_empty() && began.elapsed() < PACE { (pause * 2).min(BLIND_PACE) } else { PACE };
         news.into_iter().for_each(report);
         (seen, index) = (now, listing.index);
@@ -76,7 +76,7 @@ fn versions(listing: &Listing) -> HashMap<String, u64> {
     listing.items.iter().map(|item| (format!("/{}", item.key), item.modify_index)).collect()
 }
 
-/// What happened between two answers, of which the second has this index.
+/// The changes between two answers; the second has this index.
 fn changes(before: &HashMap<String, u64>, now: &HashMap<String, u64>, index: u64) -> Vec<StoreEvent> {
     let written = now.iter().filter(|(key, version)| before.get(*key) != Some(version));
     let gone = before.keys().filter(|key| !now.contains_key(*key));

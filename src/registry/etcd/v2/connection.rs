@@ -1,4 +1,4 @@
-//! Connections: one server at a time, the next one when it fails.
+//! Sends requests to one server at a time, and to the next one when it fails.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,23 +20,23 @@ use crate::registry::{Cause, RegistryError};
 
 use super::answer::{Answer, Failure};
 
-/// Within this a request ends, through all the servers.
+/// The deadline of a request, over all servers.
 const DEADLINE: Duration = Duration::from_secs(9);
-/// The least and the most that one attempt may take.
+/// The minimum and maximum time of one attempt.
 const ATTEMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
-/// How long a change is waited for before asking again, in case the connection is dead.
+/// How long one request waits for a change. Then it is sent again, in case the connection is dead.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// The most that is read of an answer: ten thousand entries with long tags stay well below.
+/// The maximum size of an answer; ten thousand entries with long tags are well below.
 const ANSWER_LIMIT: usize = 64 << 20;
 
-/// What stands for itself in the path of a URL.
+/// Characters that are not escaped in a URL's path.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The servers.
 pub(super) struct Connection {
     settings: Settings,
-    /// Counts on with each server that is left.
+    /// Incremented whenever a server is given up.
     current: watch::Sender<usize>,
     /// Made when it is first used, since that takes a while, and when the files of TLS have changed.
     client: Mutex<Option<Client>>,
@@ -45,7 +45,7 @@ pub(super) struct Connection {
     answered: AtomicBool,
 }
 
-/// One request, for a key.
+/// One request about a key.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,
@@ -54,12 +54,12 @@ pub(super) struct Request<'a> {
     pub(super) form: &'a [(&'a str, &'a str)],
 }
 
-/// What was answered, and how far etcd's history is.
+/// The answer, and etcd's current index.
 pub(super) type Reply = (Result<Answer, Failure>, Option<u64>);
 
 impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
-        // Of many hosts with one list of servers, not all begin with the first.
+        // Hosts with the same list of servers should not all start with the first.
         let first = fastrand::usize(..settings.servers.len());
         let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
         let (current, answered) = (watch::Sender::new(first), AtomicBool::new(false));
@@ -89,12 +89,12 @@ impl Connection {
         }
     }
 
-    /// Asks one server, and when that fails another, until the deadline.
+    /// Asks one server and, if it fails, the next, until the deadline.
     pub(super) async fn ask(&self, request: Request<'_>) -> Result<Answer, Failure> {
         self.ask_from(request).await.and_then(|(answer, _)| answer)
     }
 
-    /// The same, with how far etcd's history is.
+    /// As above, with etcd's current index.
     pub(super) async fn ask_from(&self, request: Request<'_>) -> Result<Reply, Failure> {
         let until = Instant::now() + DEADLINE;
         let servers = self.settings.servers.len();
@@ -115,7 +115,7 @@ impl Connection {
         Err(failed)
     }
 
-    /// Waits for what happens next below a key, on the server that answered last, until that is left.
+    /// Waits for the next event below a key, on the server that answered last; ends when that server is given up.
     pub(super) async fn wait(&self, key: &str, index: u64) -> Result<Answer, Failure> {
         let index = index.to_string();
         let query = [("wait", "true"), ("recursive", "true"), ("waitIndex", index.as_str())];
@@ -124,7 +124,7 @@ impl Connection {
         let request = Request { method: &Method::GET, key, query: &query, form: &[] };
         let answer = tokio::select! {
             answer = self.once(current, request, WAIT) => answer.and_then(|(answer, _)| answer),
-            // A server that answers nothing else reports no changes either.
+            // A server that answers no other request reports no changes either.
             _ = left.changed() => return Err(Failure::Forgotten),
         };
         if let Err(Failure::Away(_)) = answer {
@@ -177,7 +177,7 @@ impl Connection {
     }
 
     fn leave(&self, server: usize) {
-        // Whoever leaves first decides; the others have the new one already.
+        // The first caller moves on to the next server; the others use it already.
         self.current.send_if_modified(|current| {
             let first = *current == server;
             *current = current.wrapping_add(usize::from(first));
@@ -208,7 +208,7 @@ impl Connection {
     }
 }
 
-/// As a query or a form has it.
+/// Escapes a text for a query or a form.
 fn encoded(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }

@@ -1,7 +1,7 @@
-//! etcd's v2 API as a key-value store: plain HTTP, one request for each key.
+//! etcd's v2 API as a key-value store: plain HTTP, one request per key.
 //!
-//! There are no transactions: a write's steps are taken one by one, each on condition that nobody was in between. A TTL
-//! belongs to a key; renewing it tells no watcher.
+//! It has no transactions. The steps of a write are made one by one, each on condition that nothing changed in between.
+//! A TTL belongs to a key; renewing it notifies no watcher.
 
 mod answer;
 mod connection;
@@ -21,12 +21,12 @@ use super::Settings;
 use answer::Failure;
 use connection::{Connection, Request};
 
-/// How many requests are on their way at once.
+/// How many requests are sent at once.
 const CONCURRENCY: usize = 32;
 /// How long is waited, for each key that was asked for, before all are asked for again: each takes a request, and the
 /// agreement of the cluster.
 const PAUSE_EACH: Duration = Duration::from_millis(250);
-/// An answer to a wait that comes sooner than this without telling anything is no answer.
+/// A wait that ends sooner than this without a change is not valid.
 const TOO_SOON: Duration = Duration::from_secs(1);
 
 /// An etcd cluster.
@@ -37,12 +37,12 @@ pub(in crate::registry) struct Etcd2 {
 }
 
 impl Etcd2 {
-    /// Entries are meant to live for `ttl`.
+    /// The TTL of entries.
     pub(in crate::registry) fn new(settings: Settings, ttl: Option<Duration>) -> Self {
         Self { root: settings.root.clone(), connection: Connection::new(settings), ttl }
     }
 
-    /// Whether this API is served at all.
+    /// Whether the server offers this API.
     pub(super) async fn served(&self) -> Result<bool, RegistryError> {
         match self.get_node("/", &[]).await {
             Err(Failure::NotServed) => Ok(false),
@@ -67,7 +67,7 @@ impl Etcd2 {
         }
     }
 
-    /// Takes the steps of a write in turn.
+    /// Makes the steps of a write in turn.
     async fn write(&self, write: &Transaction) -> Result<Applied, Failure> {
         let mut versions = Vec::with_capacity(write.len());
         for step in write {
@@ -80,7 +80,7 @@ impl Etcd2 {
         Ok(Applied::Done(versions))
     }
 
-    /// Takes one step: gives the key's version.
+    /// Makes one step. Returns the key's version.
     async fn take(&self, step: &Step) -> Result<u64, Failure> {
         let key = step.key.as_str();
         let version;
@@ -117,7 +117,7 @@ impl Etcd2 {
         self.connection.ask(Request { method: &Method::PUT, key, query: &query, form: &form }).await.map(drop)
     }
 
-    /// Tells what happens below one prefix, until that can no longer be told.
+    /// Reports changes below one prefix until that fails.
     async fn watch_one(&self, prefix: &str, tell: &(dyn Fn(StoreEvent) + Send + Sync)) -> Failure {
         let key = prefix.trim_end_matches('/');
         let query = [("quorum", "true")];
@@ -138,14 +138,14 @@ impl Etcd2 {
                     index = node.modified_index + 1;
                     let gone = matches!(answer.action.as_str(), "delete" | "expire" | "compareAndDelete");
                     if node.dir {
-                        // What was below it went without a word.
+                        // The keys below it disappeared without an event.
                         tell(StoreEvent::Started);
                     } else {
                         let version = (!gone).then_some(node.modified_index);
                         tell(StoreEvent::Seen { key: node.key, version, at: node.modified_index });
                     }
                 }
-                // Nothing happened, as it seems.
+                // Nothing seems to have happened.
                 Err(Failure::Away(_)) if start.elapsed() > TOO_SOON => sleep(TOO_SOON).await,
                 Err(failure) => return failure,
             }
@@ -205,7 +205,7 @@ impl Store for Etcd2 {
     }
 }
 
-/// A TTL as the API takes it.
+/// A TTL in the API's form.
 fn seconds(ttl: Duration) -> String {
     ttl.as_secs().max(1).to_string()
 }

@@ -1,7 +1,6 @@
-//! One server at a time, the next one when it fails.
+//! Sends requests to one server at a time, and to the next one when it fails.
 //!
-//! The client could balance over all of them by itself, but goes on asking those that are dead: so each client is for one
-//! server, and which one is decided here.
+//! The client can balance over all servers, but continues to ask dead ones. So each client has one server, chosen here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,13 +17,13 @@ use crate::registry::files::{self, CredentialFiles};
 use super::failure::Failure;
 use crate::registry::etcd::Settings;
 
-/// Within what a call ends, through all the servers.
+/// The deadline of a call, over all servers.
 const DEADLINE: Duration = Duration::from_secs(9);
-/// The least and the most that one attempt may take.
+/// The minimum and maximum time of one attempt.
 const ATTEMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How often an idle connection is asked for a sign of life, and how long that may take.
+/// Keep-alive of an idle connection: the interval, and how long the answer may take.
 const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
 /// The servers, and a client for one of them.
@@ -39,16 +38,16 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct Current {
-    /// Which server it is.
+    /// The index of the server.
     index: usize,
-    /// Counts the clients that were made.
+    /// Incremented with each new client.
     generation: u64,
     client: Option<Client>,
 }
 
 impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
-        // Of many hosts with one list of servers, not all begin with the first.
+        // Hosts with the same list of servers should not all start with the first.
         let index = fastrand::usize(..settings.servers.len());
         let files = CredentialFiles::new(settings.tls.iter().flat_map(files::of_tls));
         Self {
@@ -64,7 +63,7 @@ impl Connection {
         failure.error(&self.settings)
     }
 
-    /// Asks one server, and when that fails another, until the deadline.
+    /// Asks one server and, if it fails, the next, until the deadline.
     pub(super) async fn call<T, F>(&self, ask: impl Fn(Client) -> F + Send + Sync) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>> + Send,
@@ -73,7 +72,7 @@ impl Connection {
         let servers = u32::try_from(self.settings.servers.len()).unwrap_or(u32::MAX);
         let attempt = (DEADLINE / servers).clamp(ATTEMPT.0, ATTEMPT.1);
         let mut failed = Failure::Away("no answer in time".to_owned());
-        // A connection that was kept open may turn out to be broken: so a single server is asked twice.
+        // A kept connection may be broken, so a single server is asked twice.
         for _ in 0..servers.max(2) {
             let left = until.saturating_duration_since(Instant::now()).min(attempt);
             if left.is_zero() {
@@ -109,7 +108,7 @@ impl Connection {
         Err(failed)
     }
 
-    /// A client of the server that answered last. No request may be waited for with it for ever.
+    /// A client of the server that answered last. Its requests need their own deadlines.
     pub(super) async fn client(&self) -> Result<(Client, u64), Failure> {
         let index = {
             let current = self.current();
@@ -125,7 +124,7 @@ impl Connection {
         Ok((client, current.generation))
     }
 
-    /// The client of this generation is of no more use, or none could be made: the next server's turn.
+    /// The client of this generation failed, or could not be created: move on to the next server.
     pub(super) fn leave(&self, generation: Option<u64>) {
         let mut current = self.current();
         if generation.is_none_or(|generation| generation == current.generation) {
@@ -156,7 +155,7 @@ impl Connection {
         if let Some((user, password)) = user {
             let known = options.clone().with_user(user, password.expose_secret());
             match Client::connect(&endpoint, Some(known)).await.map_err(Failure::from) {
-                // As its own clients have it: then nobody asks who we are.
+                // As etcd's own clients do: without a user, no authentication.
                 Err(Failure::NoUsers) => {}
                 outcome => return outcome,
             }
@@ -169,7 +168,7 @@ impl Connection {
     }
 }
 
-/// TLS as the client takes it. The files are read for each connection, so they may be renewed.
+/// The TLS settings of the client. The files are read for each connection, so they may be renewed.
 async fn tls_options(tls: &Tls) -> Result<TlsOptions, Failure> {
     let read = async |path: &std::path::Path| {
         tokio::fs::read(path).await.map_err(|error| Failure::Away(format!("{}: {error}", path.display())))

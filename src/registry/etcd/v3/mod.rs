@@ -1,7 +1,7 @@
 //! etcd's v3 API as a key-value store: ranges, transactions, leases, watches.
 //!
-//! Keys that are to expire are bound to a lease, one for each TTL, which belongs to this run. Renewing a key keeps its
-//! lease alive, whoever granted that: so entries that a dead instance left live on without being written.
+//! Keys with a TTL are bound to a lease of this run, one per TTL. Renewing a key keeps its lease alive, whichever
+//! instance it was granted to. So entries of a dead instance stay without being written.
 
 mod connection;
 mod failure;
@@ -43,7 +43,7 @@ impl Etcd3 {
         Self { connection: Connection::new(settings), leases: Leases::default(), history: History::default() }
     }
 
-    /// As the engine takes them; keys that are no text are none of ours.
+    /// In the store's form; keys that are not text are not ours.
     async fn held(&self, keys: Vec<KeyValue>) -> Result<Vec<Stored>, Failure> {
         let ttls = self.leases.ttls(&self.connection, keys.iter().map(KeyValue::lease)).await?;
         Ok(keys.into_iter().filter_map(|key| held(key, &ttls)).collect())
@@ -53,10 +53,10 @@ impl Etcd3 {
 #[async_trait]
 impl Store for Etcd3 {
     async fn ping(&self) -> Result<(), RegistryError> {
-        // What its own tool asks for to see whether a server is well.
+        // The key that etcd's own tool reads for a health check.
         let asked = self.connection.call(|client| async move { client.kv_client().get("health", None).await }).await;
         match asked {
-            // Who has no right to this key is answered.
+            // An answer about missing rights counts as well.
             Ok(_) | Err(Failure::Refused(Cause::Rights, _)) => Ok(()),
             Err(failure) => Err(self.connection.error(failure)),
         }
