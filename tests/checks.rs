@@ -7,9 +7,10 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{SOON, id, registrator};
+use support::{SOON, id, registrator, registrator_with};
 use testkit::consul::{Consul, Options};
 use testkit::docker::{Spec, unique};
+use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::wait::{becomes, stays};
 
 /// The check of a service, as Consul's agent lists it.
@@ -92,6 +93,31 @@ async fn with_a_heartbeat_of_ours_a_ttl_check_passes_for_as_long_as_the_containe
     // And a new run of ours, which finds the entry right, lets it pass again.
     let _program = registrator(&consul.uri(), &[]);
     becomes(json!("passing"), SOON, || status(&consul, &id)).await;
+}
+
+#[tokio::test]
+async fn what_consul_removes_for_being_critical_stays_removed_until_its_container_starts_again() {
+    let consul = Consul::start().await;
+    let engine = FakeEngine::start().await;
+    // Nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let container = FakeContainer::new("dead").image("dead").publish_on("80/tcp", "127.0.0.1", port);
+    let container =
+        container.env("SERVICE_IP=127.0.0.1").env("SERVICE_CHECK_TCP=true").env("SERVICE_CHECK_INTERVAL=1s");
+    // What would show it as passing again, each time that it is registered.
+    let container = container.env("SERVICE_CHECK_INITIAL_STATUS=passing").env("SERVICE_CHECK_DEREGISTER_AFTER=60s");
+    let container = engine.run(container);
+    let program = registrator_with(&consul.uri(), &["-resync", "5"], &[("DOCKER_HOST", &engine.host())]);
+    let held = async || consul.services().await.contains_key("hostname:dead:80");
+    becomes(true, SOON, held).await;
+    // Consul looks every half minute for what to remove.
+    becomes(false, Duration::from_secs(150), held).await;
+    program.wait_for("CHECK_DEREGISTER_AFTER").await;
+    stays("removed", Duration::from_secs(20), async || !held().await).await;
+    assert_eq!(program.logged("added: "), 1);
+    engine.stop(&container, 1);
+    engine.start_container(&container);
+    becomes(true, SOON, held).await;
 }
 
 #[tokio::test]

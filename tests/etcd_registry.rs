@@ -262,6 +262,8 @@ async fn an_entry_of_nobody_is_adopted_without_being_written() {
     for registry in [v2(older.address()), v3(newer.address())] {
         let found = entry(&*registry).await.expect("the entry");
         assert_eq!((found.owner, &*found.service_id), (None, "host:web:80"));
+        let said = found.content.map(|content| (content.name, content.address, content.port));
+        assert_eq!(said, Some(("web".to_owned(), "10.1.2.3".to_owned(), 8000)), "what decides whose it is");
         assert_ne!(found.fingerprint, registry.canonical(&plain()).fingerprint, "it has to be claimed");
         register(&*registry, &[plain()]).await;
         assert_held(&*registry, &[plain()]).await;

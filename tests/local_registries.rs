@@ -15,7 +15,7 @@ use conformance::batches::open;
 use conformance::{Subject, assert_held, assert_unreachable, register, service};
 use registrator::config::RegistryConfig;
 use registrator::registry::Registry;
-use registrator::registry::memory::{Faults, Memory};
+use testkit::memory::{Faults, Memory};
 
 const OWNER: &str = "this-host";
 

@@ -183,6 +183,8 @@ async fn a_node_that_nobody_holds_is_replaced_and_other_nodes_are_not_touched() 
     let registry = at(server.address());
     let found = entry(&*registry, PATH).await.expect("the entry");
     assert_eq!(found.owner, None);
+    let said = found.content.as_ref().map(|content| (content.name.as_str(), content.address.as_str(), content.port));
+    assert_eq!(said, Some(("web", "10.1.2.3", 8000)), "what decides whose it is");
     assert_ne!(found.fingerprint, registry.canonical(&plain()).fingerprint, "a node that stays passes for ours");
     register(&*registry, &[plain()]).await;
     assert_held(&*registry, &[plain()]).await;

@@ -16,7 +16,6 @@ mod error;
 mod etcd;
 mod files;
 mod kv;
-pub mod memory;
 mod open;
 mod parameters;
 mod policy;

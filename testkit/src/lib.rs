@@ -17,6 +17,7 @@ pub mod etcd;
 pub mod guard;
 pub mod http;
 pub mod island;
+pub mod memory;
 pub mod net;
 pub mod podman;
 pub mod private_engine;

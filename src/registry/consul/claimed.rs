@@ -7,14 +7,14 @@
 
 use std::collections::HashMap;
 
-use ::http::{Method, StatusCode};
+use ::http::StatusCode;
 use serde::Deserialize;
 
 use crate::registry::text::one_line;
 use crate::registry::{Action, Reason, RegistryError, Write};
 use crate::service::{Service, id};
 
-use super::client::{Client, DEADLINE};
+use super::client::{Client, Question};
 use super::spelling::OWNER_KEY;
 
 /// How many characters of an owner or an ID a line repeats.
@@ -52,7 +52,7 @@ pub(super) fn is_claimed(write: &Write, hostname: &str) -> bool {
 /// Reads the entry at an ID now.
 pub(super) async fn find(client: &Client, id: &str) -> Result<Option<Found>, RegistryError> {
     let right = format!("service:write for the service with the ID \"{}\"", one_line(id, LIMIT));
-    let answer = client.ask(Method::GET, &["agent", "service", id], &[], None, DEADLINE).await?;
+    let answer = client.ask(Question::get(&["agent", "service", id])).await?;
     match answer.status {
         StatusCode::NOT_FOUND => Ok(None),
         StatusCode::OK => serde_json::from_slice(&answer.body)

@@ -64,6 +64,40 @@ impl Body for Vec<u8> {
     }
 }
 
+/// What the agent is asked.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// The elements of the path, behind `/v1`.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, &'a str)],
+    /// JSON.
+    pub(super) body: Option<Vec<u8>>,
+    /// How long it may take.
+    pub(super) deadline: Duration,
+}
+
+impl<'a> Question<'a> {
+    /// Reads what is at this path.
+    pub(super) fn get(path: &'a [&'a str]) -> Self {
+        Self { method: Method::GET, path, query: &[], body: None, deadline: DEADLINE }
+    }
+
+    /// Writes to this path.
+    pub(super) fn put(path: &'a [&'a str]) -> Self {
+        Self { method: Method::PUT, ..Self::get(path) }
+    }
+
+    /// The same, with these parameters.
+    pub(super) fn query(self, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// The same, within this time.
+    pub(super) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+}
+
 /// What the agent answered.
 pub(super) struct Answer<B = Vec<u8>> {
     pub(super) status: StatusCode,
@@ -158,19 +192,17 @@ impl Client {
         deadline: Duration,
         right: &str,
     ) -> Result<Answer, RegistryError> {
-        self.read(path, query, deadline, right, Vec::new()).await
+        self.read(Question::get(path).query(query).within(deadline), right, Vec::new()).await
     }
 
     /// As above, with another consumer of the body.
     pub(super) async fn read<B: Body>(
         &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-        deadline: Duration,
+        question: Question<'_>,
         right: &str,
         body: B,
     ) -> Result<Answer<B>, RegistryError> {
-        let answer = self.exchange(Method::GET, path, query, None, deadline, body).await?;
+        let answer = self.exchange(question, body).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer, true, right)) }
     }
 
@@ -182,7 +214,7 @@ impl Client {
         body: Option<Vec<u8>>,
         right: &str,
     ) -> Result<(), RegistryError> {
-        let answer = self.ask(Method::PUT, path, query, body, DEADLINE).await?;
+        let answer = self.ask(Question { body, ..Question::put(path).query(query) }).await?;
         if answer.status.is_success() { Ok(()) } else { Err(self.refusal(&answer, false, right)) }
     }
 
@@ -193,7 +225,7 @@ impl Client {
 
     /// The leader of its cluster.
     async fn leader(&self) -> Result<String, RegistryError> {
-        let answer = self.ask(Method::GET, &["status", "leader"], &[], None, DEADLINE).await?;
+        let answer = self.ask(Question::get(&["status", "leader"])).await?;
         if !answer.status.is_success() {
             // A server that is not Consul does not have this path, or redirects.
             return Err(match answer.status {
@@ -243,26 +275,12 @@ impl Client {
     }
 
     /// Sends a request, and returns any answer.
-    pub(super) async fn ask(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<Vec<u8>>,
-        deadline: Duration,
-    ) -> Result<Answer, RegistryError> {
-        self.exchange(method, path, query, body, deadline, Vec::new()).await
+    pub(super) async fn ask(&self, question: Question<'_>) -> Result<Answer, RegistryError> {
+        self.exchange(question, Vec::new()).await
     }
 
-    async fn exchange<B: Body>(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<Vec<u8>>,
-        deadline: Duration,
-        mut answered: B,
-    ) -> Result<Answer<B>, RegistryError> {
+    async fn exchange<B: Body>(&self, question: Question<'_>, mut answered: B) -> Result<Answer<B>, RegistryError> {
+        let Question { method, path, query, body, deadline } = question;
         let token = self.token.now().await?;
         let mut request = Request::builder().method(method).uri(self.url(path, query).as_str());
         if let Some(token) = &token {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::json::Value;
 use crate::registry::RegistryError;
 
-use super::client::{Client, DEADLINE};
+use super::client::{Client, Question};
 use super::list::List;
 use super::spelling::{self, Checks, Compare, HeldCheck, Status};
 
@@ -105,7 +105,7 @@ async fn critical(client: &Client, compare: Compare) -> Result<BTreeSet<String>,
     };
     let list = List::new(&HeldCheck::SHAPE, take);
     let filter = [("filter", "Status == \"critical\"")];
-    let answer = client.read(&["agent", "checks"], &filter, DEADLINE, "service:read", list).await?;
+    let answer = client.read(Question::get(&["agent", "checks"]).query(&filter), "service:read", list).await?;
     if answer.body.end() { Ok(found) } else { Err(client.unreachable("its list of checks is none")) }
 }
 

@@ -32,7 +32,7 @@ use super::throttle::Throttle;
 use super::uri::Uri;
 use super::{Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Registry, RegistryError, Scope, Write};
 
-use client::{Client, DEADLINE};
+use client::{Client, Question};
 use critical::Criticals;
 use list::List;
 use settings::{Settings, TLS_NAMES};
@@ -110,7 +110,7 @@ impl Consul {
         take: impl FnMut(&str, Value<'_>) + Send,
     ) -> Result<(), RegistryError> {
         let list = List::new(shape, take);
-        let answer = self.client.read(&["agent", what], &[], DEADLINE, "service:read", list).await?;
+        let answer = self.client.read(Question::get(&["agent", what]), "service:read", list).await?;
         if answer.body.end() {
             Ok(())
         } else {

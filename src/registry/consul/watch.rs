@@ -14,7 +14,7 @@ use crate::registry::RegistryError;
 use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 
-use super::client::{Answer, Body, Client, DEADLINE};
+use super::client::{Answer, Body, Client, DEADLINE, Question};
 
 /// The wait time of a blocking query.
 const WAIT: Duration = Duration::from_secs(60);
@@ -224,11 +224,12 @@ async fn own_node(client: &Client) -> Result<String, RegistryError> {
 async fn query(client: &Client, node: &str, index: Option<u64>) -> Result<Answer<Digest>, RegistryError> {
     let path = ["catalog", "node", node];
     match index {
-        None => client.read(&path, &[], DEADLINE, "node:read", Digest::default()).await,
+        None => client.read(Question::get(&path), "node:read", Digest::default()).await,
         Some(index) => {
             let wait = format!("{}s", WAIT.as_secs());
             let query = [("index", &*index.to_string()), ("wait", &wait)];
-            client.read(&path, &query, WAIT_DEADLINE, "node:read", Digest::default()).await
+            let question = Question::get(&path).query(&query).within(WAIT_DEADLINE);
+            client.read(question, "node:read", Digest::default()).await
         }
     }
 }

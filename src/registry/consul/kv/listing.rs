@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use crate::registry::RegistryError;
 
-use super::super::client::Client;
+use super::super::client::{Client, Question};
 use super::item::{Item, inside, parsed};
 
 /// All keys below a prefix.
@@ -29,7 +29,7 @@ pub(super) async fn read(
     if let Some((index, wait)) = &waiting {
         query.extend([("index", index.as_str()), ("wait", wait.as_str())]);
     }
-    let answer = client.ask(Method::GET, &path, &query, None, deadline).await?;
+    let answer = client.ask(Question::get(&path).query(&query).within(deadline)).await?;
     let items = match answer.status {
         // Consul answers 404 for an empty prefix. An answer without an index is not from Consul.
         StatusCode::NOT_FOUND if answer.index.is_some() => Vec::new(),

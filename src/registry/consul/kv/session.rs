@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::json;
 use crate::registry::RegistryError;
 
-use super::super::client::{Client, DEADLINE};
+use super::super::client::{Client, DEADLINE, Question};
 use super::item::MOST_VALUES;
 
 /// The shortest and longest TTL that Consul accepts; a shorter one is raised.
@@ -67,7 +67,7 @@ impl Sessions {
             "NodeChecks": [],
         });
         let body = Some(body.to_string().into_bytes());
-        let answer = client.ask(Method::PUT, &["session", "create"], &[], body, DEADLINE).await?;
+        let answer = client.ask(Question { body, ..Question::put(&["session", "create"]) }).await?;
         if !answer.status.is_success() {
             return Err(client.refusal(&answer, false, RIGHT));
         }
@@ -123,7 +123,7 @@ fn named(name: &str) -> Option<Duration> {
 
 /// Renews a session, whichever instance created it.
 pub(super) async fn renew(client: &Client, session: &str) -> Result<(), RegistryError> {
-    let answer = client.ask(Method::PUT, &["session", "renew", session], &[], None, DEADLINE).await?;
+    let answer = client.ask(Question::put(&["session", "renew", session])).await?;
     match answer.status {
         StatusCode::NOT_FOUND => Err(RegistryError::service("it has expired")),
         status if status.is_success() => Ok(()),

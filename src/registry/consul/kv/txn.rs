@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt, stream};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::registry::kv::{Applied, Condition, Operation, Step, Transaction};
 use crate::registry::text::one_line;
 use crate::registry::{Cause, RegistryError};
 
-use super::super::client::{Client, DEADLINE};
+use super::super::client::{Client, Question};
 use super::item::{Item, KEY_LIMIT, inside, parsed};
 use super::session::Sessions;
 
@@ -61,7 +61,7 @@ struct Problem {
 
 async fn transact(client: &Client, operations: &[Value]) -> Result<Outcome, RegistryError> {
     let body = serde_json::to_vec(operations).map_err(|error| RegistryError::service(error.to_string()))?;
-    let answer = client.ask(Method::PUT, &["txn"], &[], Some(body), DEADLINE).await?;
+    let answer = client.ask(Question { body: Some(body), ..Question::put(&["txn"]) }).await?;
     if !answer.status.is_success() && answer.status != StatusCode::CONFLICT {
         return Err(client.refusal(&answer, false, RIGHT));
     }

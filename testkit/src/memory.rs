@@ -1,4 +1,4 @@
-//! A registry in memory: the reference for the conformance suite and the bridge's own tests. It can be told to fail as
+//! A registry in memory: the reference for the conformance suite and the keeper's own tests. It can be told to fail as
 //! real registries do.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{Action, Canonical, Capabilities, Change, Entry, Mark, Marked, Registry, RegistryError, Scope, Write};
-use crate::service::Service;
+use registrator::registry::{
+    Action, Canonical, Capabilities, Change, Entry, Mark, Marked, Registry, RegistryError, Scope, Write,
+};
+use registrator::service::Service;
 
 /// A registry in memory. Clones share the same registry.
 #[derive(Clone, Debug)]
