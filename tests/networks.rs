@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use support::{IP, SOON, registrator, registrator_with, services};
 use testkit::consul::Consul;
-use testkit::docker::{Network, Spec, attach, unique};
+use testkit::docker::{Network, Spec, ask, attach, unique};
 use testkit::private_engine::PrivateEngine;
 use testkit::wait::{becomes, eventually};
 
@@ -51,6 +51,24 @@ async fn a_container_started_without_a_network_is_registered_once_it_has_one() {
     for consul in [&outside, &inside] {
         becomes(BTreeMap::new(), SOON, || places(consul, &name)).await;
     }
+    drop(container);
+}
+
+#[tokio::test]
+async fn a_network_that_is_given_by_its_id_is_the_one_that_it_was_started_with() {
+    let consul = Consul::start().await;
+    let name = unique("by-id");
+    // By name, the other one would come first.
+    let (other, own) = (Network::create(&unique("a-net")), Network::create(&unique("z-net")));
+    let (_, said) = ask("GET", &format!("/networks/{}", own.name), &Value::Null);
+    let container = Spec::new(&name).network(said["Id"].as_str().unwrap()).expose("80/tcp").start();
+    other.connect(&container);
+    let networks = container.inspect()["NetworkSettings"]["Networks"].clone();
+    assert_eq!(networks.as_object().unwrap().len(), 2);
+    let address = networks[&own.name]["IPAddress"].as_str().unwrap();
+    let _program = registrator(&consul.uri(), &["-internal"]);
+    let at = expected([(support::id(&container, "80"), format!("{address}:80"))]);
+    becomes(at, SOON, || places(&consul, &name)).await;
     drop(container);
 }
 

@@ -71,7 +71,7 @@ const INSPECTED: Shape = Members(&[
             ("IPAddress", Whole),
             ("GlobalIPv6Address", Whole),
             ("Ports", Whole),
-            ("Networks", Each(&Members(&[("IPAddress", Whole), ("GlobalIPv6Address", Whole)]))),
+            ("Networks", Each(&Members(&[("NetworkID", Whole), ("IPAddress", Whole), ("GlobalIPv6Address", Whole)]))),
         ]),
     ),
 ]);
@@ -87,6 +87,9 @@ const MOST_CONTAINERS: usize = 1 << 18;
 
 /// The maximum accepted stop timeout, in seconds: a day.
 const LONGEST_STOP: u64 = 86_400;
+
+/// The length of a short ID, as engines show it. Shorter text is not taken for an ID.
+const SHORT_ID: usize = 12;
 
 /// Why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -259,7 +262,7 @@ pub fn inspect(bytes: &[u8], keep: bool) -> Result<Option<Container>, Malformed>
             .iter()
             .filter_map(|(key, value)| Some((key.clone().into_owned(), value.as_str()?.to_owned())))
             .collect(),
-        network_mode: network_mode(text(&said["HostConfig"]["NetworkMode"])),
+        network_mode: by_name(network_mode(text(&said["HostConfig"]["NetworkMode"])), &said["NetworkSettings"]),
         networks: networks(&said["NetworkSettings"]),
         ports: ports(&said, state),
         state,
@@ -360,6 +363,18 @@ fn network_mode(text: &str) -> NetworkMode {
         (_, Some(other)) => NetworkMode::Container(other.to_owned()),
         (name, None) => NetworkMode::Network(name.to_owned()),
     }
+}
+
+/// The same mode with the name of its network, where the engine repeats the ID that the container was started with.
+fn by_name(mode: NetworkMode, settings: &Value<'_>) -> NetworkMode {
+    let NetworkMode::Network(given) = &mode else { return mode };
+    let is_id = given.len() >= SHORT_ID && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let networks = settings["Networks"].members();
+    if !is_id || networks.iter().any(|(name, _)| **name == **given) {
+        return mode;
+    }
+    let meant = networks.iter().find(|(_, network)| text(&network["NetworkID"]).starts_with(given.as_str()));
+    meant.map_or_else(|| mode.clone(), |(name, _)| NetworkMode::Network(name.clone().into_owned()))
 }
 
 fn networks(settings: &Value<'_>) -> LiteMap<String, NetworkAddress> {

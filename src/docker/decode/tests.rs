@@ -424,3 +424,31 @@ proptest! {
         prop_assert!(ports.is_sorted_by(|one, other| one < other), "ports are in order, each once");
     }
 }
+
+#[test]
+fn a_network_that_is_given_by_its_id_is_called_by_its_name() {
+    let id = "30d2cacff701f686da508da7a0cd45f711666a251d3bae429c6632ec46d512bb";
+    let mode = |given: &str| {
+        let networks = json!({
+            "a": {"NetworkID": "89393be7abfb".repeat(5), "IPAddress": "172.18.0.2"},
+            "web": {"NetworkID": id, "IPAddress": "172.19.0.2"},
+            "cafecafecafe": {"NetworkID": "", "IPAddress": ""},
+        });
+        let said = json!({
+            "Id": "a", "State": {"Status": "running", "Running": true},
+            "HostConfig": {"NetworkMode": given}, "NetworkSettings": {"Networks": networks},
+        });
+        inspect(said.to_string().as_bytes(), false).unwrap().unwrap().network_mode
+    };
+    for (given, name) in [
+        (id, "web"),
+        (&id[..12], "web"),
+        ("web", "web"),
+        ("cafecafecafe", "cafecafecafe"),
+        // A network that it has left, and what is too short for an ID.
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("30d2", "30d2"),
+    ] {
+        assert_eq!(mode(given), NetworkMode::Network(name.to_owned()), "{given}");
+    }
+}
