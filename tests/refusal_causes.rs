@@ -8,7 +8,6 @@ mod conformance;
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
 use conformance::batches::{Batches as _, open};
 use conformance::{check, service, with};
@@ -206,6 +205,6 @@ async fn zookeeper() {
     let big = with(service("host:web:80"), |service| service.tags = vec!["x".repeat(2_000_000)].into());
     assert_eq!(write(&*mine, &big).await, About::Service, "too large for a request");
     drop(server);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(both(&*mine, &more).await, (About::Away, About::Away), "it is not there");
 }

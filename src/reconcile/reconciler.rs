@@ -379,7 +379,7 @@ impl Reconciler {
                 (Verdict::Leave(Left::Right), Target::Put(service, _)) if record.is_quiet() => {
                     right.push((Arc::clone(key), self.decider.refresh_interval(service).is_some()));
                 }
-                (Verdict::Leave(_), Target::Nothing) => {}
+                (Verdict::Leave(_), Target::Nothing) if record.refused().is_none() => {}
                 _ => due.push(Arc::clone(key)),
             }
         }
@@ -563,6 +563,10 @@ impl Reconciler {
 
     /// The refused writes of these keys are tried again.
     fn retry(&mut self, keys: Vec<Arc<str>>) {
+        if !keys.is_empty() && self.known {
+            // The refused write may be the removal of an entry that has no container.
+            self.conclusions = self.all_conclusions();
+        }
         for key in keys {
             self.records.change_known(&key, |record| {
                 record.if_trouble(|trouble| {
@@ -804,10 +808,12 @@ impl Reconciler {
 
     /// Nothing should be written for this key.
     fn leave(&mut self, key: &Arc<str>, left: Left, now: Instant) {
+        if left != Left::Undecided {
+            self.no_longer_refused(key, now);
+        }
         let Some(record) = self.records.get(key) else { return };
         match record.target() {
             Target::Remove(..) => {
-                self.no_longer_refused(key, now);
                 self.records.change_known(key, |record| {
                     record.forget_withdrawn();
                     record.if_trouble(|trouble| trouble.complaint = None);
@@ -816,7 +822,6 @@ impl Reconciler {
             Target::Put(service, _) => match left {
                 Left::Right => {
                     let refreshed = self.decider.refresh_interval(service).is_some();
-                    self.no_longer_refused(key, now);
                     self.records.change_known(key, |record| record.if_trouble(|trouble| trouble.complaint = None));
                     self.found_right(key, refreshed, now);
                 }

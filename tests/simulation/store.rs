@@ -525,7 +525,8 @@ impl Link {
                 world.note(|| format!("store {store} keeps {key} as another's, and not as {owner} asks"));
                 return Err(RegistryError::Taken("simulated: it is another's".to_owned()));
             }
-            world.note(|| format!("store {store} holds {key} = {new:?}"));
+            // Without its times, which differ from run to run.
+            world.note(|| format!("store {store} holds {key} of {:?}: {:?}", new.owner, new.content));
             let twin = world.twin;
             let at = &mut world.stores[store];
             at.planted.remove(&key);

@@ -298,6 +298,31 @@ fn what_is_refused_is_tried_again_until_it_is_taken_and_a_person_is_told_now_and
 }
 
 #[test]
+fn the_removal_of_an_entry_without_a_container_is_tried_again_as_well() {
+    let mut bench = Bench::new();
+    bench.store.insert("host:gone:80".into(), entry(&service("host:gone:80", 1), Some("us")));
+    bench.refuses = Some(no_rights);
+    bench.compare();
+    bench.settle();
+    bench.now += Duration::from_secs(100);
+    bench.settle();
+    bench.refuses = None;
+    // Nobody reads the registry meanwhile.
+    bench.now += Duration::from_secs(26);
+    bench.settle();
+    assert_eq!(bench.store.len(), 0);
+    // One that an external writer removes is not refused any more.
+    let mut bench = Bench::new();
+    bench.store.insert("host:gone:80".into(), entry(&service("host:gone:80", 1), Some("us")));
+    bench.refuses = Some(no_rights);
+    bench.compare();
+    bench.settle();
+    bench.store.clear();
+    bench.pass(600);
+    assert!(!bench.lines.iter().any(|line| line.contains("has refused")), "{:?}", bench.lines);
+}
+
+#[test]
 fn another_credential_and_another_service_are_tried_at_once() {
     let mut bench = Bench::serving(&[]);
     bench.refuses = Some(no_rights);
