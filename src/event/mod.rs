@@ -1,7 +1,7 @@
 //! What happens, as values. The log and all other reports listen here.
 //!
 //! Whatever the running program reports is an [`Event`], emitted in one place. Its level, log line and fields are in
-//! [`line`](self::line), so a new event is one row there. Lines for developers only (`tracing::debug!`) are not events.
+//! `line.rs`, so a new event is one row there. Lines for developers only (`tracing::debug!`) are not events.
 
 mod line;
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! [`Reconciler`] is pure: it takes [`Input`]s with the time, and returns [`Effect`]s. Everything known about one key is
-//! its [`Record`](record::Record). Parts with their own state are small types beside it: the removal [`guard`],
-//! [`refusals`], [`contests`], and when to read ([`readings`]). The [`Keeper`] is the only part that waits: one task per
+//! its `Record`. Parts with their own state are small types beside it: the removal `guard`,
+//! `refusals`, `contests`, and when to read (`readings`). The [`Keeper`] is the only part that waits: one task per
 //! registry performs the effects one after the other, and returns their results. So writes to one key are in order, the
 //! last state wins, and a registry that hangs delays only itself.
 

@@ -1,7 +1,7 @@
 //! Decisions: why a service is as it is, field by field.
 //!
 //! They are made by the code that sets the fields, so they always match what is registered. They are not stored:
-//! [`super::describe::describe`] passes [`Unrecorded`], and then they are not even built; [`super::describe::explain`]
+//! [`super::describe::describe`] passes `Unrecorded`, and then they are not even built; [`super::describe::explain`]
 //! describes the container again and collects them.
 
 use std::fmt;
