@@ -185,7 +185,7 @@ async fn what_is_told_to_stop_is_critical_first_and_goes_when_it_has_ended() {
     }
     assert!(ids(&consul, &name).await.contains(&all[1]), "what runs on is gone from the other alone");
     becomes(set([all[1].clone()]), SOON, || ids(&consul, &name)).await;
-    program.wait_for(&format!("{}: was told to stop and still runs", deaf.short())).await;
+    program.wait_for(&format!("{}: was told to stop, but still runs", deaf.short())).await;
     becomes(marked([]), SOON, || marks(&consul, &name)).await;
     program.wait_for_count(&format!("added: {} ", deaf.short()), 3).await;
     let log = program.log();
