@@ -180,8 +180,9 @@ async fn hostile_consul(scheme: &str, path: &str, answers: &[(&str, &str, &str)]
         recorder.set(Mode::Answer(200, format!("{begin}{}{end}", unit.repeat(MUCH / unit.len()))));
         recorder.forget();
         program.signal("HUP");
-        // Twice: then what was answered at first has been read.
-        becomes(true, SOON, async || recorder.count("GET", "/v1/") >= 2).await;
+        // Twice: then what was answered at first has been read. Keys are read in transactions as well.
+        let asked = async || recorder.count("GET", "/v1/") + recorder.count("PUT", "/v1/txn") >= 2;
+        becomes(true, SOON, asked).await;
     }
     recorder.set(Mode::Pass);
     // Several answers are read at once.
