@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::service::{Service, Source};
 
 /// The desired state of one service's entry.
@@ -89,8 +91,8 @@ pub enum Occasion {
 /// A message from a host to the keeper of a registry.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// The state of these services changed.
-    Updates(Arc<[Update]>),
+    /// The state of these services changed; and when the engine told of it, if an event did.
+    Updates(Arc<[Update]>, Option<Instant>),
     /// All containers were listed.
     Compare(Compare),
 }

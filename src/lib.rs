@@ -16,6 +16,7 @@
 //! it.
 
 // Types and tools that all modules share.
+pub mod asking;
 mod backoff;
 pub mod config;
 pub mod container;
@@ -40,6 +41,10 @@ pub mod registry;
 // The core of the program.
 pub mod host;
 pub mod reconcile;
+
+// What is known, for whoever asks.
+pub mod audit;
+pub mod status;
 
 // One run, and what starts it.
 pub mod app;

@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registrator::app::{self, Control};
+use registrator::app::telling::{self, Tellers};
+use registrator::app::{self, Control, Watching};
+use registrator::audit::Audit;
 use registrator::cli::{self, Answer};
 use registrator::config::Config;
 use registrator::event::{Event, Events};
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
 
@@ -28,16 +31,22 @@ fn main() -> ExitCode {
         Err(answer) => return give(&answer),
     };
     log::start(&config.log);
-    let events = Events::to_log();
+    let tellers = match Tellers::prepare(&config) {
+        Ok(tellers) => tellers,
+        Err(reason) => {
+            error!("cannot start: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let events = tellers.events();
     events.emit(Event::Starting { version: cli::VERSION });
     if let Some(ip) = &config.service.ip {
         events.emit(Event::ForcingIp { ip: ip.clone() });
     }
-    let events = Events::to_log();
     for advice in cli::advice(&environment) {
         events.emit(advice);
     }
-    run(config, events).unwrap_or_else(|error| {
+    run(config, events, tellers).unwrap_or_else(|error| {
         error!("cannot start: {error}");
         ExitCode::FAILURE
     })
@@ -53,24 +62,50 @@ fn give(answer: &Answer) -> ExitCode {
 /// Runs the bridge on its own thread. With two threads, a quarter of the work would be waking each other. This thread
 /// only listens for signals, so a signal ends the process even if the bridge is blocked, for example by a log that is
 /// not read.
-fn run(config: Config, events: Events) -> io::Result<ExitCode> {
+fn run(config: Config, events: Events, tellers: Tellers) -> io::Result<ExitCode> {
     let workers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let outcome =
-        Builder::new_current_thread().enable_all().build()?.block_on(supervise(config, events, workers.handle()));
+    let outcome = Builder::new_current_thread().enable_all().build()?.block_on(supervise(
+        config,
+        events,
+        tellers,
+        workers.handle(),
+    ));
     workers.shutdown_background();
     outcome
 }
 
-async fn supervise(config: Config, events: Events, workers: &Handle) -> io::Result<ExitCode> {
+async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &Handle) -> io::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let control = Control::default();
-    let mut bridge = workers.spawn(app::run(config, control.clone(), events.clone()));
-    let mut deadline = None;
+    let (ready, mut hub_ready) = oneshot::channel();
+    let audit = tellers.audit();
+    let mut tellers = Some(tellers);
+    let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready });
+    let mut bridge = workers.spawn(app::run_asked(config.clone(), control.clone(), events.clone(), watching));
+    let (mut deadline, mut hub, mut _telling) = (None, None, None);
     let outcome = loop {
         tokio::select! {
             outcome = &mut bridge => break outcome,
+            Ok(ready) = &mut hub_ready, if hub.is_none() => {
+                let entered = workers.enter();
+                if let Some(tellers) = tellers.take() {
+                    _telling = Some(tellers.begin(&ready, &config, &events, &control.stop)?);
+                }
+                drop(entered);
+                hub = Some(ready);
+            }
             asked = signals.next() => match asked {
-                Asked::Resync => control.resync.notify_one(),
+                Asked::Resync => {
+                    control.resync.notify_one();
+                    audit.iter().for_each(Audit::reopen);
+                }
+                Asked::State => match hub.clone() {
+                    Some(hub) => {
+                        let events = events.clone();
+                        workers.spawn(async move { telling::write_state(&hub, &events).await });
+                    }
+                    None => events.emit(Event::State { text: "still starting".to_owned() }),
+                },
                 Asked::Stop(number) if deadline.is_some() => return Ok(ExitCode::from(128_u8.saturating_add(number))),
                 Asked::Stop(number) => {
                     deadline = Some(Instant::now() + STOP_DEADLINE);
@@ -110,6 +145,8 @@ enum Asked {
     Stop(u8),
     /// To compare everything again.
     Resync,
+    /// To write the state to the log.
+    State,
 }
 
 /// The signals that we handle.
@@ -117,6 +154,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    state: Signal,
 }
 
 impl Signals {
@@ -125,6 +163,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            state: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -134,6 +173,7 @@ impl Signals {
             Some(()) = self.terminate.recv() => Asked::Stop(15),
             Some(()) = self.interrupt.recv() => Asked::Stop(2),
             Some(()) = self.hangup.recv() => Asked::Resync,
+            Some(()) = self.state.recv() => Asked::State,
             // The system delivers no further signals.
             else => std::future::pending().await,
         }

@@ -212,7 +212,7 @@ impl Fleet {
             };
             let (commands, receiver) = mpsc::unbounded_channel();
             let updates: Vec<_> = (0..SERVICES).map(|number| update(host, number)).collect();
-            let _ = commands.send(Command::Updates(updates.into()));
+            let _ = commands.send(Command::Updates(updates.into(), None));
             let _ = commands.send(Command::Compare(Compare {
                 unknown: Arc::default(),
                 cleanup: false,

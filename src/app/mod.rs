@@ -4,17 +4,19 @@
 //! messages, and report what happens as [`Events`].
 
 mod reach;
+pub mod telling;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::config::Config;
+use crate::asking::asking;
+use crate::config::{Config, Mode};
 use crate::docker::{self, Docker};
 use crate::event::{Event, Events};
 use crate::host::desired::DesiredServices;
@@ -23,6 +25,8 @@ use crate::host::{self, Address, Host, Locate};
 use crate::machine::{self, HostAddress};
 use crate::reconcile::{Guarded, Keeper, Rules};
 use crate::registry::{self, Opened, RegistryError};
+use crate::status::view::About;
+use crate::status::{self, Hub, Kept, Listeners};
 use crate::template::{ForcedTags, TemplateError};
 
 /// How long keepers may take to end once they are told to stop.
@@ -63,12 +67,33 @@ pub enum Error {
 /// When it cannot start: the engine or a registry cannot be reached, or a setting is wrong. Once
 /// it runs, it never fails.
 pub async fn run(config: Config, control: Control, events: Events) -> Result<(), Error> {
+    run_asked(config, control, events, None).await
+}
+
+/// As [`run`]; what it knows can be asked while it runs.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_asked(
+    config: Config,
+    control: Control,
+    events: Events,
+    watching: Option<Watching>,
+) -> Result<(), Error> {
     let surroundings = tokio::select! {
         biased;
         () = control.stop.cancelled() => return Ok(()),
         opened = open(&config, &events) => opened?,
     };
-    serve(surroundings, config, control, events).await
+    serve_asked(surroundings, config, control, events, watching).await
+}
+
+/// What listens to events, and what gets the hub to ask when everything runs.
+pub struct Watching {
+    /// The listeners of these events.
+    pub listeners: Listeners,
+    /// Gets the hub.
+    pub ready: oneshot::Sender<Hub>,
 }
 
 /// Everything that a run works with: opened, but the registries are not yet reached.
@@ -106,6 +131,16 @@ async fn open(config: &Config, events: &Events) -> Result<Surroundings, Error> {
 /// # Errors
 /// As for [`run`].
 pub async fn serve(surroundings: Surroundings, config: Config, control: Control, events: Events) -> Result<(), Error> {
+    serve_asked(surroundings, config, control, events, None).await
+}
+
+async fn serve_asked(
+    surroundings: Surroundings,
+    config: Config,
+    control: Control,
+    events: Events,
+    watching: Option<Watching>,
+) -> Result<(), Error> {
     let Surroundings { docker, registries, locate } = surroundings;
     let Control { stop, resync } = control;
     let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
@@ -117,19 +152,21 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control,
     let relist = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
     let closing: Vec<_> = registries.iter().map(|opened| Arc::clone(&opened.registry)).collect();
-    let mut keepers = Vec::new();
-    for Opened { name, owner, policy, registry, .. } in registries {
+    let (mut keepers, mut kept) = (Vec::new(), Vec::new());
+    for Opened { name, owner, policy, registry, adapter } in registries {
         let (sender, receiver) = mpsc::unbounded_channel();
         let rules = Rules {
-            owner,
+            owner: Arc::clone(&owner),
             hostname: config.service.hostname.clone(),
             policy,
             deregister: config.bridge.deregister,
             on_shutdown: config.bridge.on_shutdown,
             adopt: config.bridge.adopt,
+            dry_run: config.mode != Mode::Write,
         };
         let guard = Guarded { percent: config.bridge.removal_guard, ask: Arc::clone(&relist) };
-        let keeper = Keeper::guarded(name, registry, rules, events.clone(), guard);
+        let keeper = Keeper::guarded(Arc::clone(&name), registry, rules, events.clone(), guard);
+        kept.push(Kept { name, adapter, owner, asker: keeper.asker() });
         tasks.spawn(keeper.run(receiver, stop.clone()));
         keepers.push(sender);
     }
@@ -143,7 +180,20 @@ pub async fn serve(surroundings: Surroundings, config: Config, control: Control,
         address: Address::new(locate),
         cleanup: config.bridge.cleanup,
     };
-    let surroundings = host::Surroundings { stop, asked: resync, relist, keepers, events: events.clone() };
+    let (asker, questions) = asking();
+    if let Some(Watching { listeners, ready }) = watching {
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: config.service.hostname.clone(),
+            started: status::hub::seconds(),
+            dry_run: config.mode != Mode::Write,
+        };
+        listeners.engine.lock().unwrap_or_else(PoisonError::into_inner).endpoint = host.docker.endpoint().to_owned();
+        kept.iter().for_each(|kept| listeners.meter.expect(&kept.name));
+        // Whoever asked may have gone away.
+        let _ = ready.send(Hub { about: Arc::new(about), host: asker, registries: kept.into(), listeners });
+    }
+    let surroundings = host::Surroundings { stop, asked: resync, relist, keepers, events: events.clone(), questions };
     host.run(&config.docker, surroundings).await;
     if timeout(SHUTDOWN_DEADLINE, tasks.wait()).await.is_err() {
         events.emit(Event::StillBusy);

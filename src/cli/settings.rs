@@ -8,7 +8,8 @@ use super::Invalid;
 use super::options::word;
 use super::typed::Typed;
 use crate::config::{
-    BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, RegistryConfig, ServiceConfig,
+    BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, Mode, RegistryConfig, ServiceConfig,
+    StatusConfig,
 };
 
 /// Checks the combinations of options, and builds each module's settings.
@@ -67,6 +68,17 @@ pub(super) fn settle(typed: Typed, environment: &Arc<Environment>, machine: &str
             retry_attempts: u32::try_from(typed.retry_attempts).ok(),
             retry_interval: Duration::from_millis(typed.retry_interval.unsigned_abs()),
         },
+        status: StatusConfig {
+            address: environment.get("REGISTRATOR_STATUS").and_then(|text| {
+                let (host, port) = text.rsplit_once(':')?;
+                let host = if host.is_empty() { "127.0.0.1" } else { host };
+                Some(crate::config::StatusAddress { host: host.to_owned(), port: port.parse().ok()? })
+            }),
+            ..StatusConfig::default()
+        },
+        audit: None,
+        mode: Mode::Write,
+        settings: Vec::new(),
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Received {
     pub hints: Vec<ContainerId>,
     /// Containers that were sent a signal, with its number, in the stream's order; they are also among the hints.
     pub signals: Vec<(ContainerId, u32)>,
+    /// What happened to the containers of the hints: one of [`ACTIONS`] each.
+    pub actions: Vec<&'static str>,
     /// The number of lines that were too long or invalid.
     pub skipped: usize,
 }
@@ -47,9 +49,10 @@ impl Decoder {
         while let Some(end) = memchr(b'\n', bytes) {
             self.line.push(&bytes[..end]);
             match std::mem::take(&mut self.line).said() {
-                Ok(Some((id, signal))) => {
+                Ok(Some(Said { id, signal, action })) => {
                     received.signals.extend(signal.map(|signal| (id.clone(), signal)));
                     received.hints.push(id);
+                    received.actions.push(action);
                 }
                 Ok(None) => {}
                 Err(_) => received.skipped += 1,
@@ -89,8 +92,8 @@ impl Line {
         self.is_broken |= bytes[taken..].iter().any(|byte| !byte.is_ascii_whitespace());
     }
 
-    /// The container of the event, with the signal that it was sent, if any.
-    fn said(self) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
+    /// What the event says of a container, if it is about one.
+    fn said(self) -> Result<Option<Said>, Malformed> {
         if self.is_empty {
             return Ok(None);
         }
@@ -109,11 +112,19 @@ impl Line {
 pub fn hint(line: &[u8]) -> Result<Option<ContainerId>, Malformed> {
     let mut read = Line::default();
     read.push(line);
-    Ok(read.said()?.map(|(id, _)| id))
+    Ok(read.said()?.map(|said| said.id))
+}
+
+/// What an event says of a container.
+struct Said {
+    id: ContainerId,
+    /// The signal that it was sent, if any.
+    signal: Option<u32>,
+    action: &'static str,
 }
 
 /// The content of an event.
-fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malformed> {
+fn said(event: &Value<'_>) -> Result<Option<Said>, Malformed> {
     let Value::Object(_) = event else { return Err(Malformed::Missing("event")) };
     let text = |value: &Value<'_>| value.as_str().unwrap_or_default().to_owned();
     let first =
@@ -134,7 +145,31 @@ fn said(event: &Value<'_>) -> Result<Option<(ContainerId, Option<u32>)>, Malform
         return Ok(None);
     }
     let signal = (action == "kill").then(|| decode::signal(&text(&actor["Attributes"]["signal"]))).flatten();
-    decode::container_id(&id).map(|id| Some((id, signal))).ok_or(Malformed::Missing("container in an event"))
+    let id = decode::container_id(&id).ok_or(Malformed::Missing("container in an event"))?;
+    Ok(Some(Said { id, signal, action: counted(&action) }))
+}
+
+/// The actions that are counted by name. Of others, which may be any text, the sum is counted.
+pub const ACTIONS: [&str; 14] = [
+    "create",
+    "start",
+    "restart",
+    "kill",
+    "stop",
+    "die",
+    "oom",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "health_status",
+    "destroy",
+    "other",
+];
+
+fn counted(action: &str) -> &'static str {
+    let verb = action.split(':').next().unwrap_or_default().trim_end();
+    ACTIONS.into_iter().find(|known| *known == verb).unwrap_or("other")
 }
 
 /// Actions that never change what a service is made of. Unknown actions may change anything.

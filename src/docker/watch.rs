@@ -71,6 +71,7 @@ pub fn watch(
         work: FuturesUnordered::new(),
         connections: 0,
         listing: None,
+        listing_since: Instant::now(),
         pass_wanted: true,
         check: CHECK,
         next_check: Instant::now() + CHECK,
@@ -97,8 +98,9 @@ struct Watch {
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// How many were started: answers to earlier ones are ignored.
     connections: u64,
-    /// The list in flight.
+    /// The list in flight, and since when.
     listing: Option<Purpose>,
+    listing_since: Instant,
     /// A pass should begin as soon as possible.
     pass_wanted: bool,
     /// The interval of checks, and the next one.
@@ -237,6 +239,7 @@ impl Watch {
             self.next_check = now + self.check;
         }
         self.listing = Some(purpose);
+        self.listing_since = now;
         self.tracker.listing();
         let (number, docker) = (self.connections, self.docker.clone());
         self.work.push(Box::pin(async move { Done::Listed(number, docker.list().await) }));
@@ -258,6 +261,7 @@ impl Watch {
             Done::Opened(_, Err(failure)) => self.lose(&failure),
             Done::Listed(_, Ok(list)) => {
                 self.check = check_every(list.len());
+                self.events.emit(Event::DockerListed { containers: list.len(), took: now - self.listing_since });
                 self.answered(Request::List, None, now);
                 if let Some(away) = self.outage.take().and_then(|outage| outage.end(now)) {
                     self.events.emit(Event::DockerBack { endpoint: self.docker.endpoint().to_owned(), away });
@@ -308,7 +312,10 @@ impl Watch {
 
     fn receive(&mut self, received: Result<Received, RequestError>) {
         match received {
-            Ok(Received { hints, signals, skipped }) => {
+            Ok(Received { hints, signals, skipped, actions }) => {
+                if !actions.is_empty() {
+                    self.events.emit(Event::DockerEvents { actions });
+                }
                 // Before the hints, so that their results come after it.
                 for (id, signal) in signals {
                     self.tracker.signalled(&id, signal);

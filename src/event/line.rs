@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::container::ContainerId;
 use crate::service::Service;
 
-use super::{Event, Tally};
+use super::{Counts, Event, Tally};
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub enum Level {
     Warn,
     /// Something could not be done.
     Error,
+}
+
+impl Level {
+    /// A word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// An event as a line.
@@ -147,6 +160,11 @@ impl Event {
             }
             Self::Advice { about, text } => line(warn, "advice", text.clone(), Fields::default().because(about)),
             Self::Stopping { signal } => plain(info, "stopping", format!("Stopping: signal {signal}")),
+            Self::StatusListening { address, https } => {
+                let scheme = if *https { "https" } else { "http" };
+                plain(info, "status_listening", format!("status: {scheme}://{address}/"))
+            }
+            Self::State { text } => plain(info, "state", format!("state: {text}")),
             Self::StillBusy => plain(warn, "still_busy", "a registry is still busy; leaving it as it is".to_owned()),
 
             Self::Listening => plain(info, "listening", "Listening for Docker events ...".to_owned()),
@@ -310,6 +328,47 @@ impl Event {
                 format!("dangling: {id}"),
                 Fields::entry(registry, id, None).because("it has no container"),
             ),
+            Self::Would { registry, what, id, service, reason } => line(
+                info,
+                "would",
+                match service {
+                    Some(service) => {
+                        let container = service.origin.container.short();
+                        format!("would {what}: {container} {id}: {reason}")
+                    }
+                    None => format!("would {what}: {id}: {reason}"),
+                },
+                Fields::entry(registry, id, service.as_ref()).because(reason),
+            ),
+            Self::Rehearsed { registry, would, others } => line(
+                info,
+                "rehearsed",
+                format!(
+                    "would {would}; {others} of other owners left alone ({registry}); nothing was written (-dry-run)"
+                ),
+                Fields::registry(registry).counting(would.sum()),
+            ),
+            Self::ReadDone { registry, error, took } => line(
+                debug,
+                "read",
+                format!("{registry} was read in {} ms", took.as_millis()),
+                Fields { reason: error.as_deref(), ..Fields::registry(registry) },
+            ),
+            Self::Wrote { registry, action, id, service, reason, error, took, waited: _ } => {
+                let result = error.as_deref().unwrap_or("ok");
+                let text = format!("{action} {id}: {result} in {} ms", took.as_millis());
+                line(debug, "wrote", text, Fields::entry(registry, id, service.as_ref()).because(reason))
+            }
+            Self::RefreshesDone { registry, succeeded, failed } => line(
+                debug,
+                "refreshes",
+                format!("{succeeded} refreshes, {failed} failed"),
+                Fields::registry(registry).counting(*succeeded),
+            ),
+            Self::DockerListed { containers, took } => {
+                plain(debug, "listed", format!("Docker listed {containers} containers in {} ms", took.as_millis()))
+            }
+            Self::DockerEvents { actions } => plain(debug, "docker_events", actions.join(" ")),
             Self::Refreshed { registry, service } => line(
                 debug,
                 "refreshed",
@@ -440,6 +499,14 @@ impl Event {
                 line(*level, about, text.clone(), Fields::registry(registry))
             }
         }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { add, change, take_over, remove, mark } = self;
+        write!(f, "add {add}, change {change}, take over {take_over}, remove {remove}")?;
+        if *mark > 0 { write!(f, ", mark or unmark {mark}") } else { Ok(()) }
     }
 }
 

@@ -6,6 +6,7 @@
 mod line;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,18 @@ pub enum Event {
     Stopping {
         /// The number of the signal.
         signal: u8,
+    },
+    /// What is known can be asked here (`-status`).
+    StatusListening {
+        /// Where.
+        address: SocketAddr,
+        /// Whether over TLS.
+        https: bool,
+    },
+    /// A line about the present state (SIGUSR1).
+    State {
+        /// The line.
+        text: String,
     },
     /// A registry did not finish in time when the program was told to stop.
     StillBusy,
@@ -269,6 +282,28 @@ pub enum Event {
         /// The ID of its service.
         id: Arc<str>,
     },
+    /// A service would be written, marked or removed (`-dry-run`).
+    Would {
+        /// The registry.
+        registry: Arc<str>,
+        /// What would be done: `add`, `change`, `remove`, `mark` or `unmark`.
+        what: &'static str,
+        /// The ID of the service.
+        id: Arc<str>,
+        /// The service, if it is known.
+        service: Option<Arc<Service>>,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Everything was compared, and nothing was written (`-dry-run`).
+    Rehearsed {
+        /// The registry.
+        registry: Arc<str>,
+        /// What would be done.
+        would: Counts,
+        /// How many entries are left alone because they belong to others.
+        others: usize,
+    },
     /// A TTL was renewed.
     Refreshed {
         /// The registry.
@@ -414,6 +449,57 @@ pub enum Event {
         /// Its health before and now, and the reason, as it follows the ID.
         change: String,
     },
+    // === measurements: for metrics and the audit, not for the log ===
+    /// A registry was read.
+    ReadDone {
+        /// The registry.
+        registry: Arc<str>,
+        /// Why it could not be read, if so.
+        error: Option<String>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// One write was tried.
+    Wrote {
+        /// The registry.
+        registry: Arc<str>,
+        /// What was tried: `put`, `remove`, `mark` or `unmark`.
+        action: &'static str,
+        /// The ID of the service.
+        id: Arc<str>,
+        /// The service, if it is known.
+        service: Option<Arc<Service>>,
+        /// Why it was tried.
+        reason: &'static str,
+        /// Why it failed, if it did.
+        error: Option<String>,
+        /// How long its batch took.
+        took: Duration,
+        /// The time since the engine told of it, if it succeeded and an event was its cause.
+        waited: Option<Duration>,
+    },
+    /// Leases, TTLs or heartbeats were renewed.
+    RefreshesDone {
+        /// The registry.
+        registry: Arc<str>,
+        /// How many.
+        succeeded: usize,
+        /// How many failed.
+        failed: usize,
+    },
+    /// The engine's list was read.
+    DockerListed {
+        /// How many containers it has.
+        containers: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The engine sent events about containers.
+    DockerEvents {
+        /// What happened, each from [`crate::docker::events::ACTIONS`].
+        actions: Vec<&'static str>,
+    },
+
     /// Something specific to one kind of registry.
     Adapter {
         /// The registry.
@@ -440,6 +526,30 @@ pub struct Tally {
     pub removed: usize,
 }
 
+/// How many writes there are, by what they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that are missing.
+    pub add: usize,
+    /// Entries that differ.
+    pub change: usize,
+    /// Entries without an owner, as the replaced program wrote them, that get ours.
+    pub take_over: usize,
+    /// Entries without a container.
+    pub remove: usize,
+    /// Entries whose mark is set or removed.
+    pub mark: usize,
+}
+
+impl Counts {
+    /// All together.
+    #[must_use]
+    pub fn sum(&self) -> usize {
+        let Self { add, change, take_over, remove, mark } = self;
+        add + change + take_over + remove + mark
+    }
+}
+
 /// Where events go. Clones share the destination.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(&Event) + Send + Sync>);
@@ -454,12 +564,36 @@ impl Events {
     /// Each event becomes a line of the log.
     #[must_use]
     pub fn to_log() -> Self {
-        Self::new(|event| event.line().log())
+        Self::new(|event| {
+            if !event.is_measurement() {
+                event.line().log();
+            }
+        })
+    }
+
+    /// Passes on an event of another emitter.
+    pub fn pass(&self, event: &Event) {
+        (self.0)(event);
     }
 
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.0)(&event);
+    }
+}
+
+impl Event {
+    /// Whether it is a figure, and nothing that a person wants to read.
+    #[must_use]
+    pub fn is_measurement(&self) -> bool {
+        matches!(
+            self,
+            Self::ReadDone { .. }
+                | Self::Wrote { .. }
+                | Self::RefreshesDone { .. }
+                | Self::DockerListed { .. }
+                | Self::DockerEvents { .. }
+        )
     }
 }
 

@@ -14,8 +14,8 @@ use crate::container::{Container, ContainerId, NetworkMode, State, fitted};
 use crate::desired::{Desired, Evidence, Kept, Mode, Update};
 use crate::event::Event;
 use crate::pool::Pool;
-use crate::service::Source;
 use crate::service::describe::{Explanation, Ignored, Neighbours, describe, explain};
+use crate::service::{Service, Source};
 
 /// The services that should exist, and the containers that offer them.
 #[derive(Debug)]
@@ -53,8 +53,10 @@ type Offers = LiteMap<Source, Desired>;
 
 /// A remark about a container, reported once.
 #[derive(Debug, PartialEq, Eq)]
-enum Remark {
+pub enum Remark {
+    /// Why a port, or the container, is no service.
     Ignored(Ignored),
+    /// What could not be used of its metadata.
     Note(String),
 }
 
@@ -145,6 +147,31 @@ impl DesiredServices {
     pub fn explain(&self, id: &ContainerId) -> Option<Explanation> {
         let Tagged { container, tags } = &self.containers.by_id.get(id)?.tagged;
         Some(explain(container, tags, &self.config, &self.host_address, &self.containers))
+    }
+
+    /// Every container, in no order.
+    pub fn containers(&self) -> impl Iterator<Item = &Arc<Container>> {
+        self.containers.by_id.values().map(|known| &known.tagged.container)
+    }
+
+    /// A container.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> Option<&Arc<Container>> {
+        self.containers.by_id.get(id).map(|known| &known.tagged.container)
+    }
+
+    /// What a container offers now: its services, and how each is desired.
+    pub fn offers(&self, id: &ContainerId) -> impl Iterator<Item = (&Arc<Service>, Mode)> {
+        let offers = self.containers.by_id.get(id).map(|known| &known.offers);
+        offers.into_iter().flat_map(|offers| offers.values()).filter_map(|desired| match desired {
+            Desired::Present(service, mode) => Some((service, *mode)),
+            Desired::Absent(_) | Desired::Forgotten => None,
+        })
+    }
+
+    /// What was reported about a container: why ports are no services, and notes on its metadata.
+    pub fn remarks(&self, id: &ContainerId) -> impl Iterator<Item = &Remark> {
+        self.containers.by_id.get(id).into_iter().flat_map(|known| &known.remarks)
     }
 
     fn store(&mut self, tagged: Tagged) {

@@ -16,12 +16,14 @@ pub mod tagging;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Questions;
 use crate::config::DockerConfig;
 use crate::container::ContainerId;
 use crate::desired::{Command, Compare, Occasion, Unknown, Update};
@@ -31,7 +33,7 @@ use crate::template::ForcedTags;
 
 use desired::DesiredServices;
 use pacing::{Pacing, Step};
-use tagging::Seen;
+use tagging::{Seen, Tagged};
 
 pub use address::{Address, Locate};
 
@@ -63,33 +65,28 @@ pub struct Surroundings {
     pub keepers: Vec<mpsc::UnboundedSender<Command>>,
     /// Where events go.
     pub events: Events,
+    /// Questions about what runs.
+    pub questions: Questions<Knowledge>,
 }
 
 impl Host {
     /// Tells the keepers what should exist, until the host is told to stop.
     pub async fn run(self, config: &DockerConfig, surroundings: Surroundings) {
         let Self { docker, tagging, pacing, desired, address, cleanup } = self;
-        let Surroundings { stop, asked, relist, keepers, events } = surroundings;
+        let Surroundings { stop, asked, relist, keepers, events, mut questions } = surroundings;
         let changes = docker::watch(docker, config, Arc::clone(&relist), stop.clone(), events.clone());
         let seen = tagging::tagged(changes, tagging, events.clone());
-        let mut following = Following {
-            pacing,
-            desired,
-            cleanup,
-            keepers,
-            events,
-            unknown: HashMap::new(),
-            occasion: Occasion::Listed,
-        };
+        let known = Knowledge { desired, pacing, unknown: HashMap::new(), listed: false, version: 0 };
+        let mut following = Following { known, cleanup, keepers, events, occasion: Occasion::Listed };
         let (mut address, mut seen) = (address, pin!(seen));
         let mut first = true;
         loop {
-            let due = following.pacing.due();
+            let due = following.known.pacing.due();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let steps = following.pacing.release(Instant::now());
+                    let steps = following.known.pacing.release(Instant::now());
                     following.follow(steps);
                 }
                 () = asked.notified() => {
@@ -103,24 +100,36 @@ impl Host {
                     }
                     following.see(next, Instant::now());
                 }
+                question = questions.next() => question(&following.known),
                 found = address.found() => if let Some(found) = found {
-                    let updates = following.desired.set_host_address(found.address);
-                    following.tell(updates);
+                    let updates = following.known.desired.set_host_address(found.address);
+                    following.tell(updates, None);
                 }
             }
         }
     }
 }
 
+/// What a host knows of what runs; it can be asked for it.
+pub struct Knowledge {
+    /// The containers and the services that should exist.
+    pub desired: DesiredServices,
+    /// What is delayed.
+    pub pacing: Pacing,
+    /// Containers that the engine lists but that could not be described yet.
+    pub unknown: HashMap<ContainerId, docker::Unknown>,
+    /// Whether all containers have been listed once.
+    pub listed: bool,
+    /// Counts what was seen: it changes with everything that can be asked.
+    pub version: u64,
+}
+
 /// Handles what was seen.
 struct Following {
-    pacing: Pacing,
-    desired: DesiredServices,
+    known: Knowledge,
     cleanup: bool,
     keepers: Vec<mpsc::UnboundedSender<Command>>,
     events: Events,
-    /// Containers that the engine lists but that could not be described yet.
-    unknown: HashMap<ContainerId, docker::Unknown>,
     /// The occasion of the next snapshot.
     occasion: Occasion,
 }
@@ -128,82 +137,86 @@ struct Following {
 impl Following {
     fn see(&mut self, seen: Seen, now: Instant) {
         if let Seen::Stopping(id) = seen {
-            if self.pacing.stopping(&id, now) {
-                let updates = self.desired.drain(&id, true);
-                self.tell(updates);
+            if self.known.pacing.stopping(&id, now) {
+                let updates = self.known.desired.drain(&id, true);
+                self.tell(updates, Some(now));
             }
         } else {
-            let steps = self.pacing.see(seen, now);
+            let steps = self.known.pacing.see(seen, now);
             self.follow(steps);
         }
     }
 
     fn follow(&mut self, steps: Vec<Step>) {
-        for event in self.pacing.take_events() {
+        for event in self.known.pacing.take_events() {
             self.events.emit(event);
         }
         for step in steps {
             match step {
                 Step::Take(seen) => self.take(seen),
                 Step::Undrain(id) => {
-                    let updates = self.desired.drain(&id, false);
-                    self.tell(updates);
+                    let updates = self.known.desired.drain(&id, false);
+                    self.tell(updates, None);
                 }
             }
         }
     }
 
     fn take(&mut self, seen: Seen) {
+        self.known.version += 1;
         match seen {
             Seen::Stopping(_) => {}
             Seen::Snapshot { containers, unknown, held } => {
                 self.events.emit(Event::Syncing { containers: containers.len() + held.len() });
                 let as_before: Vec<_> = unknown.iter().map(|unknown| unknown.id.clone()).chain(held).collect();
-                let updates = self.desired.replace(containers, &as_before);
-                self.unknown = unknown.into_iter().map(|unknown| (unknown.id.clone(), unknown)).collect();
-                self.tell(updates);
+                let updates = self.known.desired.replace(containers, &as_before);
+                self.known.unknown = unknown.into_iter().map(|unknown| (unknown.id.clone(), unknown)).collect();
+                self.tell(updates, None);
+                self.known.listed = true;
                 let occasion = std::mem::replace(&mut self.occasion, Occasion::Listed);
                 self.compare(occasion);
             }
             Seen::Changed(tagged) => {
                 let id = tagged.container.id.clone();
-                let updates = self.desired.set(tagged);
-                self.tell(updates);
-                self.known(&id);
+                let since = begun(&tagged, Instant::now());
+                let updates = self.known.desired.set(tagged);
+                self.tell(updates, Some(since));
+                self.recognized(&id);
             }
             Seen::Gone(id) => {
-                let updates = self.desired.remove(&id);
-                self.tell(updates);
-                self.known(&id);
+                let updates = self.known.desired.remove(&id);
+                self.tell(updates, Some(Instant::now()));
+                self.recognized(&id);
             }
             Seen::Missing(id) => {
-                let updates = self.desired.lose(&id);
-                self.tell(updates);
-                self.known(&id);
+                let updates = self.known.desired.lose(&id);
+                self.tell(updates, None);
+                self.recognized(&id);
             }
         }
     }
 
     /// A container that could not be described is now known: removals that waited for it may be made.
-    fn known(&mut self, id: &ContainerId) {
+    fn recognized(&mut self, id: &ContainerId) {
         // A container that is too large stays unknown, and is not waited for.
         let is_awaited = |unknown: &docker::Unknown| unknown.why == Unread::NotYet;
-        if self.unknown.remove(id).is_some() && !self.unknown.values().any(is_awaited) {
+        if self.known.unknown.remove(id).is_some() && !self.known.unknown.values().any(is_awaited) {
             self.compare(Occasion::Completed);
         }
     }
 
-    fn tell(&mut self, updates: Vec<Update>) {
-        for event in self.desired.take_events() {
+    /// `since`: when the engine told of it, if an event did.
+    fn tell(&mut self, updates: Vec<Update>, since: Option<Instant>) {
+        for event in self.known.desired.take_events() {
             self.events.emit(event);
         }
         if !updates.is_empty() {
-            self.send(&Command::Updates(updates.into()));
+            self.send(&Command::Updates(updates.into(), since));
         }
     }
 
     fn compare(&self, occasion: Occasion) {
-        let unknown = self.unknown.values().map(|unknown| Unknown { name: unknown.name.clone() }).collect();
+        let unknown = self.known.unknown.values().map(|unknown| Unknown { name: unknown.name.clone() }).collect();
         self.send(&Command::Compare(Compare { unknown, cleanup: self.cleanup, occasion }));
     }
 
@@ -213,4 +226,16 @@ impl Following {
             let _ = keeper.send(command.clone());
         }
     }
+}
+
+/// The latest that a container's start is believed to have been before we heard of it. The engine's clock is another one.
+const LATEST_NEWS: Duration = Duration::from_secs(60);
+
+/// When what is now seen of a container happened: its start, if that was just now; otherwise now.
+fn begun(tagged: &Tagged, now: Instant) -> Instant {
+    let started = tagged.container.started.0;
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let passed = i64::try_from(clock.as_nanos()).unwrap_or(i64::MAX).saturating_sub(started);
+    let passed = u64::try_from(passed).map(Duration::from_nanos).ok().filter(|passed| *passed <= LATEST_NEWS);
+    passed.and_then(|passed| now.checked_sub(passed)).unwrap_or(now)
 }

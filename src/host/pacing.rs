@@ -150,6 +150,12 @@ impl Pacing {
         steps
     }
 
+    /// The containers whose present state has not taken effect yet, and how long until it does.
+    pub fn delayed(&self, now: Instant) -> impl Iterator<Item = (&Arc<Container>, Duration)> {
+        let held = self.lives.values().filter_map(|life| Some((&life.container, life.held.as_ref()?.until)));
+        held.map(move |(container, until)| (container, until.saturating_duration_since(now)))
+    }
+
     fn changed(&mut self, tagged: Tagged, now: Instant) -> Vec<Step> {
         let container = Arc::clone(&tagged.container);
         let id = container.id.clone();

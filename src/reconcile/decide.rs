@@ -120,7 +120,7 @@ impl Decider {
         }
         match verdict {
             Verdict::Put(_) if record.is_reaped() => Some(Left::Reaped),
-            Verdict::Put(Reason::Differs) | Verdict::Mark(_) | Verdict::Unmark
+            Verdict::Put(Reason::Differs | Reason::Unowned) | Verdict::Mark(_) | Verdict::Unmark
                 if record.contest().is_some_and(|contest| now < contest.until) =>
             {
                 Some(Left::Contested)
@@ -144,6 +144,11 @@ impl Decider {
             Verdict::Unmark => (Action::Unmark(entry()?), Reason::Recovered),
         };
         Some(Write { key: Arc::clone(key), action, reason })
+    }
+
+    /// Whether nothing is written (`-dry-run`).
+    pub(super) fn rehearses(&self) -> bool {
+        self.rules.dry_run
     }
 
     // === whose it is ===
@@ -186,6 +191,7 @@ impl Decider {
     /// Whether entries stay as they are at shutdown; with the reason if the option asks for something else.
     pub(super) fn leaves_all(&self) -> Option<Option<&'static str>> {
         match self.rules.on_shutdown {
+            _ if self.rules.dry_run => Some(None),
             OnShutdown::Keep => Some(None),
             OnShutdown::Deregister if self.rules.policy == Policy::UpsertOnly => {
                 Some(Some("nothing may be removed from it"))

@@ -10,8 +10,6 @@ use crate::event::Event;
 use crate::registry::{Change, Entry, RegistryError, Scope, Write};
 use crate::service::Service;
 
-use super::record::SyncState;
-
 /// An input for a reconciler.
 #[derive(Debug)]
 pub enum Input {
@@ -58,18 +56,4 @@ pub enum Effect {
     WakeAt(Option<Instant>),
     /// Tell of this.
     Emit(Event),
-}
-/// What is known about one key of a registry. While the registry is unreachable, this is the state of the last read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Status {
-    /// Whether the entry is as desired.
-    pub state: SyncState,
-    /// How long the entry has been in this state.
-    pub since: Duration,
-    /// Why the last write was refused, if it was.
-    pub error: Option<Arc<str>>,
-    /// When the last failed write was tried.
-    pub tried: Option<Instant>,
-    /// When the next attempt is due at the latest, if it depends on time.
-    pub next: Option<Instant>,
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::asking::{Asker, Questions, asking};
 use crate::desired::Command;
 use crate::event::{Event, Events};
 use crate::registry::{Change, Registry, RegistryError};
@@ -32,6 +33,8 @@ pub struct Keeper {
     events: Events,
     /// Notified: ask the engine for a new list.
     ask: Arc<Notify>,
+    questions: Questions<Reconciler>,
+    asker: Asker<Reconciler>,
     operation: Option<Operation>,
     alarm: Option<Instant>,
 }
@@ -58,7 +61,14 @@ impl Keeper {
         let name = name.into();
         let Guarded { percent, ask } = guard;
         let reconciler = Reconciler::new(Arc::clone(&name), Arc::clone(&registry), rules, percent, Instant::now());
-        Self { name, registry, reconciler, events, ask, operation: None, alarm: None }
+        let (asker, questions) = asking();
+        Self { name, registry, reconciler, events, ask, questions, asker, operation: None, alarm: None }
+    }
+
+    /// Asks its reconciler while it runs.
+    #[must_use]
+    pub fn asker(&self) -> Asker<Reconciler> {
+        self.asker.clone()
     }
 
     /// Runs until it is told to stop, or until all senders are gone. Then it does what `-on-shutdown` says. Writes
@@ -83,6 +93,7 @@ impl Keeper {
                     None => break,
                 },
                 Some(change) = changes.recv() => self.tell(Input::Changed(change)),
+                question = self.questions.next() => question(&self.reconciler),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
             }
         }

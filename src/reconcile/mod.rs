@@ -13,6 +13,7 @@
 //! registry performs the effects one after the other, and returns their results. So writes to one key are in order, the
 //! last state wins, and a registry that hangs delays only itself.
 
+mod answers;
 mod contests;
 mod decide;
 mod effect;
@@ -27,9 +28,11 @@ mod records;
 mod refusals;
 mod rules;
 
-pub use effect::{Effect, Input, Outcome, Status};
+pub use answers::{Reach, Status, Summary};
+pub use effect::{Effect, Input, Outcome};
 pub use keeper::{Guarded, Keeper, OPERATION_DEADLINE};
-pub use plan::{Left, Plan};
+pub use plan::{Left, Plan, Planned};
 pub use reconciler::Reconciler;
 pub use record::SyncState;
+pub use refusals::StillRefused;
 pub use rules::Rules;

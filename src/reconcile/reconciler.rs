@@ -1,6 +1,6 @@
 //! The reconciler of one registry: pure, the time is passed in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use crate::event::{Event, Tally};
 use crate::registry::{Action, Cause, Change, Entry, Marked, Reason, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
+use super::answers::{Answers, Reach, Status, Summary};
 use super::contests::{Contests, difference};
 use super::decide::Decider;
-use super::effect::{Effect, Input, Outcome, Status};
+use super::effect::{Effect, Input, Outcome};
 use super::failures::FailureLines;
 use super::guard::{self, Guard};
 use super::plan::{Left, Plan};
 use super::readings::{RECHECK, Readings};
-use super::record::{Contest, Record, Refused, SyncState};
+use super::record::{Contest, Record, Refused};
 use super::records::Records;
 use super::refusals::Refusals;
 use super::rules::{Conclusions, Rules, Target, Verdict};
@@ -64,8 +65,12 @@ pub struct Reconciler {
 
     /// Whether the registry has been read. Before that, nothing is written.
     known: bool,
+    /// When it was last read.
+    last_read: Option<Instant>,
     /// The registry's continuity at the last read.
     continuity: u64,
+    /// A person asked since the last read: what is missing then is written, whoever removed it.
+    asked: bool,
     outage: Option<Outage>,
     busy: Option<Busy>,
     /// What is reported when everything due is done.
@@ -74,6 +79,12 @@ pub struct Reconciler {
     /// The services that find an entry like theirs that another instance holds; and of how many was told.
     held_by_another: Held,
     held_by_another_told: usize,
+    /// Digests of the writes that would be made and were told of, by key; empty but with `-dry-run`.
+    rehearsed: HashMap<Arc<str>, u64>,
+    /// When the engine told of the change that made a key's next write due, for as long as it is not made.
+    waiting: HashMap<Arc<str>, Instant>,
+    /// Counts the inputs.
+    version: u64,
     shutdown: bool,
     effects: Vec<Effect>,
 }
@@ -81,6 +92,8 @@ pub struct Reconciler {
 /// The registry is unreachable.
 struct Outage {
     since: Instant,
+    /// Why, at the last attempt.
+    why: Arc<str>,
     backoff: Backoff,
     until: Instant,
 }
@@ -129,13 +142,18 @@ impl Reconciler {
             readings: Readings::new(now),
             refreshes: Deadlines::default(),
             known: false,
+            last_read: None,
             continuity: 0,
+            asked: false,
             outage: None,
             busy: None,
             report: None,
             tally: Tally::default(),
             held_by_another: Held::default(),
             held_by_another_told: 0,
+            rehearsed: HashMap::new(),
+            waiting: HashMap::new(),
+            version: 0,
             shutdown: false,
             effects: Vec::new(),
         }
@@ -143,8 +161,15 @@ impl Reconciler {
 
     /// Takes an input, and returns effects. Operations start only on [`Input::Tick`].
     pub fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        if !matches!(input, Input::Tick) {
+            self.version += 1;
+        }
         match input {
-            Input::Command(Command::Updates(updates)) => updates.iter().for_each(|update| self.update(update, now)),
+            Input::Command(Command::Updates(updates, since)) => {
+                for update in &*updates {
+                    self.update(update, since, now);
+                }
+            }
             Input::Command(Command::Compare(compare)) => self.compare(compare, now),
             Input::Changed(change) => self.changed(change, now),
             Input::Read(result, took) => self.read(result, took, now),
@@ -159,64 +184,74 @@ impl Reconciler {
     /// What would be written now, and what is left alone.
     #[must_use]
     pub fn plan(&self, now: Instant) -> Plan {
-        let conclusions = self.all_conclusions();
-        let mut plan = Plan::default();
-        for (key, record) in self.records.iter() {
-            let verdict = self.decider.verdict(record, &conclusions);
-            let held = || match verdict {
-                Verdict::Remove(_, Evidence::List) if self.guard.holds(key) => Some(Left::Held),
-                _ => None,
-            };
-            let left = match &verdict {
-                Verdict::Leave(left) => Some(left.clone()),
-                verdict => Decider::waits(record, verdict, now).or_else(held),
-            };
-            match left {
-                Some(left) => *plan.left.entry(left).or_default() += 1,
-                None => plan.writes.extend(Decider::write(key, record, verdict)),
-            }
-        }
-        plan.writes.sort_by(|one, other| one.key.cmp(&other.key));
-        plan
+        self.answers(now).plan()
     }
 
     /// What is known about a key, if anything.
     #[must_use]
     pub fn status(&self, key: &str, now: Instant) -> Option<Status> {
-        let record = self.records.get(key)?;
-        let verdict = self.decider.verdict(record, &self.all_conclusions());
-        let waits = Decider::waits(record, &verdict, now);
-        let held = matches!(verdict, Verdict::Remove(_, Evidence::List)) && self.guard.holds(key);
-        let state = match (&verdict, &waits) {
-            _ if record.in_flight => SyncState::InFlight,
-            (Verdict::Leave(Left::InTheWay(_) | Left::Unowned), _) => SyncState::Contested,
-            (Verdict::Leave(_), _) => SyncState::InSync,
-            (_, Some(Left::Refused)) => SyncState::Refused,
-            (_, Some(Left::Contested | Left::Reappeared)) => SyncState::Contested,
-            (_, Some(Left::Reaped)) => SyncState::Reaped,
-            _ if record.is_in_doubt() => SyncState::InDoubt,
-            _ if held => SyncState::Held,
-            _ => SyncState::Pending,
-        };
-        let since = self.began + Duration::from_secs(record.since.into());
-        let refused = record.refused();
-        Some(Status {
-            state,
-            since: now.saturating_duration_since(since),
-            error: refused.map(|refused| Arc::clone(&refused.text)),
-            tried: record.trouble().and_then(|trouble| trouble.tried),
-            next: match state {
-                SyncState::Refused => refused.and_then(|refused| self.refusals.next_attempt(refused.cause)),
-                SyncState::Contested => record.contest().map(|contest| contest.until),
-                SyncState::Held => self.guard.due(),
-                _ => self.outage.as_ref().map(|outage| outage.until),
+        self.answers(now).status(key)
+    }
+
+    /// What is known about the keys of these services.
+    #[must_use]
+    pub fn statuses<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Service>>, now: Instant) -> Vec<Status> {
+        let answers = self.answers(now);
+        services.into_iter().map(|service| answers.status_of(service)).collect()
+    }
+
+    /// The registry, in numbers.
+    #[must_use]
+    pub fn summary(&self, now: Instant) -> Summary {
+        self.answers(now).summary()
+    }
+
+    /// Whether all that is due was looked at once: containers were listed, and the registry was read.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.known && self.records.compared && self.busy.is_none() && self.due.is_empty()
+    }
+
+    /// Whether the registry can be reached.
+    #[must_use]
+    pub fn reach(&self, now: Instant) -> Reach {
+        self.answers(now).reach
+    }
+
+    /// A number that changes with everything that can be asked.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn answers(&self, now: Instant) -> Answers<'_> {
+        let reach = match &self.outage {
+            Some(outage) => Reach::Down {
+                since: now.saturating_duration_since(outage.since),
+                why: Arc::clone(&outage.why),
+                next: outage.until.saturating_duration_since(now),
             },
-        })
+            None if self.known => Reach::Up,
+            None => Reach::NotYet,
+        };
+        Answers {
+            now,
+            began: self.began,
+            records: &self.records,
+            decider: &self.decider,
+            conclusions: self.all_conclusions(),
+            due: &self.due,
+            guard: &self.guard,
+            refusals: &self.refusals,
+            reach,
+            read: self.last_read,
+        }
     }
 
     // === what the hosts say ===
 
-    fn update(&mut self, update: &Update, now: Instant) {
+    /// `since`: when the engine told of it, if it did.
+    fn update(&mut self, update: &Update, since: Option<Instant>, now: Instant) {
         let updated = self.records.update(update, &self.decider);
         for (loser, winner) in updated.rivals {
             self.effects.push(Effect::Emit(Event::IdTaken { registry: Arc::clone(&self.name), loser, winner }));
@@ -231,6 +266,9 @@ impl Reconciler {
                 && refused.fingerprint != self.decider.fingerprint(record)
             {
                 self.no_longer_refused(&key, now);
+            }
+            if let Some(since) = since {
+                self.waiting.insert(Arc::clone(&key), since);
             }
             self.due.insert(key);
         }
@@ -247,6 +285,7 @@ impl Reconciler {
         }
         let retried = match occasion {
             Occasion::Asked => {
+                self.asked = true;
                 self.records.change_all(|_, record| {
                     record.if_trouble(|trouble| {
                         trouble.reaped = None;
@@ -279,6 +318,11 @@ impl Reconciler {
 
     fn read(&mut self, result: Result<Vec<Entry>, RegistryError>, took: Duration, now: Instant) {
         let cleanup = matches!(self.busy.take(), Some(Busy::Reading { cleanup: true }));
+        self.effects.push(Effect::Emit(Event::ReadDone {
+            registry: Arc::clone(&self.name),
+            error: result.as_ref().err().map(ToString::to_string),
+            took,
+        }));
         let entries = match result {
             Ok(entries) => entries,
             Err(error) => {
@@ -293,11 +337,13 @@ impl Reconciler {
             self.retry(retried);
         }
         self.known = true;
+        self.last_read = Some(now);
         self.tally = Tally::default();
         let found = self.records.hold(entries, &self.decider, now);
         found.rewritten.iter().for_each(|key| self.rewritten(key, now));
         let before = std::mem::replace(&mut self.continuity, self.decider.continuity());
-        self.missed(found.gone, before == self.continuity, now);
+        let asked = std::mem::take(&mut self.asked);
+        self.missed(found.gone, before == self.continuity && !asked, now);
         // Changes during the read count as well. The removals that the guard delays come from a comparison that allowed
         // them.
         let Self { guard, records, .. } = self;
@@ -413,8 +459,9 @@ impl Reconciler {
     fn done(&mut self, outcomes: Vec<Outcome>, now: Instant) {
         self.busy = None;
         let mut lost = None;
-        for Outcome { write, result, took: _ } in outcomes {
+        for Outcome { write, result, took } in outcomes {
             self.records.change_known(&write.key, |record| record.in_flight = false);
+            self.measure(&write, result.as_ref().err(), took, now);
             match result {
                 Ok(()) => self.succeeded(write, now),
                 Err(error) => self.failed(&write, error, &mut lost, now),
@@ -427,6 +474,28 @@ impl Reconciler {
             }
             None => self.reached(now),
         }
+    }
+
+    /// Reports the attempt of a write.
+    fn measure(&mut self, write: &Write, error: Option<&RegistryError>, took: Duration, now: Instant) {
+        let service = match &write.action {
+            Action::Put(service) => Some(service),
+            _ => self.records.get(&write.key).and_then(Record::service),
+        };
+        let waited = if error.is_none() { self.waiting.remove(&write.key) } else { None };
+        self.effects.push(Effect::Emit(Event::Wrote {
+            registry: Arc::clone(&self.name),
+            action: write.action.as_str(),
+            id: match &write.action {
+                Action::Put(service) => Arc::clone(&service.id),
+                Action::Remove(entry) | Action::Mark(entry, _) | Action::Unmark(entry) => Arc::clone(&entry.service_id),
+            },
+            service: service.cloned(),
+            reason: write.reason.in_words(),
+            error: error.map(ToString::to_string),
+            took,
+            waited: waited.map(|since| now.saturating_duration_since(since)),
+        }));
     }
 
     fn succeeded(&mut self, write: Write, now: Instant) {
@@ -457,7 +526,7 @@ impl Reconciler {
                 if let Some(interval) = self.decider.refresh_interval(&service) {
                     self.refreshes.set(Arc::clone(&key), now + interval);
                 }
-                Event::Added { registry, service, reason: words(reason) }
+                Event::Added { registry, service, reason: reason.in_words() }
             }
             Action::Remove(entry) => {
                 self.tally.removed += 1;
@@ -466,7 +535,7 @@ impl Reconciler {
                         Event::Dangling { registry, id: Arc::clone(&entry.service_id) }
                     }
                     (_, Some(service)) => {
-                        Event::Removed { registry, service: Arc::clone(service), reason: words(reason) }
+                        Event::Removed { registry, service: Arc::clone(service), reason: reason.in_words() }
                     }
                 };
                 self.records.change_known(&key, |record| {
@@ -582,6 +651,9 @@ impl Reconciler {
     fn refreshed(&mut self, outcomes: Vec<(Arc<str>, Result<(), RegistryError>)>, now: Instant) {
         self.busy = None;
         let mut lost = None;
+        let failed = outcomes.iter().filter(|(_, result)| result.is_err()).count();
+        let (registry, succeeded) = (Arc::clone(&self.name), outcomes.len() - failed);
+        self.effects.push(Effect::Emit(Event::RefreshesDone { registry, succeeded, failed }));
         for (key, result) in outcomes {
             let Some(Target::Put(service, _)) = self.records.get(&key).map(Record::target) else { continue };
             let service = Arc::clone(service);
@@ -618,9 +690,11 @@ impl Reconciler {
         }
         let outage = self.outage.get_or_insert_with(|| Outage {
             since: now,
+            why: Arc::default(),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             until: now,
         });
+        outage.why = error.to_string().into();
         outage.until = now + if self.shutdown { SHUTDOWN_PAUSE } else { outage.backoff.pause() };
     }
 
@@ -714,8 +788,10 @@ impl Reconciler {
         if let Some(cleanup) = self.readings.begin(now) {
             // Only a cleanup concerns entries of others at keys that we do not write.
             let everything = cleanup || self.cleanup || !self.known;
-            let scope =
-                Scope { keys: (!everything).then(|| self.records.wanted_keys()), contents: self.contests.any() };
+            let scope = Scope {
+                keys: (!everything).then(|| self.records.wanted_keys()),
+                contents: self.contests.any() || self.decider.rehearses(),
+            };
             return Some((Busy::Reading { cleanup }, Effect::Read(scope)));
         }
         if !self.known {
@@ -726,11 +802,20 @@ impl Reconciler {
             self.judge(now);
             writes = self.batch(now);
         }
+        if self.decider.rehearses() {
+            while !writes.is_empty() {
+                self.rehearse(writes);
+                writes = self.batch(now);
+            }
+        }
         if !writes.is_empty() {
+            for write in &writes {
+                self.records.change_known(&write.key, |record| record.in_flight = true);
+            }
             return Some((Busy::Writing, Effect::Apply(writes)));
         }
         self.reached(now);
-        self.all_done();
+        self.all_done(now);
         let refreshes = self.refreshes_due(now);
         (!refreshes.is_empty()).then_some((Busy::Refreshing, Effect::Refresh(refreshes)))
     }
@@ -759,13 +844,34 @@ impl Reconciler {
                 continue;
             }
             writes.extend(Decider::write(&key, record, verdict));
-            self.records.change_known(&key, |record| record.in_flight = true);
         }
         writes
     }
 
+    /// Tells once of each write that would be made (`-dry-run`).
+    fn rehearse(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            let Write { key, action, reason } = write;
+            let service = self.records.get(&key).and_then(Record::service).cloned();
+            let (what, id) = match &action {
+                Action::Put(service) => (if reason == Reason::Missing { "add" } else { "change" }, &service.id),
+                Action::Remove(entry) => ("remove", &entry.service_id),
+                Action::Mark(entry, _) => ("mark", &entry.service_id),
+                Action::Unmark(entry) => ("unmark", &entry.service_id),
+            };
+            let mut digest = DefaultHasher::new();
+            (what, self.decider.written(&action)).hash(&mut digest);
+            let digest = digest.finish();
+            if self.rehearsed.insert(Arc::clone(&key), digest) == Some(digest) {
+                continue;
+            }
+            let (registry, id) = (Arc::clone(&self.name), Arc::clone(id));
+            self.effects.push(Effect::Emit(Event::Would { registry, what, id, service, reason: reason.in_words() }));
+        }
+    }
+
     /// Everything that was due is done.
-    fn all_done(&mut self) {
+    fn all_done(&mut self, now: Instant) {
         self.conclusions = Conclusions::default();
         let registry = Arc::clone(&self.name);
         let Held { count, owner } = self.held_by_another.clone();
@@ -779,6 +885,11 @@ impl Reconciler {
             self.effects.push(Effect::Emit(event));
         }
         let event = match self.report.take() {
+            Some(Report::Compared) if self.decider.rehearses() => {
+                let plan = self.plan(now);
+                let (would, others) = (plan.counts(), plan.of_others());
+                Event::Rehearsed { registry, would, others }
+            }
             Some(Report::Compared) => Event::Resynced { registry, tally: self.tally },
             Some(Report::Back { away }) => Event::RegistryBack { registry, away, caught_up: self.tally },
             None => return,
@@ -808,6 +919,7 @@ impl Reconciler {
 
     /// Nothing should be written for this key.
     fn leave(&mut self, key: &Arc<str>, left: Left, now: Instant) {
+        self.waiting.remove(key);
         if left != Left::Undecided {
             self.no_longer_refused(key, now);
         }
@@ -867,6 +979,9 @@ impl Reconciler {
     /// The refreshes that are due.
     fn refreshes_due(&mut self, now: Instant) -> Vec<(Arc<str>, Arc<Service>)> {
         let mut services = Vec::new();
+        if self.decider.rehearses() {
+            self.refreshes = Deadlines::default();
+        }
         if self.refreshes.next().is_none_or(|due| due > now) {
             return services;
         }
@@ -936,21 +1051,6 @@ impl Reconciler {
         writes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         writes.truncate(BATCH);
         Some((Busy::Writing, Effect::Apply(writes)))
-    }
-}
-
-/// A reason in words.
-fn words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Missing => "it was not there",
-        Reason::Differs => "it was not as it should be",
-        Reason::Paused => "its container is paused",
-        Reason::Ended => "its container ended",
-        Reason::Draining => "its container was told to stop",
-        Reason::Shutdown => "registrator was told to stop",
-        Reason::Recovered => "what it was marked for is over",
-        Reason::Withdrawn => "it is no longer offered",
-        Reason::Dangling => "no container is behind it",
     }
 }
 

@@ -20,7 +20,7 @@ const LATE: Duration = Duration::from_secs(600);
 const EMPTIED: Duration = Duration::from_secs(24 * 3600);
 
 /// The state of one key, and what prevents it from being in sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SyncState {
     /// The entry is as desired.
     InSync,
@@ -38,6 +38,50 @@ pub enum SyncState {
     InDoubt,
     /// The registry removed the entry by its own rule.
     Reaped,
+}
+
+impl SyncState {
+    /// All of them, in the order of a table.
+    pub const ALL: [Self; 8] = [
+        Self::InSync,
+        Self::Pending,
+        Self::InFlight,
+        Self::Refused,
+        Self::Contested,
+        Self::Held,
+        Self::InDoubt,
+        Self::Reaped,
+    ];
+
+    /// A word for it, for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "in_sync",
+            Self::Pending => "pending",
+            Self::InFlight => "in_flight",
+            Self::Refused => "refused",
+            Self::Contested => "contested",
+            Self::Held => "held",
+            Self::InDoubt => "in_doubt",
+            Self::Reaped => "reaped",
+        }
+    }
+
+    /// What it means, for people.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::InSync => "as it should be",
+            Self::Pending => "about to be written",
+            Self::InFlight => "being written",
+            Self::Refused => "refused by the registry",
+            Self::Contested => "another owner or instance has this entry",
+            Self::Held => "the removal guard asks Docker again first",
+            Self::InDoubt => "the last write failed on the way",
+            Self::Reaped => "removed by the registry's own rule",
+        }
+    }
 }
 
 /// What is known about one key.

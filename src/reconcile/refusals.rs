@@ -56,6 +56,19 @@ pub(super) struct Reminder {
     pub(super) example: Arc<str>,
 }
 
+/// What a registry refuses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StillRefused {
+    /// How many writes.
+    pub count: usize,
+    /// For how long.
+    pub since: Duration,
+    /// Its refusal of one of them.
+    pub example: Arc<str>,
+    /// How long until the next attempt.
+    pub next: Option<Duration>,
+}
+
 impl Refusals {
     /// The registry refused to write this key.
     pub(super) fn refused(&mut self, key: &Arc<str>, cause: Cause, text: &Arc<str>, now: Instant) {
@@ -105,6 +118,20 @@ impl Refusals {
     pub(super) fn release_at_once(&mut self, cause: Option<Cause>, now: Instant) -> Vec<Arc<str>> {
         self.groups.iter_mut().for_each(|group| group.released = None);
         self.release(cause, now)
+    }
+
+    /// All that is refused now, if anything is.
+    pub(super) fn all(&self, now: Instant) -> Option<StillRefused> {
+        let refusing = || self.groups.iter().filter(|group| !group.keys.is_empty());
+        let largest = refusing().max_by_key(|group| group.keys.len())?;
+        let since = refusing().filter_map(|group| group.since).min().unwrap_or(now);
+        let next = refusing().filter_map(|group| group.due).min();
+        Some(StillRefused {
+            count: refusing().map(|group| group.keys.len()).sum(),
+            since: now.saturating_duration_since(since),
+            example: Arc::clone(&largest.example),
+            next: next.map(|next| next.saturating_duration_since(now)),
+        })
     }
 
     /// The keys whose pause is over.

@@ -24,6 +24,8 @@ pub struct Rules {
     pub on_shutdown: OnShutdown,
     /// Whether every entry without an owner is taken over (`-adopt`).
     pub adopt: bool,
+    /// Whether writes are only told of, and not made (`-dry-run`).
+    pub dry_run: bool,
 }
 
 /// What should happen to one key.
@@ -112,6 +114,7 @@ impl Rules {
             {
                 Verdict::Leave(Left::Unowned)
             }
+            Target::Put(..) if entry.owner.is_none() && !ours => Verdict::Put(Reason::Unowned),
             Target::Put(..) => Verdict::Put(Reason::Differs),
             Target::Remove(_, evidence) => Verdict::Remove(Reason::Withdrawn, evidence),
             Target::Keep(_, Kept::Failed) if conclusions.cleans(self, entry) => {

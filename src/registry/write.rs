@@ -30,6 +30,38 @@ pub enum Action {
     Unmark(Entry),
 }
 
+impl Action {
+    /// A word for it: `put`, `remove`, `mark` or `unmark`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::Remove(_) => "remove",
+            Self::Mark(..) => "mark",
+            Self::Unmark(_) => "unmark",
+        }
+    }
+}
+
+impl Reason {
+    /// In words, as in `because …`.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Missing => "it was not there",
+            Self::Differs => "it was not as it should be",
+            Self::Unowned => "it had no owner",
+            Self::Paused => "its container is paused",
+            Self::Ended => "its container ended",
+            Self::Draining => "its container was told to stop",
+            Self::Shutdown => "registrator was told to stop",
+            Self::Recovered => "the reason for its mark is over",
+            Self::Withdrawn => "it is no longer offered",
+            Self::Dangling => "it has no container",
+        }
+    }
+}
+
 /// Why an entry is written, marked or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -37,6 +69,8 @@ pub enum Reason {
     Missing,
     /// The entry differs from the desired one.
     Differs,
+    /// The entry is of this host's form, but has no owner, as the replaced program wrote it.
+    Unowned,
     /// The container is paused.
     Paused,
     /// The container ended, and its entry is kept.

@@ -37,6 +37,73 @@ pub enum Why {
     TooLarge,
 }
 
+impl Ignored {
+    /// A word for the reason, for programs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoPorts => "no_ports",
+            Self::Unreachable(_) => "no_address",
+            Self::Port(_, why) | Self::Ports(_, why) => match why {
+                Why::NotPublished => "not_published",
+                Why::Asked => "asked",
+                Why::Unnamed => "unnamed",
+                Why::NoHostPort => "no_host_port",
+                Why::TooMany(_) => "too_many",
+                Why::TooLarge => "too_large",
+            },
+        }
+    }
+
+    /// The port, if the reason is about one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        if let Self::Port(port, _) = self { Some(*port) } else { None }
+    }
+
+    /// How many ports it is about; a whole container counts as one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        if let Self::Ports(count, _) = self { *count } else { 1 }
+    }
+
+    /// The one line to change.
+    #[must_use]
+    pub fn cure(&self) -> String {
+        let port = self.port().map_or_else(|| "<port>".to_owned(), |port| port.to_string());
+        match self {
+            Self::NoPorts => {
+                "publish a port: docker run -p <host port>:<port>, or ports: in the compose file".to_owned()
+            }
+            Self::Unreachable(reason) => match reason {
+                Unreachable::NoNetwork => "attach it to a network: docker network connect <network> <container>",
+                Unreachable::SharedMissing(_) | Unreachable::SharedStopped(_) => {
+                    "start the container whose network it shares"
+                }
+                Unreachable::SharedEndlessly => "let one of the containers have a network of its own",
+                Unreachable::NoContainerAddress => "attach it to a network, or run registrator without -internal",
+                Unreachable::OnlyIngress => "attach it to another network, or set SERVICE_NETWORK=ingress",
+                Unreachable::NoHostAddress => "run registrator with -ip <the address of this host>",
+            }
+            .to_owned(),
+            Self::Port(_, why) | Self::Ports(_, why) => match why {
+                Why::NotPublished => {
+                    format!("publish it: docker run -p {port}:{port}, or run registrator with -internal")
+                }
+                Why::Asked => format!("remove SERVICE_{port}_IGNORE (or SERVICE_IGNORE) from the container"),
+                Why::Unnamed => {
+                    format!("set SERVICE_{port}_NAME on the container, or run registrator without -explicit")
+                }
+                Why::NoHostPort => {
+                    "wait until Docker has published the port; if it stays so, restart the container".to_owned()
+                }
+                Why::TooMany(_) => "run registrator with a higher -max-services".to_owned(),
+                Why::TooLarge => "shorten the SERVICE_ values of the container".to_owned(),
+            },
+        }
+    }
+}
+
 impl Why {
     /// How many ports are named one by one.
     fn named(self) -> usize {

@@ -86,7 +86,7 @@ impl Owner {
 
     fn tell(&self, desired: Desired, service: &Service) {
         let update = Update { source: service.source(), was: Some(Arc::new(service.clone())), desired };
-        self.commands.send(Command::Updates([update].into())).expect("it runs");
+        self.commands.send(Command::Updates([update].into(), None)).expect("it runs");
     }
 
     pub(super) fn wants(&self, service: &Arc<Service>) {

@@ -73,7 +73,7 @@ impl Bench {
 
     fn update(&self, updates: impl IntoIterator<Item = (String, Desired)>) {
         let updates = updates.into_iter().map(|(id, desired)| update(&service(&id, 1), desired));
-        self.commands.send(Command::Updates(updates.collect())).unwrap();
+        self.commands.send(Command::Updates(updates.collect(), None)).unwrap();
     }
 
     fn compare(&self, complete: bool, cleanup: bool) {
@@ -524,7 +524,7 @@ async fn of_two_that_claim_one_key_the_one_that_is_there_keeps_it_and_the_other_
     let bench = Bench::new();
     bench.compare(true, false);
     let tell = |service: &Arc<Service>, desired: Desired| {
-        bench.commands.send(Command::Updates([update(service, desired)].into())).unwrap();
+        bench.commands.send(Command::Updates([update(service, desired)].into(), None)).unwrap();
     };
     let expect = async |expected: Option<&Arc<Service>>, what: &str| {
         bench.settle().await;
@@ -561,7 +561,7 @@ async fn what_moved_away_is_not_kept_for_one_that_ended() {
         let bench = Bench::new();
         bench.compare(true, false);
         let tell = |service: &Arc<Service>, desired: Desired| {
-            bench.commands.send(Command::Updates([update(service, desired)].into())).unwrap();
+            bench.commands.send(Command::Updates([update(service, desired)].into(), None)).unwrap();
         };
         let (ended, runs) = (claim("ended", 1), claim("runs", 2));
         tell(&ended, Desired::Present(Arc::clone(&ended), Mode::Kept(Kept::Ended)));

@@ -17,10 +17,10 @@ use crate::checks::Checks;
 use crate::definition::Definition;
 use crate::directory::CatalogDirectory;
 use crate::health::tell_changes;
-use crate::http::origin::Names;
 use crate::notice::{Notice, Tell};
 use crate::settings::Settings;
 use crate::{dns, files, http};
+use registrator_web::Names;
 
 /// How often a free port is sought that both UDP and TCP have.
 const ATTEMPTS: usize = 10;
@@ -152,9 +152,9 @@ impl Server {
         // Every port first: where one is taken, nothing has begun.
         let http = settings.http.map(listen_http).transpose()?;
         let dns = settings.dns.map(listen_dns).transpose()?;
-        let wishes = [settings.http_limits.connections, settings.dns_limits.tcp_connections];
+        let wishes = [settings.http_limits.web.connections, settings.dns_limits.tcp_connections];
         let (granted, fewer) = files::within_reach(wishes);
-        [settings.http_limits.connections, settings.dns_limits.tcp_connections] = granted;
+        [settings.http_limits.web.connections, settings.dns_limits.tcp_connections] = granted;
         spoken.limits = settings.dns_limits;
         let node = Node {
             id: node_id(&settings.node),
@@ -179,7 +179,7 @@ impl Server {
             let names = settings.names.into_iter().chain(surroundings.names.iter().cloned());
             let names = Names::new(&settings.domain, names);
             let api = http::Api::new(Arc::clone(&catalog), names, settings.http_limits, Arc::clone(tell));
-            tokio::spawn(http::serve(listener, Arc::new(api), stop.clone()));
+            tokio::spawn(registrator_web::serve(listener, Arc::new(api), settings.http_limits.web, None, stop.clone()));
         }
         if let Some((udp, tcp)) = dns {
             let directory = Arc::new(CatalogDirectory::new(Arc::clone(&catalog)));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{dns, http};
-use crate::network::Network;
+use registrator_web::Network;
 
 /// Where Consul's agent listens for HTTP, and its clients look for it.
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8500);
@@ -85,8 +85,8 @@ impl Settings {
         };
         let Self { http_limits, dns_limits, .. } = &mut settings;
         for (name, limit) in [
-            ("connections", &mut http_limits.connections),
-            ("connections-per-client", &mut http_limits.connections_per_client),
+            ("connections", &mut http_limits.web.connections),
+            ("connections-per-client", &mut http_limits.web.connections_per_client),
             ("blocked-queries", &mut http_limits.blocked_queries),
             ("dns-connections", &mut dns_limits.tcp_connections),
         ] {
@@ -232,8 +232,7 @@ mod tests {
             script_checks: true,
             check_networks: vec!["127.0.0.0/8".parse().unwrap(), "fd00::1".parse().unwrap()],
             http_limits: http::Limits {
-                connections: 9,
-                connections_per_client: 8,
+                web: registrator_web::Limits { connections: 9, connections_per_client: 8, ..Default::default() },
                 blocked_queries: 7,
                 ..http::Limits::default()
             },

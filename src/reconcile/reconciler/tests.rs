@@ -115,7 +115,7 @@ impl Bench {
 
     fn update(&mut self, service: &Service, was: Option<&Arc<Service>>, desired: Desired) {
         let update = Update { source: service.source(), was: was.cloned(), desired };
-        self.tell(Input::Command(Command::Updates([update].into())));
+        self.tell(Input::Command(Command::Updates([update].into(), None)));
     }
 
     fn compare(&mut self) {
@@ -485,6 +485,15 @@ fn what_the_registry_removed_by_its_own_rule_stays_removed_until_there_is_anothe
             assert_eq!(bench.puts(), 1, "{what}");
         }
     }
+    // A person's request that comes before the removal was noticed counts as well.
+    let service = Arc::new(checked.clone());
+    let mut bench = Bench::serving(&[Arc::clone(&service), Arc::clone(&other)]);
+    bench.store.get_mut("a").unwrap().critical = true;
+    bench.pass(70);
+    bench.store.remove("a");
+    bench.compared(Vec::new(), Occasion::Asked);
+    bench.pass(5);
+    assert_eq!(bench.puts(), 1);
     // That another owner removes an entry at the same time says nothing about ours.
     let service = Arc::new(checked.clone());
     let mut bench = Bench::serving(&[Arc::clone(&service)]);

@@ -284,7 +284,11 @@ impl Registry for Consul {
         // Enabling maintenance mode keeps an existing one; disabling it must not remove another's.
         let unmarks = writes.iter().any(|write| matches!(write.action, Action::Unmark(_)));
         let checks = if unmarks { self.checks().await } else { Ok(Checks::new()) };
-        self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await
+        let results = self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await;
+        if results.iter().any(Result::is_ok) {
+            self.watch.wrote();
+        }
+        results
     }
 
     fn continuity(&self) -> u64 {

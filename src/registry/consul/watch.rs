@@ -5,9 +5,11 @@
 //! date. The index also changes because of other nodes, so the answers themselves are compared.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::registry::RegistryError;
@@ -33,12 +35,17 @@ const AWAY_PACE: Duration = Duration::from_secs(10);
 /// The longest pause if queries do not block, or are refused.
 const BLIND_PACE: Duration = Duration::from_secs(60);
 
+/// If a write of ours does not show in the catalog within this time, it may have been undone before it got there.
+const UNSEEN: Duration = Duration::from_secs(2);
+
 /// How much of an answer is kept, in bytes.
 const BEGINNING: usize = 16;
 
 /// Waits for changes. Its state survives a cancelled wait.
 pub(super) struct Watch {
     state: Mutex<State>,
+    /// Notified after a write of ours.
+    wrote: Notify,
     reporter: Reporter,
 }
 
@@ -50,6 +57,8 @@ struct State {
     seen: Option<Seen>,
     /// A change that has not been reported yet.
     news: bool,
+    /// When to report a change although the catalog shows none: we wrote, and it may have been undone.
+    unseen: Option<Instant>,
     /// The pause that the last answer's cost requires.
     rest: Duration,
     /// No query before this time.
@@ -87,26 +96,52 @@ impl Body for Digest {
 
 impl Watch {
     pub(super) fn new(reporter: Reporter) -> Self {
-        Self { state: Mutex::default(), reporter }
+        Self { state: Mutex::default(), wrote: Notify::new(), reporter }
+    }
+
+    /// We wrote. The agent tells the catalog a while later, and answers from there are compared only once a second: an
+    /// entry that another hand removes at once may never show there.
+    pub(super) fn wrote(&self) {
+        self.state().unseen.get_or_insert_with(|| Instant::now() + UNSEEN);
+        self.wrote.notify_one();
     }
 
     /// Returns when the services of the agent's node may have changed, at most once a second.
     pub(super) async fn changed(&self, client: &Client) {
         loop {
-            let not_before = self.state().not_before;
-            if let Some(instant) = not_before {
-                sleep_until(instant).await;
+            let pause = self.state().pause();
+            if let Some(until) = pause {
+                self.until(until).await;
             }
             {
                 let mut state = self.state();
                 let now = Instant::now();
-                if std::mem::take(&mut state.news) {
+                if state.take_news(now) {
                     state.not_before = Some(now + PACE.max(state.rest).min(AWAY_PACE));
                     return;
                 }
+                if state.not_before.is_some_and(|not_before| not_before > now) {
+                    continue;
+                }
                 state.not_before = Some(now + LEAST_GAP);
             }
-            self.look(client).await;
+            let mut look = pin!(self.look(client));
+            loop {
+                let unseen = self.state().unseen;
+                tokio::select! {
+                    () = &mut look => break,
+                    () = sleep_until(unseen.unwrap_or_else(Instant::now)), if unseen.is_some() => break,
+                    () = self.wrote.notified() => {}
+                }
+            }
+        }
+    }
+
+    /// Waits until this time, or until we write.
+    async fn until(&self, time: Instant) {
+        tokio::select! {
+            () = sleep_until(time) => {}
+            () = self.wrote.notified() => {}
         }
     }
 
@@ -164,6 +199,17 @@ impl Watch {
 }
 
 impl State {
+    /// Until when there is nothing to do.
+    fn pause(&self) -> Option<Instant> {
+        [self.not_before?].into_iter().chain(self.unseen).min()
+    }
+
+    /// Takes what is to be reported, if anything is.
+    fn take_news(&mut self, now: Instant) -> bool {
+        let unseen = self.unseen.take_if(|unseen| *unseen <= now).is_some();
+        std::mem::take(&mut self.news) | unseen
+    }
+
     /// Takes an answer. Returns whether it shows that changes cannot be noticed.
     fn answered(&mut self, answer: &Answer<Digest>, took: Duration) -> bool {
         let now = Instant::now();
@@ -178,7 +224,13 @@ impl State {
         self.seen = Some(seen);
         let long = REST_EACH_KIB * u32::try_from(answer.body.length >> 10).unwrap_or(u32::MAX);
         self.rest = (answer.reading * READING_SHARE).max(long);
-        if backwards || before.is_none_or(|before| before.digest != seen.digest) {
+        let same = before.is_some_and(|before| before.digest == seen.digest);
+        // Other nodes move the index, too. But after a write of ours, it can mean that the write was undone.
+        let undone = same && self.unseen.is_some() && before.is_some_and(|before| before.index != seen.index);
+        if backwards || !same || undone {
+            if before.is_some() {
+                self.unseen = None;
+            }
             self.news = true;
             self.pause = Duration::ZERO;
             self.not_before = None;
@@ -262,6 +314,35 @@ mod tests {
         assert_eq!(state.seen.and_then(|seen| seen.index), Some(9));
         state.answered(&answer(Some(10), "b"), AT_ONCE);
         assert!(state.news);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_undone_before_it_was_seen_is_news() {
+        let wrote = |state: &mut State| state.unseen = Some(Instant::now() + UNSEEN);
+        // It was in the catalog, and is not any more.
+        let mut state = looked(Some(5));
+        wrote(&mut state);
+        state.answered(&answer(Some(7), "a"), AT_ONCE);
+        assert!(state.take_news(Instant::now()));
+        // It never was there.
+        let mut state = looked(Some(5));
+        wrote(&mut state);
+        state.answered(&answer(Some(5), "a"), AT_ONCE);
+        assert!(!state.take_news(Instant::now()));
+        assert!(state.take_news(Instant::now() + UNSEEN));
+        assert!(!state.take_news(Instant::now() + UNSEEN), "once");
+        // It is there.
+        let mut state = looked(Some(5));
+        wrote(&mut state);
+        state.answered(&answer(Some(7), "b"), AT_ONCE);
+        assert!(state.take_news(Instant::now()));
+        assert!(!state.take_news(Instant::now() + UNSEEN));
+        // The first answer shows the time before it.
+        let mut state = State::default();
+        wrote(&mut state);
+        state.answered(&answer(Some(5), "a"), AT_ONCE);
+        assert!(state.take_news(Instant::now()));
+        assert!(state.take_news(Instant::now() + UNSEEN));
     }
 
     #[tokio::test]

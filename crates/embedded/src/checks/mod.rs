@@ -29,10 +29,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::catalog::{Catalog, ProbeId, Registered, Status};
 use crate::Tls;
 use crate::definition::{Check, CheckKind, Definition};
-use crate::network::Network;
-use crate::permits::{Permits, Room};
 use dial::Dialer;
 use policy::Policy;
+use registrator_web::Network;
+use registrator_web::{Permits, Room};
 
 /// How long a script may take.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ const ROOM: Room = Room { most: 64, reserve: 64, share: 16 };
 const LONGEST_OUTPUT: usize = output::LONGEST + 1024;
 
 /// Leave to run one probe.
-type Permit = crate::permits::Permit<Arc<str>>;
+type Permit = registrator_web::Permit<Arc<str>>;
 
 /// What a probe found.
 type Outcome = (Status, String);

@@ -11,7 +11,7 @@ use http::Method;
 use url::Url;
 
 use crate::definition::{Check, Target};
-use crate::network::Network;
+use registrator_web::Network;
 
 /// The shortest interval; a shorter one is lengthened to it, as Consul does.
 pub(super) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::network::Network;
+use registrator_web::Network;
 
 /// Networks are counted in so many cells, whoever asks and from wherever: memory is bounded, and two
 /// networks that share a cell share its budget. Nobody outside knows which do.

@@ -16,8 +16,8 @@ use super::directory::Directory;
 use super::limiter::{Limiter, Verdict};
 use super::message::{Responder, Transport, truncated};
 use super::settings::Settings;
-use crate::network::Network;
-use crate::permits::{Permits, Room};
+use registrator_web::Network;
+use registrator_web::{Permits, Room};
 
 /// The longest query: one name and EDNS take a tenth of it.
 const LONGEST_QUERY: usize = 4096;

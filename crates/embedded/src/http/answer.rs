@@ -5,24 +5,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use registrator_web::{Foreign, Names, Network, Permits, RESERVE_FRACTION, Room, Unsent};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::Limits;
 use super::bodies::{Bodies, TooCostly};
-use super::origin::Names;
 use super::query::Query;
 use super::reply::{Answer, Body, moved, status, text, with_methods};
 use super::route::{Endpoint, route};
-use super::unsent::Unsent;
-use super::{Limits, RESERVE_FRACTION};
 use crate::catalog::{Catalog, Topic};
 use crate::filter::{Filter, Filters, Held, Refusal, fields};
-use crate::network::Network;
 use crate::notice::{Notice, Tell};
-use crate::permits::{Permits, Room};
 
 const READ_ONLY: &str =
     "this registry is read-only: it holds what runs in Docker, so start or stop a container instead";
+const OTHER_NAME: &str = "this registry answers to IP addresses, to names without a dot and to those of this host and of its zone; \
+     names=registry.example.com in its URI (embedded://?names=…) allows another";
 const TOO_MANY_BLOCKED: &str = "too many queries wait for a change here: ask again without index, later";
 pub(super) const TOO_MUCH_UNSENT: &str = "too many large answers are not taken yet: ask again later";
 const TOO_MANY_FILTERS: &str = "too many filters are in use here: ask again without index, later";
@@ -40,7 +39,6 @@ const WELCOME: &str = "This is registrator's embedded registry. It answers the r
 pub(crate) struct Api {
     catalog: Arc<Catalog>,
     bodies: Arc<Bodies>,
-    limits: Limits,
     names: Names,
     /// By client.
     blocked: Permits<Network>,
@@ -65,20 +63,19 @@ impl Api {
             costly: Permits::new(limits.costly_answers),
             filters: Arc::default(),
             unsent: Arc::new(Unsent::new(limits.unsent_bytes)),
-            limits,
             tell,
         }
-    }
-
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     /// Answers a request of a client, whose body is not looked at.
     pub(super) async fn answer(&self, request: &Parts, client: Network) -> Answer {
         let path = request.uri.path();
         if let Err(foreign) = self.names.check(&request.headers) {
-            return text(StatusCode::FORBIDDEN, &foreign.to_string());
+            let why = match foreign {
+                Foreign::Name => OTHER_NAME,
+                Foreign::Page => "this registry answers to no page of another site",
+            };
+            return text(StatusCode::FORBIDDEN, why);
         }
         let endpoint = route(path);
         let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);

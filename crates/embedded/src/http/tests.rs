@@ -1,13 +1,17 @@
 //! What one client can take, with limits that a test can reach.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use registrator_web::Names;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::origin::Names;
 use super::*;
 use crate::catalog::{Catalog, Node};
 use crate::definition::Definition;
@@ -50,7 +54,7 @@ async fn serving(limits: Limits) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, api(catalog(), limits), stop.clone()));
+    tokio::spawn(registrator_web::serve(listener, api(catalog(), limits), limits.web, None, stop.clone()));
     (address, stop)
 }
 
@@ -101,7 +105,8 @@ async fn large_answers_that_nobody_takes_are_not_held_without_end() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_hung_up_on() {
-    let (address, _stop) = serving(Limits { idle: Duration::from_millis(200), ..Limits::default() }).await;
+    let web = registrator_web::Limits { idle: Duration::from_millis(200), ..Default::default() };
+    let (address, _stop) = serving(Limits { web, ..Limits::default() }).await;
     for start in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();

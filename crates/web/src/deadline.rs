@@ -15,20 +15,20 @@ use tokio::time::{Instant, Sleep, sleep};
 const CROWDED: u32 = 10;
 
 /// How long a client may do nothing.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// Until it has asked.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
     /// Until it takes the next bytes of an answer.
-    pub(super) stalled: Duration,
+    pub(crate) stalled: Duration,
     /// Whether it is crowded now: then either is a tenth of that.
-    pub(super) crowded: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) crowded: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Since when nothing was asked on a connection.
-pub(super) struct Activity(Mutex<Option<Instant>>);
+pub(crate) struct Activity(Mutex<Option<Instant>>);
 
 /// A request is being answered, until this is dropped.
-pub(super) struct Busy(Arc<Activity>);
+pub(crate) struct Busy(Arc<Activity>);
 
 impl Default for Activity {
     fn default() -> Self {
@@ -37,7 +37,8 @@ impl Default for Activity {
 }
 
 impl Activity {
-    pub(super) fn begin(this: &Arc<Self>) -> Busy {
+    /// A request begins.
+    pub(crate) fn begin(this: &Arc<Self>) -> Busy {
         this.set(None);
         Busy(Arc::clone(this))
     }
@@ -59,7 +60,7 @@ impl Drop for Busy {
 }
 
 /// A stream that fails when its client has had patience enough.
-pub(super) struct Deadline<S> {
+pub(crate) struct Deadline<S> {
     stream: S,
     patience: Patience,
     activity: Arc<Activity>,
@@ -70,7 +71,8 @@ pub(super) struct Deadline<S> {
 }
 
 impl<S> Deadline<S> {
-    pub(super) fn new(stream: S, patience: Patience, activity: Arc<Activity>) -> Self {
+    /// A stream with this patience.
+    pub(crate) fn new(stream: S, patience: Patience, activity: Arc<Activity>) -> Self {
         let (reading, writing) = (Box::pin(sleep(patience.idle)), Box::pin(sleep(patience.stalled)));
         Self { stream, patience, activity, stalled_since: None, reading, writing }
     }

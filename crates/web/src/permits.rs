@@ -11,17 +11,17 @@ use tokio::sync::oneshot;
 
 /// How many may go on at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub struct Room {
     /// All together.
-    pub(crate) most: usize,
+    pub most: usize,
     /// Further ones, of groups that have no other.
-    pub(crate) reserve: usize,
+    pub reserve: usize,
     /// Of one group.
-    pub(crate) share: usize,
+    pub share: usize,
 }
 
 /// Hands out permits, to members of groups.
-pub(crate) struct Permits<G: Ord + Hash + Clone>(Arc<Shared<G>>);
+pub struct Permits<G: Ord + Hash + Clone>(Arc<Shared<G>>);
 
 struct Shared<G: Ord + Hash + Clone> {
     room: Room,
@@ -43,37 +43,42 @@ struct Group<G: Ord + Hash + Clone> {
 }
 
 /// Leave to go on, given back when it is dropped.
-pub(crate) struct Permit<G: Ord + Hash + Clone> {
+pub struct Permit<G: Ord + Hash + Clone> {
     /// Taken when it is given back.
     from: Option<(Arc<Shared<G>>, G)>,
 }
 
 impl<G: Ord + Hash + Clone> Permits<G> {
-    pub(crate) fn new(room: Room) -> Self {
+    /// With this room, and nobody in it.
+    #[must_use]
+    pub fn new(room: Room) -> Self {
         let state = State { held: 0, groups: HashMap::new(), queue: BTreeSet::new(), next: 0 };
         Self(Arc::new(Shared { room, state: Mutex::new(state) }))
     }
 
     /// Leave for one more of this group; `None` where there is no room.
-    pub(crate) fn try_acquire(&self, group: &G) -> Option<Permit<G>> {
+    #[must_use]
+    pub fn try_acquire(&self, group: &G) -> Option<Permit<G>> {
         let mut state = self.0.lock();
         state.has_room(self.0.room, group).then(|| Shared::permit(&self.0, &mut state, group))
     }
 
     /// Whether a group has all that it may have, so that waiting is in vain for now.
-    pub(crate) fn is_sated(&self, group: &G) -> bool {
+    #[must_use]
+    pub fn is_sated(&self, group: &G) -> bool {
         self.0.lock().groups.get(group).is_some_and(|group| group.held >= self.0.room.share)
     }
 
     /// Whether more than half of all is held, or more than three quarters of what this group may hold.
-    pub(crate) fn is_crowded(&self, group: &G) -> bool {
+    #[must_use]
+    pub fn is_crowded(&self, group: &G) -> bool {
         let state = self.0.lock();
         let Room { most, share, .. } = self.0.room;
         state.held > most / 2 || state.groups.get(group).is_some_and(|group| group.held > share / 4 * 3)
     }
 
     /// Waits until one more of this group may go on. Whoever gives up loses nothing but its turn.
-    pub(crate) async fn acquire(&self, group: &G) -> Permit<G> {
+    pub async fn acquire(&self, group: &G) -> Permit<G> {
         let receiver = {
             let mut state = self.0.lock();
             let waits = state.groups.get(group).is_some_and(|group| !group.waiting.is_empty());

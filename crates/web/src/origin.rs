@@ -1,4 +1,4 @@
-//! Who may ask through somebody's browser: nobody but pages of ours, of which there are none. Pure.
+//! Who may ask through somebody's browser: our own pages alone. Pure.
 //!
 //! A page of the web can send requests to whatever its reader's machine reaches, and, where a name of its own leads here, read
 //! the answers. A browser says where a request comes from (`Sec-Fetch-Site`, `Origin`), and under which name it came
@@ -17,21 +17,17 @@ pub struct Names {
 }
 
 /// Why a request is not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Foreign {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
     /// It was sent to a name that is not ours.
-    #[error(
-        "this registry answers to IP addresses, to names without a dot and to those of this host and of its zone; \
-         names=registry.example.com in its URI (embedded://?names=…) allows another"
-    )]
     Name,
-    /// A page of somebody else sent it.
-    #[error("this registry answers to no page of another site")]
+    /// A page of another site sent it.
     Page,
 }
 
 impl Names {
     /// The names of this host, and those below its zone.
+    #[must_use]
     pub fn new(zone: &str, names: impl IntoIterator<Item = String>) -> Self {
         let zones = ["localhost", zone].map(|zone| format!(".{zone}"));
         let names = names.into_iter().chain(zones).map(|name| name.trim_end_matches('.').to_lowercase());
@@ -54,7 +50,10 @@ impl Names {
     }
 
     /// Whether a request may be answered, as far as its head tells.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Foreign> {
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Foreign> {
         let host = headers.get(HOST).map_or(Some(""), |host| host.to_str().ok());
         let Some(host) = host.filter(|host| self.accepts(host)) else { return Err(Foreign::Name) };
         if headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site")) {

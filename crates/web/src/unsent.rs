@@ -16,7 +16,7 @@ const KILOBYTE: usize = 1024;
 const SMALL: usize = 4 * KILOBYTE;
 
 /// Counts what is held, in bytes.
-pub(super) struct Unsent {
+pub struct Unsent {
     most: usize,
     state: Mutex<State>,
 }
@@ -37,12 +37,14 @@ struct Held {
 
 impl Unsent {
     /// There is room for so many bytes.
-    pub(super) fn new(most: usize) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self { most, state: Mutex::default() }
     }
 
     /// Counts an answer until the client has taken it; `None` where too much is held already.
-    pub(super) fn hold(this: &Arc<Self>, json: Bytes, client: Network) -> Option<Bytes> {
+    #[must_use]
+    pub fn hold(this: &Arc<Self>, json: Bytes, client: Network) -> Option<Bytes> {
         if json.len() < SMALL || !json.is_unique() {
             return Some(json);
         }

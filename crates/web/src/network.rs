@@ -13,13 +13,15 @@ pub struct Network {
 
 impl Network {
     /// The addresses that have the first `bits` of this one.
-    pub(crate) const fn new(address: IpAddr, bits: u8) -> Self {
+    #[must_use]
+    pub const fn new(address: IpAddr, bits: u8) -> Self {
         Self { address, bits }
     }
 
     /// What one customer usually has, as far as an address of it tells: an IPv4 /24 or an IPv6 /56. Of this machine, the
     /// usual loopback addresses are one, and all others another: any process can have as many of those as it likes.
-    pub(crate) fn of_client(address: IpAddr) -> Self {
+    #[must_use]
+    pub fn of_client(address: IpAddr) -> Self {
         let address = address.to_canonical();
         if address.is_loopback() {
             let usual = address.is_ipv6() || address == IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -29,12 +31,14 @@ impl Network {
     }
 
     /// Its first address.
-    pub(crate) fn first(&self) -> IpAddr {
+    #[must_use]
+    pub fn first(&self) -> IpAddr {
         self.masked().address
     }
 
     /// Whether an address is in it.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(ours), IpAddr::V4(other)) => {
                 head(u128::from(ours.to_bits()), self.bits, 32) == head(u128::from(other.to_bits()), self.bits, 32)
