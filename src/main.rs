@@ -9,8 +9,9 @@ use registrator::app::telling::{self, Tellers};
 use registrator::app::{self, Control, Watching};
 use registrator::audit::Audit;
 use registrator::cli::{self, Answer};
-use registrator::config::Config;
+use registrator::config::{Config, Mode};
 use registrator::event::{Event, Events};
+use registrator::status::look;
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -80,9 +81,9 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
     let (ready, mut hub_ready) = oneshot::channel();
     let audit = tellers.audit();
     let mut tellers = Some(tellers);
-    let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready });
+    let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready, waits: true });
     let mut bridge = workers.spawn(app::run_asked(config.clone(), control.clone(), events.clone(), watching));
-    let (mut deadline, mut hub, mut _telling) = (None, None, None);
+    let (mut deadline, mut hub, mut _telling, mut rehearsal) = (None, None, None, None);
     let outcome = loop {
         tokio::select! {
             outcome = &mut bridge => break outcome,
@@ -92,6 +93,15 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
                     _telling = Some(tellers.begin(&ready, &config, &events, &control.stop)?);
                 }
                 drop(entered);
+                if config.mode == Mode::DryRunOnce {
+                    let (ready, stop) = (ready.clone(), control.stop.clone());
+                    rehearsal = Some(workers.spawn(async move {
+                        look::settle(&ready).await;
+                        let unread = look::unread(&ready).await;
+                        stop.cancel();
+                        unread
+                    }));
+                }
                 hub = Some(ready);
             }
             asked = signals.next() => match asked {
@@ -118,7 +128,13 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
         }
     };
     Ok(match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => match rehearsal {
+            None => ExitCode::SUCCESS,
+            Some(rehearsal) => match rehearsal.await.unwrap_or_default().as_slice() {
+                [] => ExitCode::SUCCESS,
+                unread => fail(workers, format!("these registries could not be read: {}", unread.join(", "))).await,
+            },
+        },
         Ok(Err(error)) => fail(workers, error.to_string()).await,
         Err(panic) => fail(workers, format!("A fault in registrator itself, please report it: {panic}")).await,
     })

@@ -94,6 +94,8 @@ pub struct Watching {
     pub listeners: Listeners,
     /// Gets the hub.
     pub ready: oneshot::Sender<Hub>,
+    /// Whether to wait at the start until a registry is reached, as a run does; a mere look does not.
+    pub waits: bool,
 }
 
 /// Everything that a run works with: opened, but the registries are not yet reached.
@@ -144,10 +146,11 @@ async fn serve_asked(
     let Surroundings { docker, registries, locate } = surroundings;
     let Control { stop, resync } = control;
     let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
+    let waits = watching.as_ref().is_none_or(|watching| watching.waits);
     let (address, _reaching) = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        started = start(&config, &registries, &locate, &events) => started?,
+        started = start(&config, &registries, &locate, &events, waits) => started?,
     };
     let relist = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
@@ -181,7 +184,7 @@ async fn serve_asked(
         cleanup: config.bridge.cleanup,
     };
     let (asker, questions) = asking();
-    if let Some(Watching { listeners, ready }) = watching {
+    if let Some(Watching { listeners, ready, .. }) = watching {
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: config.service.hostname.clone(),
@@ -210,8 +213,12 @@ async fn start(
     registries: &[Opened],
     locate: &Locate,
     events: &Events,
-) -> Result<(HostAddress, AbortOnDropHandle<()>), Error> {
-    let reaching = reach::one_of(registries, &config.bridge, events).await.map_err(Error::Unreachable)?;
+    waits: bool,
+) -> Result<(HostAddress, Option<AbortOnDropHandle<()>>), Error> {
+    let mut reaching = None;
+    if waits {
+        reaching = Some(reach::one_of(registries, &config.bridge, events).await.map_err(Error::Unreachable)?);
+    }
     let host = locate().await;
     if config.service.ip.is_none() {
         events.emit(Event::HostAddress { address: host.address.clone(), how: host.how.to_string() });

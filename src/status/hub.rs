@@ -100,6 +100,19 @@ impl Listeners {
         })
     }
 
+    /// The same events, but nothing for the log: for a look.
+    #[must_use]
+    pub fn silent_events(&self) -> Events {
+        let listeners = self.clone();
+        Events::new(move |event| {
+            listeners.meter.take(event);
+            if !event.is_measurement() {
+                listeners.follow(event);
+                listeners.journal.take(&event.line());
+            }
+        })
+    }
+
     /// Follows the state of the engine.
     fn follow(&self, event: &Event) {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);

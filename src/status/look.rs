@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::container::{self, ContainerId, Health};
 use crate::desired::Mode;
@@ -506,4 +506,29 @@ pub async fn version(hub: &Hub) -> u64 {
 #[must_use]
 pub fn now() -> u64 {
     seconds()
+}
+
+/// How often it is looked whether everything was compared.
+const SETTLE_PACE: Duration = Duration::from_millis(20);
+
+/// Waits until the containers were listed, and each registry was compared or cannot be reached.
+pub async fn settle(hub: &Hub) {
+    loop {
+        let mut all = hub.host.ask(|known| known.listed).await.unwrap_or(true);
+        for kept in hub.registries.iter() {
+            let ask = |reconciler: &Reconciler| {
+                reconciler.is_settled() || matches!(reconciler.reach(Instant::now()), Reach::Down { .. })
+            };
+            all &= kept.asker.ask(ask).await.unwrap_or(true);
+        }
+        if all {
+            return;
+        }
+        sleep(SETTLE_PACE).await;
+    }
+}
+
+/// The registries that cannot be reached.
+pub async fn unread(hub: &Hub) -> Vec<String> {
+    registries(hub).await.into_iter().filter(|registry| registry.state != UP).map(|registry| registry.name).collect()
 }
