@@ -43,5 +43,6 @@ pub mod reconcile;
 
 // One run, and what starts it.
 pub mod app;
+pub mod ask;
 pub mod cli;
 pub mod log;
