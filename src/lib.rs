@@ -48,5 +48,6 @@ pub mod status;
 
 // One run, and what starts it.
 pub mod app;
+pub mod ask;
 pub mod cli;
 pub mod log;

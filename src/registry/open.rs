@@ -137,6 +137,17 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
     })
 }
 
+/// The settings of a registry with what its URI sets instead of the options (`?ttl=`).
+///
+/// # Errors
+/// When the URI's parameters are invalid.
+pub fn settings(config: &RegistryConfig) -> Result<Cow<'_, RegistryConfig>, OpenError> {
+    match Uri::split(&config.uri) {
+        Some(uri) => Ok(Common::take(&uri, &config.uri)?.0.applied(config)),
+        None => Ok(Cow::Borrowed(config)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
