@@ -166,6 +166,9 @@ impl Reconciler {
         }
         match input {
             Input::Command(Command::Updates(updates, since)) => {
+                if !self.known {
+                    self.records.reserve(updates.len());
+                }
                 for update in &*updates {
                     self.update(update, since, now);
                 }
