@@ -37,6 +37,9 @@ pub mod template;
 pub mod docker;
 pub mod registry;
 
+// What is wrong in a file of containers.
+pub mod validate;
+
 // The core of the program.
 pub mod host;
 pub mod reconcile;

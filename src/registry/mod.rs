@@ -16,6 +16,7 @@ mod error;
 mod etcd;
 mod files;
 mod kv;
+pub mod names;
 mod open;
 mod parameters;
 mod policy;
@@ -39,7 +40,7 @@ use crate::service::Service;
 
 pub use entry::{Canonical, Content, Entry, Marked, Scope};
 pub use error::{Cause, OpenError, RegistryError, said_at_the_start};
-pub use open::{Opened, open};
+pub use open::{Opened, check, open};
 pub use policy::Policy;
 pub use uri::redacted;
 pub use write::{Action, Mark, Reason, Write};
