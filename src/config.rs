@@ -23,6 +23,129 @@ pub struct Config {
     pub registries: Vec<RegistryConfig>,
     /// For [`crate::reconcile`].
     pub bridge: BridgeConfig,
+    /// Who may see what is known.
+    pub status: StatusConfig,
+    /// `-audit`: the file for each write to a registry, as one JSON line.
+    pub audit: Option<PathBuf>,
+    /// Whether registries are written to.
+    pub mode: Mode,
+    /// Each option's effective value and its origin, in the order of the table of options; then the registries.
+    pub settings: Vec<Setting>,
+}
+
+/// What is shown of a running instance, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusConfig {
+    /// `-status`: where to listen or, for a command, whom to ask; `None` for nowhere.
+    pub address: Option<StatusAddress>,
+    /// `-status-tls-cert` and `-status-tls-key`; `None` for no TLS.
+    pub tls: Option<StatusTls>,
+    /// `-status-token-file`: the file of the bearer token; `None` if nobody needs one.
+    pub token_file: Option<PathBuf>,
+    /// `-prometheus-file`: where targets are written for Prometheus.
+    pub prometheus_file: Option<PathBuf>,
+}
+
+/// The address of a status listener. Displays as `host:port`, an IPv6 address in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusAddress {
+    /// An IP address or a name, without brackets.
+    pub host: String,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+impl fmt::Display for StatusAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&registrator_words::authority(&self.host, self.port))
+    }
+}
+
+/// The files for TLS of a status listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusTls {
+    /// The PEM file of the certificate and its chain.
+    pub certificate: PathBuf,
+    /// The PEM file of its key.
+    pub key: PathBuf,
+}
+
+/// Whether registries are written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Write,
+    /// `-dry-run`: what would be written is only said.
+    DryRun,
+    /// `-dry-run -once`: as above, until everything was compared once.
+    DryRunOnce,
+}
+
+/// One option's effective value, and where it came from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The option's name without its dash; [`REGISTRIES`] for a registry's URI.
+    pub option: &'static str,
+    /// Its value as a person would type it; empty for none. A URI may hold a password: show it redacted.
+    pub value: String,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// When another value would count.
+    pub applies: Applies,
+}
+
+/// The name of the settings that are registries' URIs, and their key in a file.
+pub const REGISTRIES: &str = "registries";
+
+// Without the value: a URI can hold a password.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, value: _, origin, applies } = self;
+        f.debug_struct("Setting")
+            .field("option", option)
+            .field("origin", origin)
+            .field("applies", applies)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a setting came from. Displays as a person would name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Option,
+    /// The environment variable with this name.
+    Variable(String),
+    /// The file of `-config`.
+    File {
+        /// Its path, as given.
+        path: String,
+        /// The line, from 1 on.
+        line: usize,
+    },
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option => f.write_str("option"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File { path, line } => write!(f, "file {}:{line}", path.escape_debug()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// When a changed setting counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// As soon as the settings are read again.
+    AtOnce,
+    /// At the next start.
+    AtStart,
 }
 
 /// How the log is written.

@@ -48,3 +48,6 @@ pub mod reconcile;
 pub mod app;
 pub mod cli;
 pub mod log;
+
+// Questions, each answered and done.
+pub mod ask;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registrator::app::{self, Control};
-use registrator::cli::{self, Answer};
+use registrator::ask;
+use registrator::cli::{self, Answer, Parsed};
 use registrator::config::Config;
 use registrator::event::{Event, Events};
 use registrator::{log, machine};
@@ -24,7 +25,8 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let environment = Arc::new(std::env::vars_os().collect());
     let config = match cli::parse(std::env::args_os().skip(1), &environment, &machine::name()) {
-        Ok(config) => config,
+        Ok(Parsed::Run(config)) => *config,
+        Ok(Parsed::Ask(question)) => return ask::run(&question),
         Err(answer) => return give(&answer),
     };
     log::start(&config.log);

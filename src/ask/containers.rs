@@ -1,0 +1,11 @@
+//! `containers`: the containers of this host.
+
+use std::io::Write;
+
+use super::{Error, Exit};
+use crate::cli::Ask;
+
+/// Answers it.
+pub(super) fn run(_ask: &Ask, _out: &mut dyn Write) -> Result<Exit, Error> {
+    Err(Error::Failed("containers is not available yet".to_owned()))
+}

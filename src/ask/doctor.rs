@@ -1,0 +1,11 @@
+//! `doctor`: the usual mistakes of this host.
+
+use std::io::Write;
+
+use super::{Error, Exit};
+use crate::cli::Ask;
+
+/// Answers it.
+pub(super) fn run(_ask: &Ask, _out: &mut dyn Write) -> Result<Exit, Error> {
+    Err(Error::Failed("doctor is not available yet".to_owned()))
+}

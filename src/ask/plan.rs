@@ -1,0 +1,11 @@
+//! `plan`: what would be written now.
+
+use std::io::Write;
+
+use super::{Error, Exit};
+use crate::cli::Ask;
+
+/// Answers it.
+pub(super) fn run(_ask: &Ask, _out: &mut dyn Write) -> Result<Exit, Error> {
+    Err(Error::Failed("plan is not available yet".to_owned()))
+}

@@ -1,0 +1,11 @@
+//! `support-dump`: an archive for a report of a fault.
+
+use std::io::Write;
+
+use super::{Error, Exit};
+use crate::cli::Ask;
+
+/// Answers it.
+pub(super) fn run(_ask: &Ask, _out: &mut dyn Write) -> Result<Exit, Error> {
+    Err(Error::Failed("support-dump is not available yet".to_owned()))
+}

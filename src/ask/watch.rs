@@ -1,0 +1,11 @@
+//! `watch`: each event as it happens.
+
+use std::io::Write;
+
+use super::{Error, Exit};
+use crate::cli::Ask;
+
+/// Answers it.
+pub(super) fn run(_ask: &Ask, _out: &mut dyn Write) -> Result<Exit, Error> {
+    Err(Error::Failed("watch is not available yet".to_owned()))
+}
