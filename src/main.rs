@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use registrator::app::telling::{self, Tellers};
 use registrator::app::{self, Control, Watching};
+use registrator::ask;
 use registrator::audit::Audit;
-use registrator::cli::{self, Answer};
+use registrator::cli::{self, Answer, Parsed};
 use registrator::config::{Config, Mode};
 use registrator::event::{Event, Events};
 use registrator::status::look;
@@ -28,7 +29,8 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let environment = Arc::new(std::env::vars_os().collect());
     let config = match cli::parse(std::env::args_os().skip(1), &environment, &machine::name()) {
-        Ok(config) => config,
+        Ok(Parsed::Run(config)) => *config,
+        Ok(Parsed::Ask(question)) => return ask::run(&question),
         Err(answer) => return give(&answer),
     };
     log::start(&config.log);

@@ -16,6 +16,7 @@ mod error;
 mod etcd;
 mod files;
 mod kv;
+pub mod names;
 mod open;
 mod parameters;
 mod policy;
@@ -40,7 +41,7 @@ use crate::service::Service;
 
 pub use entry::{Canonical, Content, Entry, Marked, Scope};
 pub use error::{Cause, OpenError, RegistryError, said_at_the_start};
-pub use open::{Opened, open, settings};
+pub use open::{Opened, check, open, settings};
 pub use policy::Policy;
 pub use site::{About, Site, Store};
 pub use uri::redacted;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli;
+use crate::cli::{self, Parsed};
 use crate::config::{Config, Environment};
 use crate::registry::redacted;
 
@@ -74,7 +74,10 @@ fn settings(arguments: Vec<OsString>, environment: &[OsString], machine: &str) -
         })
         .collect();
     let environment: Arc<Environment> = Arc::new(pairs.into_iter().collect());
-    cli::parse(arguments.into_iter().skip(1), &environment, machine).ok()
+    match cli::parse(arguments.into_iter().skip(1), &environment, machine) {
+        Ok(Parsed::Run(config)) => Some(*config),
+        Ok(Parsed::Ask(_)) | Err(_) => None,
+    }
 }
 
 /// The texts of a file in `/proc`, each of which ends with a zero.

@@ -11,9 +11,12 @@ mod look;
 mod mounts;
 
 use std::fmt;
+use std::io::Write;
 
 use serde::Serialize;
 
+use super::{Error, Exit, print_json};
+use crate::cli::{Ask, Format};
 use crate::config::Config;
 
 /// A mistake, and its cure. Both are one line without secrets.
@@ -57,6 +60,17 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n    cure: {}", self.text, self.cure)
     }
+}
+
+/// Answers it.
+pub(super) fn run(ask: &Ask, out: &mut dyn Write) -> Result<Exit, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let findings = runtime.block_on(doctor(&ask.config));
+    match ask.format {
+        Format::Json => print_json(out, &serde_json::to_value(&findings).unwrap_or_default())?,
+        Format::Table => out.write_all(table(&findings).as_bytes())?,
+    }
+    Ok(if exit_code(&findings) == 0 { Exit::Well } else { Exit::ToDo })
 }
 
 /// Looks for the usual mistakes. Takes a minute at most: each request has a deadline of its own.

@@ -11,7 +11,7 @@ mod critical;
 pub(super) mod kv;
 mod list;
 mod settings;
-mod spelling;
+pub(super) mod spelling;
 mod token;
 mod watch;
 

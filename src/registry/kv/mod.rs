@@ -23,7 +23,7 @@ mod leases;
 mod read;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(in crate::registry) mod testing;
 #[cfg(test)]
 mod tests;
 mod watch;
