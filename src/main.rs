@@ -12,11 +12,11 @@ use registrator::audit::Audit;
 use registrator::cli::{self, Answer, Parsed};
 use registrator::config::{Config, Mode};
 use registrator::event::{Event, Events};
-use registrator::status::look;
+use registrator::status::{Listeners, look};
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -79,7 +79,9 @@ fn run(config: Config, events: Events, tellers: Tellers) -> io::Result<ExitCode>
 
 async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &Handle) -> io::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let control = Control::default();
+    let (tell_settings, known) = watch::channel(None);
+    let control = Control::with_settings(known.clone());
+    let listeners = tellers.listeners();
     let (ready, mut hub_ready) = oneshot::channel();
     let audit = tellers.audit();
     let mut tellers = Some(tellers);
@@ -108,6 +110,7 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
             }
             asked = signals.next() => match asked {
                 Asked::Resync => {
+                    read_again(&config, &known, &tell_settings, &events, &listeners);
                     control.resync.notify_one();
                     audit.iter().for_each(Audit::reopen);
                 }
@@ -140,6 +143,38 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
         Ok(Err(error)) => fail(workers, error.to_string()).await,
         Err(panic) => fail(workers, format!("A fault in registrator itself, please report it: {panic}")).await,
     })
+}
+
+/// Reads the settings again (SIGHUP): what can count at once does, and of the rest is said that it counts after a restart.
+fn read_again(
+    config: &Config,
+    known: &watch::Receiver<Option<Arc<Config>>>,
+    settings: &watch::Sender<Option<Arc<Config>>>,
+    events: &Events,
+    listeners: &Listeners,
+) {
+    let environment = Arc::new(std::env::vars_os().collect());
+    let parsed = cli::parse(std::env::args_os().skip(1), &environment, &machine::name());
+    let read = match parsed {
+        Ok(parsed) => parsed.into_config(),
+        Err(answer) => {
+            listeners.meter.reloaded(false);
+            let why = answer.stderr.lines().next().unwrap_or_default().to_owned();
+            let text = format!("the settings were not read again, and stay as they were: {why}");
+            return events.emit(Event::Advice { about: "settings", text });
+        }
+    };
+    listeners.meter.reloaded(true);
+    let before = known.borrow().clone();
+    let changes = cli::changes(before.as_deref().unwrap_or(config), &read);
+    if changes.is_empty() {
+        return;
+    }
+    for change in &changes {
+        events.emit(Event::SettingsRead { change: change.to_string() });
+    }
+    log::set_level(read.log.level);
+    settings.send_replace(Some(Arc::new(read)));
 }
 
 /// Waits for the deadline, or for ever if there is none.

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -36,12 +36,29 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
 const CLOSE_DEADLINE: Duration = Duration::from_millis(300);
 
 /// Tells a run what to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Control {
     /// Cancelled: stop, within two seconds.
     pub stop: CancellationToken,
     /// Notified: compare everything now, and retry refused writes.
     pub resync: Arc<Notify>,
+    /// The settings when they were read again, if they were.
+    pub settings: watch::Receiver<Option<Arc<Config>>>,
+}
+
+impl Default for Control {
+    /// A run whose settings stay.
+    fn default() -> Self {
+        Self::with_settings(watch::channel(None).1)
+    }
+}
+
+impl Control {
+    /// A run that follows these settings where it can ([`crate::config::Applies::AtOnce`]).
+    #[must_use]
+    pub fn with_settings(settings: watch::Receiver<Option<Arc<Config>>>) -> Self {
+        Self { stop: CancellationToken::default(), resync: Arc::default(), settings }
+    }
 }
 
 /// Why a run cannot start. Each prints as one line that says what to do.
@@ -144,7 +161,7 @@ async fn serve_asked(
     watching: Option<Watching>,
 ) -> Result<(), Error> {
     let Surroundings { docker, registries, locate } = surroundings;
-    let Control { stop, resync } = control;
+    let Control { stop, resync, settings } = control;
     let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
     let waits = watching.as_ref().is_none_or(|watching| watching.waits);
     let (address, _reaching) = tokio::select! {
@@ -196,7 +213,9 @@ async fn serve_asked(
         // Whoever asked may have gone away.
         let _ = ready.send(Hub { about: Arc::new(about), host: asker, registries: kept.into(), listeners });
     }
-    let surroundings = host::Surroundings { stop, asked: resync, relist, keepers, events: events.clone(), questions };
+    let events_of_host = events.clone();
+    let surroundings =
+        host::Surroundings { stop, asked: resync, relist, keepers, events: events_of_host, questions, settings };
     host.run(&config.docker, surroundings).await;
     if timeout(SHUTDOWN_DEADLINE, tasks.wait()).await.is_err() {
         events.emit(Event::StillBusy);

@@ -48,7 +48,10 @@ fn write(out: &mut dyn Write, style: Style, container: &Container) -> Result<(),
         plain(image),
     )?;
     if let Some(until) = delayed_until {
-        let text = format!("  it ends again and again, or drains: what is seen of it takes effect in {}", distance(now, *until));
+        let text = format!(
+            "  it ends again and again, or drains: what is seen of it takes effect in {}",
+            distance(now, *until)
+        );
         writeln!(out, "{}", style.paint(Look::Odd, &text))?;
     }
     for port in ports {
@@ -96,7 +99,8 @@ fn write_port(out: &mut dyn Write, style: Style, port: &Port, now: u64) -> Resul
             _ => Look::Bad,
         };
         let state = style.paint(look, &entry.state.replace('_', " "));
-        let text = if entry.state == "in_sync" { format!("since {}", distance(now, entry.since)) } else { plain(&entry.text) };
+        let text =
+            if entry.state == "in_sync" { format!("since {}", distance(now, entry.since)) } else { plain(&entry.text) };
         writeln!(out, "  {}: {state}, {text}", plain(&redacted(&entry.registry)))?;
         if let Some(error) = &entry.error {
             writeln!(out, "    {}", plain(error))?;

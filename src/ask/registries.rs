@@ -22,7 +22,8 @@ pub(super) fn run(ask: &Ask, out: &mut dyn Write) -> Result<Exit, Error> {
             for registry in &registries {
                 let right = registry.states.get("in_sync").copied().unwrap_or_default();
                 let pending: usize = registry.pending.values().sum();
-                let ago = |time: Option<u64>| time.map_or("-".to_owned(), |time| format!("{} ago", distance(now, time)));
+                let ago =
+                    |time: Option<u64>| time.map_or("-".to_owned(), |time| format!("{} ago", distance(now, time)));
                 let next = registry.next_attempt.map_or("-".to_owned(), |next| format!("in {}", distance(now, next)));
                 table.row([
                     &registry.name,
@@ -43,5 +44,11 @@ pub(super) fn run(ask: &Ask, out: &mut dyn Write) -> Result<Exit, Error> {
     }
     let well = registries.iter().all(|registry| registry.state == UP);
     let quiet = registries.iter().all(|registry| !registry.attention);
-    Ok(if !well { Exit::Failed } else if quiet { Exit::Well } else { Exit::ToDo })
+    Ok(if !well {
+        Exit::Failed
+    } else if quiet {
+        Exit::Well
+    } else {
+        Exit::ToDo
+    })
 }

@@ -75,9 +75,8 @@ impl Source {
     /// What to add for people: registries that were left out.
     pub(super) fn remark(&self) -> Option<String> {
         let From::Own(Own { left_out, .. }) = &self.from else { return None };
-        (!left_out.is_empty()).then(|| {
-            format!("{} lives in the running instance: ask that with -status ADDR", left_out.join(", "))
-        })
+        (!left_out.is_empty())
+            .then(|| format!("{} lives in the running instance: ask that with -status ADDR", left_out.join(", ")))
     }
 
     /// Whether no registry is known, because all live in the running instance.
@@ -304,4 +303,3 @@ impl Own {
         Ok(Self { hub, left_out, _control: stop, _run: run })
     }
 }
-

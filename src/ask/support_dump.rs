@@ -33,8 +33,11 @@ pub(super) fn run(ask: &Ask, out: &mut dyn Write) -> Result<Exit, Error> {
     }
     let folder = format!("registrator-{}", chrono::Utc::now().format("%Y%m%d-%H%M%S"));
     let name = format!("{folder}.tar");
-    let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("{name}: {error}; run it in a folder that you can write"));
-    let archive = dump::archive(&folder, &texts, &Secrets::of(&ask.config), look::now()).map_err(|error| failed(&error))?;
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::Failed(format!("{name}: {error}; run it in a folder that you can write"))
+    };
+    let archive =
+        dump::archive(&folder, &texts, &Secrets::of(&ask.config), look::now()).map_err(|error| failed(&error))?;
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name);
     let mut file = opened.map_err(|error| failed(&error))?;
     file.write_all(&archive).map_err(|error| failed(&error))?;

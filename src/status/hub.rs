@@ -72,9 +72,11 @@ impl Listeners {
     /// # Errors
     /// When a metric is invalid, which a test excludes.
     pub fn new(version: &str, told: bool) -> Result<Self, prometheus::Error> {
+        let meter = Meter::new(version)?;
+        meter.reloaded(true);
         Ok(Self {
             journal: Arc::default(),
-            meter: Arc::new(Meter::new(version)?),
+            meter: Arc::new(meter),
             engine: Arc::new(Mutex::new(Engine { since: seconds(), ..Engine::default() })),
             told,
         })

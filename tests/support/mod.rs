@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 pub mod registry;
+pub mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

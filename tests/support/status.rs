@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::http::{Reply, Request, send};
+use testkit::net::Place;
 use testkit::program::Program;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,21 +19,6 @@ use super::SOON;
 pub struct Status {
     pub address: SocketAddr,
     pub https: bool,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
 }
 
 impl Status {
@@ -59,18 +46,9 @@ impl Status {
 
     /// One request.
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "host") {
-            request += "host: localhost\r\n";
-        }
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an answer").unwrap();
-        reply(&answer)
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let request = Request { method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() };
+        timeout(SOON, send(&Place::Tcp(self.address), &request)).await.expect("an answer").unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -128,33 +106,6 @@ impl Events {
         };
         timeout(SOON, found).await.expect("the event")
     }
-}
-
-fn reply(answer: &[u8]) -> Reply {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(": ").unwrap_or((line, "")))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let chunked = headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked");
-    let body = &answer[end + 4..];
-    Reply { status, headers, body: if chunked { unchunked(body) } else { body.to_vec() } }
-}
-
-fn unchunked(mut body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
-    while let Some(end) = body.windows(2).position(|window| window == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap().trim(), 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
-        body = &body[end + 2 + size + 2..];
-    }
-    whole
 }
 
 /// What a command said.
