@@ -141,7 +141,7 @@ fn a_compose_file_is_validated_with_places_and_an_exit_code() {
     );
     let found = output(&["validate", &path]);
     assert_eq!(found.status.code(), Some(2));
-    let line = format!("{path}:6:7: web: SERVICE_NAEM is an attribute, no setting; did you mean SERVICE_NAME?\n");
+    let line = format!("{path}:6:7: web: SERVICE_NAEM is an attribute, not a setting; did you mean SERVICE_NAME?\n");
     assert_eq!((text(&found.stdout), text(&found.stderr)), (&*line, ""));
     let json = output(&["validate", &path, "-format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();

@@ -34,7 +34,7 @@ struct Said<'a> {
 }
 
 /// The source of a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// In its environment.
     Variable,

@@ -9,7 +9,7 @@ use litemap::LiteMap;
 
 use super::interpolate::Expressions;
 use super::ports::{self, Mapped, Outside, Said};
-use super::subject::{Key, Open, Subject};
+use super::subject::{Key, Keys, Open, Subject};
 use super::tree::{Budget, Node, Position};
 use crate::container::{
     Container, ContainerId, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, SETTING, State, Stop,
@@ -37,7 +37,7 @@ struct Reader<'n, 'e> {
     budget: &'n Budget,
     expressions: &'e mut Expressions,
     open: Open,
-    keys: Vec<Key>,
+    keys: Keys,
     env: Vec<String>,
     labels: LiteMap<String, String>,
     ports: BTreeMap<(u16, Protocol), ContainerPort>,
@@ -52,7 +52,7 @@ impl<'n, 'e> Reader<'n, 'e> {
             budget,
             expressions,
             open: Open::default(),
-            keys: Vec::new(),
+            keys: Keys::default(),
             env: Vec::new(),
             labels: LiteMap::new(),
             ports: BTreeMap::new(),
@@ -87,6 +87,7 @@ impl<'n, 'e> Reader<'n, 'e> {
         let container_name = self.text("container_name").unwrap_or_else(|| name.to_owned());
         let hostname = self.text("hostname").unwrap_or_else(|| name.to_owned());
         let several = self.several();
+        let misplaced = self.misplaced();
         let ports_at = self.member("ports").map_or(key.at, |(key, _)| key.at);
         let network = (network_mode != NetworkMode::None).then(|| ("default".to_owned(), some_address()));
         let container = Container {
@@ -115,7 +116,20 @@ impl<'n, 'e> Reader<'n, 'e> {
             open: self.open,
             several,
             wrong_ports: self.wrong_ports,
+            misplaced,
         }
+    }
+
+    /// Settings in `deploy.labels`, which are labels of the Swarm service.
+    fn misplaced(&self) -> Vec<(Position, String)> {
+        let Some((_, labels)) = self.member("deploy").and_then(|(_, deploy)| self.budget.member(deploy, "labels"))
+        else {
+            return Vec::new();
+        };
+        let mapped = self.budget.members(labels).into_iter().map(|(key, at, _)| (at.at, key));
+        let listed = labels.items().iter().filter_map(|item| Some((item.at, item.text()?.split('=').next()?)));
+        let ours = mapped.chain(listed).filter(|(_, key)| key.starts_with(SETTING));
+        ours.map(|(at, key)| (at, key.to_owned())).collect()
     }
 
     /// Reads variables or labels, as a list or as a map.

@@ -1,6 +1,6 @@
 //! What is wrong with the containers of a file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -146,7 +146,7 @@ impl Look<'_> {
 
     fn place(&self, rule: Option<&Rule>) -> Option<Position> {
         match rule? {
-            Rule::Metadata { key, source, .. } => self.subject.key(key, Some(*source)).map(|key| key.at),
+            Rule::Metadata { key, source, .. } => self.subject.keys.find(key, Some(*source)).map(|key| key.at),
             Rule::With(rule, _) => self.place(Some(rule)),
             _ => None,
         }
@@ -154,13 +154,18 @@ impl Look<'_> {
 
     fn keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for key in &self.subject.keys {
+        for key in self.subject.keys.iter() {
             if let Some(found) = misspelt(&key.key) {
                 let text = format!("{} {}", quote_key(&key.key), found.effect);
                 let fix = format!("did you mean {}?", found.meant);
                 findings.push(self.finding(key.at, Kind::Key, text, fix));
             }
         }
+        let misplaced = self.subject.misplaced.iter().map(|(at, key)| {
+            let text = format!("{} is a label of the Swarm service, which no container has", quote_key(key));
+            self.finding(*at, Kind::Key, text, "move it from deploy: to the labels: of the service".to_owned())
+        });
+        findings.extend(misplaced);
         findings.extend(self.keys_of_other_ports());
         findings
     }
@@ -172,10 +177,11 @@ impl Look<'_> {
         if open.ports || (self.config.internal && self.file.form == Form::Compose) {
             return findings;
         }
-        for key in self.subject.settings() {
+        let numbers: HashSet<u32> = container.ports.iter().map(|port| port.number.into()).collect();
+        for key in self.subject.keys.settings() {
             let lower = key.key.strip_prefix(SETTING).unwrap_or_default().to_lowercase();
             let Some((number, name)) = port_of(&lower) else { continue };
-            if container.ports.iter().any(|port| u32::from(port.number) == number) {
+            if numbers.contains(&number) {
                 continue;
             }
             let inside = container
@@ -212,7 +218,7 @@ impl Look<'_> {
         let mut findings = Vec::new();
         for note in &self.explanation.notes {
             let end = note.find(['=', ' ']).unwrap_or(note.len());
-            let key = self.subject.key(&note[..end], None);
+            let key = self.subject.keys.find(&note[..end], None);
             if key.is_some_and(|key| !key.known) || self.is_open(&note[..end], note) {
                 continue;
             }
@@ -274,7 +280,7 @@ impl Look<'_> {
 
     /// Whether it has no settings of ours, so that nobody expects it to be registered.
     fn says_nothing(&self) -> bool {
-        self.subject.settings().next().is_none()
+        self.subject.keys.settings().next().is_none()
     }
 
     fn port_at(&self, number: u16) -> Position {
@@ -304,6 +310,8 @@ impl Look<'_> {
 
     fn names(&self, uris: &[&str]) -> Vec<Finding> {
         let mut findings = Vec::new();
+        // Ports share most of what is said, and a container may have thousands.
+        let mut said = HashSet::new();
         for port in &self.explanation.ports {
             let Ok(service) = &port.outcome else { continue };
             for Objection { about, text } in objections(service, uris) {
@@ -312,6 +320,9 @@ impl Look<'_> {
                     About::Id => (Field::Id, "ID", &*service.id),
                     About::Attribute(key) => (Field::Attribute(key.clone()), "attribute", key.as_str()),
                 };
+                if !said.insert((what, value.to_owned())) {
+                    continue;
+                }
                 let at = self.decided(&port.decisions, &field);
                 let fix = match about {
                     About::Name => self.line(&name_key(port), &plain(value)),

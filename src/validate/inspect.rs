@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Unreadable;
-use super::subject::{Key, Open, Subject};
+use super::subject::{Key, Keys, Open, Subject};
 use super::tree::{Budget, Node, Position};
 use crate::container::{Container, Health, Protocol, State};
 use crate::docker::decode;
@@ -42,7 +42,7 @@ fn subject(mut container: Container, node: &Node, budget: &Budget) -> Subject {
     let part = |name: &str| budget.member(node, name).map(|(_, value)| value);
     let config = part("Config");
     let of_config = |name: &str| config.and_then(|config| budget.member(config, name)).map(|(_, value)| value);
-    let mut keys = Vec::new();
+    let mut keys = Keys::default();
     for item in of_config("Env").map(Node::items).unwrap_or_default() {
         if let Some((key, _)) = item.text().and_then(|line| line.split_once('=')).filter(|_| budget.spend()) {
             keys.push(Key { key: key.to_owned(), at: item.at, known: true, source: Source::Variable });
@@ -72,5 +72,6 @@ fn subject(mut container: Container, node: &Node, budget: &Budget) -> Subject {
         open: Open::default(),
         several: false,
         wrong_ports: Vec::new(),
+        misplaced: Vec::new(),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn misspelt(key: &str) -> Option<Misspelt> {
     if is_known(name) || name.starts_with(metadata::CHECK) {
         return None;
     }
-    let effect = "is an attribute, no setting";
+    let effect = "is an attribute, not a setting";
     // `NAME_80` for `80_NAME`.
     if let Some((head, tail)) = name.rsplit_once('_')
         && port.is_none()

@@ -28,15 +28,25 @@ pub(super) struct Subject {
     /// Its facts. What a variable decides is a stand-in.
     pub(super) container: Arc<Container>,
     /// Its variables and labels.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Keys,
     /// Where each port stands that the file names, with how it is named.
     pub(super) ports: HashMap<(u16, Protocol), Position>,
     /// What the file does not tell.
     pub(super) open: Open,
     /// Whether there will be several of it.
     pub(super) several: bool,
-    /// Entries of `ports` and `expose` that cannot be read.
+    /// Entries of `ports` and `expose` that cannot be read: why.
     pub(super) wrong_ports: Vec<(Position, String)>,
+    /// Settings where no container finds them.
+    pub(super) misplaced: Vec<(Position, String)>,
+}
+
+/// The variables and labels of a container.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    list: Vec<Key>,
+    /// The last of the list with this spelling and source.
+    last: HashMap<(String, Source), usize>,
 }
 
 /// A variable or label.
@@ -62,25 +72,37 @@ pub(super) struct Open {
     pub(super) network: bool,
 }
 
-impl Subject {
+impl Keys {
+    /// Adds one.
+    pub(super) fn push(&mut self, key: Key) {
+        if let Some(spelled) = canonical(&key.key) {
+            self.last.insert((spelled, key.source), self.list.len());
+        }
+        self.list.push(key);
+    }
+
+    /// All of them, in the order of the file.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.list.iter()
+    }
+
+    /// The settings: those that are for us.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &Key> {
+        self.list.iter().filter(|key| key.key.starts_with(SETTING))
+    }
+
     /// The key of this setting, as a decision or a note spells it: `SERVICE_80_NAME`. With several, the one that counts.
-    pub(super) fn key(&self, spelled: &str, source: Option<Source>) -> Option<&Key> {
-        let same = |key: &&Key| canonical(&key.key).as_deref() == Some(spelled);
-        let of = |wanted: Source| self.keys.iter().rev().filter(same).find(move |key| key.source == wanted);
+    pub(super) fn find(&self, spelled: &str, source: Option<Source>) -> Option<&Key> {
+        let of = |source| self.last.get(&(spelled.to_owned(), source)).and_then(|index| self.list.get(*index));
         match source {
             Some(source) => of(source),
             None => of(Source::Label).or_else(|| of(Source::Variable)),
         }
     }
-
-    /// Its settings: variables and labels that are for us.
-    pub(super) fn settings(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter().filter(|key| key.key.starts_with(SETTING))
-    }
 }
 
 /// A setting's key as it is spelled in decisions and notes; `None` if it is none.
-pub(super) fn canonical(key: &str) -> Option<String> {
+fn canonical(key: &str) -> Option<String> {
     let rest = key.strip_prefix(SETTING)?;
     Some(format!("{SETTING}{}", rest.to_lowercase().to_uppercase()))
 }

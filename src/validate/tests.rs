@@ -137,6 +137,22 @@ const WRONG: &[(&str, &str)] = &[
 ",
     ),
     (
+        "labels that no container has",
+        "services:
+  web:
+    image: app
+    ports: [\"80\"]
+    deploy:
+      labels:
+        SERVICE_NAME: web
+        other: x
+  api:
+    image: app
+    ports: [\"80\"]
+    deploy: {labels: [SERVICE_TAGS=a, b]}
+",
+    ),
+    (
         "what is no port",
         "services:
   web:
@@ -261,6 +277,17 @@ fn a_file_that_is_neither_is_told_so_with_its_place() {
         let line = validate(text, &config(), &[]).unwrap_err().to_string();
         assert!(!line.contains(char::is_control) && !line.starts_with('0'), "{line}");
     }
+}
+
+#[test]
+fn a_file_of_many_ports_and_keys_is_judged_in_time() {
+    let mut text = String::from("services:\n  web:\n    image: my.app\n    ports: [\"1-65535\"]\n    labels:\n");
+    for number in 0..1000 {
+        writeln!(text, "      SERVICE_{number}.x: \"${{A{number}}}\"\n      SERVICE_{number}_NAEM: a").unwrap();
+    }
+    let begun = std::time::Instant::now();
+    assert!(validate(&text, &config(), &[]).unwrap().len() > 1000);
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
 
 proptest! {
