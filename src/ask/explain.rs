@@ -31,12 +31,14 @@ pub(super) fn run(ask: &Ask, container: &str, out: &mut dyn Write) -> Result<Exi
 fn needs_somebody(container: &Container) -> bool {
     let wrong = |entry: &Entry| !matches!(entry.state.as_str(), "in_sync" | "pending" | "in_flight");
     container.attention
+        || !container.hints.is_empty()
         || !container.ignored.is_empty()
         || container.ports.iter().any(|port| port.service.is_none() || port.entries.iter().any(wrong))
 }
 
 fn write(out: &mut dyn Write, style: Style, container: &Container) -> Result<(), Error> {
-    let Container { id, name, image, state, health, started, ports, ignored, notes, delayed_until, .. } = container;
+    let Container { id, name, image, state, health, started, ports, ignored, notes, hints, delayed_until, .. } =
+        container;
     let now = now();
     let health = if health == "none" { String::new() } else { format!(", {health}") };
     let since = started.map(|started| format!(" since {}", distance(now, started))).unwrap_or_default();
@@ -60,6 +62,12 @@ fn write(out: &mut dyn Write, style: Style, container: &Container) -> Result<(),
     for reason in ignored {
         writeln!(out, "\n{}", style.paint(Look::Bad, &format!("not registered: {}", plain(&reason.text))))?;
         writeln!(out, "  to change that: {}", plain(&reason.cure))?;
+    }
+    if !hints.is_empty() {
+        writeln!(out, "\n{}", style.paint(Look::Odd, "probably misspelt"))?;
+        for hint in hints {
+            writeln!(out, "  {}", plain(hint))?;
+        }
     }
     if !notes.is_empty() {
         writeln!(out, "\n{}", style.paint(Look::Odd, "its metadata"))?;

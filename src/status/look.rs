@@ -17,7 +17,9 @@ use crate::host::desired::Remark;
 use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Status, Summary, SyncState};
 use crate::registry::{Action, Content, Reason, Write};
 use crate::service::describe::{self, PortDecisions};
+use crate::service::notes::quote_key;
 use crate::service::{self, CheckKind};
+use crate::validate::{Misspelt, misspelt};
 
 use super::hub::{Hub, Kept, ago, ahead, seconds};
 use super::meter::RunningCounts;
@@ -25,6 +27,9 @@ use super::view;
 
 /// How many containers are looked at in one question.
 pub const PART: usize = 100;
+
+/// How many misspelt keys of a container are named.
+const MOST_HINTS: usize = 20;
 
 /// The state of a registry in views.
 pub const UP: &str = "up";
@@ -215,6 +220,8 @@ struct Seen {
     notes: Vec<String>,
     /// Why each field is as it is, if that was asked for.
     explained: Vec<PortDecisions>,
+    /// Keys that are probably misspelt, if that was asked for.
+    hints: Vec<String>,
 }
 
 /// These containers; those that are gone meanwhile are left out. With `decisions`, why each field is as it is.
@@ -272,11 +279,25 @@ fn seen(
         ignored,
         notes,
         explained: explained.unwrap_or_default(),
+        hints: if decisions { hints(container) } else { Vec::new() },
     })
 }
 
+/// The keys of a container that are probably misspelt, with what was probably meant.
+fn hints(container: &container::Container) -> Vec<String> {
+    let variables = container.env.iter().filter_map(|line| line.split_once('=')).map(|(key, _)| key);
+    let mut keys: Vec<&str> = variables.chain(container.labels.keys().map(String::as_str)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let hint = |key: &str| {
+        let Misspelt { effect, meant } = misspelt(key)?;
+        Some(format!("{} {effect}; write {meant} if that is meant", quote_key(key)))
+    };
+    keys.into_iter().filter_map(hint).take(MOST_HINTS).collect()
+}
+
 fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> view::Container {
-    let Seen { container, delayed, offers, ignored, notes, explained } = seen;
+    let Seen { container, delayed, offers, ignored, notes, explained, hints } = seen;
     let mut ports: Vec<view::Port> = Vec::new();
     for (place, (service, mode)) in offers.iter().enumerate() {
         let source = service.source();
@@ -335,6 +356,7 @@ fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> vi
         ports,
         ignored: rest,
         notes,
+        hints,
     }
 }
 

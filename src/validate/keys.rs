@@ -6,11 +6,11 @@ use crate::service::metadata::{self, port_of};
 
 /// A key that was probably meant to be another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Misspelt {
+pub struct Misspelt {
     /// What happens with it as it is.
-    pub(super) effect: &'static str,
+    pub effect: &'static str,
     /// The key that was probably meant.
-    pub(super) meant: String,
+    pub meant: String,
 }
 
 /// The prefix as it should be, without its underscore.
@@ -18,7 +18,8 @@ const WORD: &str = "SERVICE";
 
 /// Whether a variable or label is probably a misspelt setting. A key of one's own, an attribute, is none: it must be
 /// much like a known one.
-pub(super) fn misspelt(key: &str) -> Option<Misspelt> {
+#[must_use]
+pub fn misspelt(key: &str) -> Option<Misspelt> {
     let Some(rest) = key.strip_prefix(SETTING) else { return misspelt_prefix(key) };
     let lower = rest.to_lowercase();
     let (port, name) = split(&lower);

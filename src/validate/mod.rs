@@ -19,6 +19,7 @@ use crate::config::ServiceConfig;
 
 pub use findings::{Finding, Kind};
 use interpolate::Expressions;
+pub use keys::{Misspelt, misspelt};
 use subject::{Form, Subject};
 pub use tree::Position;
 

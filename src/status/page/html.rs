@@ -166,7 +166,7 @@ pub(super) const BEFORE_CONTAINERS: &str = "<section id=\"containers\" aria-labe
 
 /// One container, as a row.
 pub(super) fn container(container: &Container, _now: u64) -> String {
-    let Container { id, name, image, state, health, started, attention, ports, ignored, notes, delayed_until } =
+    let Container { id, name, image, state, health, started, attention, ports, ignored, notes, delayed_until, .. } =
         container;
     let class = if *attention { "row attention" } else { "row" };
     let short = id.get(..12).unwrap_or(id);
