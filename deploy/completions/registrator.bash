@@ -26,15 +26,15 @@ _registrator() {
         -log-format | --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
         -log-level | --log-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error' -- "$current"); return ;;
         -status | --status) return ;;
-        -status-tls-cert | --status-tls-cert) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        -status-tls-key | --status-tls-key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        -status-token-file | --status-token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        -prometheus-file | --prometheus-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        -audit | --audit) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        -config | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -status-tls-cert | --status-tls-cert) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -status-tls-key | --status-tls-key) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -status-token-file | --status-token-file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -prometheus-file | --prometheus-file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -audit | --audit) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -config | --config) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         -format | --format) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$current"); return ;;
         -generate | --generate) mapfile -t COMPREPLY < <(compgen -W 'man bash zsh fish reference' -- "$current"); return ;;
-        validate) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        validate) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         config) mapfile -t COMPREPLY < <(compgen -W 'show check' -- "$current"); return ;;
         help) mapfile -t COMPREPLY < <(compgen -W 'explain plan services containers registries watch validate check doctor config support-dump help' -- "$current"); return ;;
     esac

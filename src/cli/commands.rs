@@ -121,9 +121,10 @@ impl Row {
         format!("registrator {} [options] [URI ...]", self.spelled())
     }
 
-    /// `explain CONTAINER`.
+    /// `explain CONTAINER`: the name, and what must follow it.
     pub(super) fn spelled(&self) -> String {
-        if self.argument.is_empty() { self.name.to_owned() } else { format!("{} {}", self.name, self.argument) }
+        let argument = if self.needs == Needs::Registry { "URI" } else { self.argument };
+        if argument.is_empty() { self.name.to_owned() } else { format!("{} {argument}", self.name) }
     }
 
     /// Its exit codes, each with its meaning.

@@ -125,6 +125,8 @@ impl Lines<'_> {
     }
 }
 
+/// The parser's own words on one line.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").escape_debug().to_string()
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.contains(char::is_control) { words.escape_debug().to_string() } else { words }
 }

@@ -408,6 +408,8 @@ fn a_mistake_in_the_file_is_said_with_its_line() {
         "ttl = 3\nttl = 4",
         "registries = [\"consul://me:hunter2@h]\n",
         "\u{1b}[31m = 1",
+        "owner = \"a\nb\"",
+        "owner = 'a",
         "\"\\u001b\" = 1",
     ] {
         let answer = with_file(&["consul:"], &[], file).unwrap_err();
@@ -752,6 +754,34 @@ proptest! {
             read::read(arguments.iter().map(OsString::from), &Environment::default(), &|_| Ok(String::new())).typed
         };
         prop_assert_eq!(read(&arguments), read(&shuffled));
+    }
+
+    #[test]
+    fn no_file_of_settings_makes_it_panic(
+        lines in proptest::collection::vec(
+            prop_oneof![
+                any_setting().prop_map(|(option, value)| format!("{} = {value}", option.name)),
+                any_setting().prop_map(|(option, value)| format!("{} = \"{value}\"", option.name)),
+                "registries = \\[(\"[a-z:/]{0,9}\",?){0,3}\\]?",
+                "[a-z-]{0,5} ?= ?[0-9a-z\"'\\[{#.-]{0,6}",
+                "(?s).{0,8}",
+            ],
+            0..6,
+        ),
+    ) {
+        let file = lines.join("\n");
+        for arguments in [&["-config=x"][..], &["config", "check", "-config=x"]] {
+            match parse_file(arguments, &NO_VARIABLES, &file) {
+                Ok(Parsed::Run(config)) => prop_assert!(!config.registries.is_empty()),
+                Ok(Parsed::Ask(ask)) => match ask.command {
+                    Command::ConfigCheck { problems } => {
+                        prop_assert!(problems.iter().all(|line| !line.contains(char::is_control)), "{problems:?}");
+                    }
+                    other => prop_assert!(false, "{other:?}"),
+                },
+                Err(answer) => prop_assert!(!answer.stderr.trim_end().is_empty() && answer.code <= 2),
+            }
+        }
     }
 
     #[test]

@@ -78,7 +78,9 @@ impl<'n, 'e> Reader<'n, 'e> {
         if self.member("env_file").is_some() || self.member("label_file").is_some() {
             self.open.settings = true;
         }
-        if self.member("extends").is_some() {
+        // Without image and build, it is a part that another file completes.
+        let partial = self.member("image").is_none() && self.member("build").is_none();
+        if partial || self.member("extends").is_some() {
             self.open = Open { settings: true, ports: true, ..self.open };
         }
         let network_mode = self.network_mode();

@@ -206,6 +206,8 @@ fn what_is_right_or_left_open_is_left_alone() {
         "services:\n  web: {image: a, ports: [\"80\"], labels: {SERVICE_ID: \"a-{{.Task.Slot}}\"}, deploy: {replicas: 3}}",
         "services:\n  dns: {image: a, ports: [\"53\", \"53/udp\"], labels: {SERVICE_ID: dns}}",
         "services:\n  web: {build: ., ports: [\"80\"]}",
+        // An override, which another file completes.
+        "services:\n  web: {environment: [SERVICE_80_NAME=web]}",
         "\u{feff}services:\n  web:\n    image: a\n    ports:\n    - '80'\n",
     ] {
         assert_eq!(said(text), "", "{text}");

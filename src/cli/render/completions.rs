@@ -6,7 +6,7 @@ use crate::cli::options::{OPTIONS, Opt, Takes};
 use crate::cli::tables::REGISTRIES;
 
 /// Bash: the names of files.
-const FILES: &str = "mapfile -t COMPREPLY < <(compgen -f -- \"$current\")";
+const FILES: &str = "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\")";
 
 /// The commands of two words, by their first.
 fn commands_of_two() -> Vec<(&'static str, Vec<&'static str>)> {
