@@ -43,6 +43,8 @@ pub mod reconcile;
 
 // One run, and what starts it.
 pub mod app;
-pub mod ask;
 pub mod cli;
 pub mod log;
+
+// Questions of a person, which start no run.
+pub mod ask;

@@ -70,7 +70,7 @@ async fn entries_of_our_owner_that_nothing_here_stands_for_are_found() {
     assert!(finding.text.contains("another:web:80") && finding.text.contains("1 entry"), "{finding}");
     assert!(finding.cure.contains("-owner") && finding.cure.contains("-cleanup"), "{finding}");
     for arguments in
-        [["-owner", "somebody-else", "-ip", IP, &uri].as_slice(), &[&*arguments, &["-deregister", "never"]].concat()]
+        [["-owner", "somebody-else", "-ip", IP, &uri].as_slice(), &[&arguments[..], &["-deregister", "never"]].concat()]
     {
         assert_eq!(of(&found(arguments, &[]).await, About::Owner), Vec::<&Finding>::new(), "{arguments:?}");
     }

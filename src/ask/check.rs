@@ -212,16 +212,20 @@ async fn try_it(scratch: &Scratch<'_>, owner: &str, ttl: Option<Duration>, repor
         let read = read.map(|entries| ours(&entries, owner)).map_err(|error| with_rights(&error));
         report.result(Name::Read, read);
         report.scratch = Some(scratch.service.name.clone());
-        let written = scratch.write().await;
-        let is_written = written.is_ok();
+        let accepted = scratch.put().await;
+        let is_accepted = accepted.is_ok();
+        let written = match accepted {
+            Ok(()) => scratch.verify().await,
+            Err(error) => Err(error),
+        };
         report.result(Name::Write, written.map_err(|error| with_rights(&error)));
-        let key = is_written.then_some(&*scratch.key);
+        let key = is_accepted.then_some(&*scratch.key);
         let said = registry.about(key).await.ok().and_then(|about| about.clock);
         clock = said.map(|clock| apart(clock, began, SystemTime::now()));
         // A write that failed may have been made all the same.
-        match scratch.remove(is_written).await {
+        match scratch.remove(is_accepted).await {
             Ok(Some(text)) => report.add(Name::Delete, Outcome::Ok, text),
-            Ok(None) => report.add(Name::Delete, Outcome::Skipped, "nothing was written"),
+            Ok(None) => report.add(Name::Delete, Outcome::Skipped, "there is nothing to remove"),
             Err(error) => report.add(
                 Name::Delete,
                 Outcome::Failed,
@@ -272,8 +276,12 @@ impl<'a> Scratch<'a> {
         results.pop().unwrap_or_else(|| Err(RegistryError::server("the registry gave no result")))
     }
 
-    async fn write(&self) -> Result<String, RegistryError> {
-        self.apply(Action::Put(Arc::clone(&self.service)), Reason::Missing).await?;
+    async fn put(&self) -> Result<(), RegistryError> {
+        self.apply(Action::Put(Arc::clone(&self.service)), Reason::Missing).await
+    }
+
+    /// Finds it as it was meant.
+    async fn verify(&self) -> Result<String, RegistryError> {
         match self.entry().await? {
             Some(entry) if entry.fingerprint == self.registry.fingerprint(&self.service) => {
                 Ok(format!("{} was written, and is there as it was meant", self.key))
@@ -289,24 +297,24 @@ impl<'a> Scratch<'a> {
         }
     }
 
-    /// Removes it; `None` if it is not there and was not `written`.
-    async fn remove(&self, written: bool) -> Result<Option<String>, RegistryError> {
+    /// Removes it; `None` if it is not there, and was not accepted.
+    async fn remove(&self, accepted: bool) -> Result<Option<String>, RegistryError> {
         let found = match self.entry().await {
             Ok(found) => found,
-            Err(error) if written => return Err(error),
+            Err(error) if accepted => return Err(error),
             // What cannot be read may be there all the same.
             Err(_) => Some(self.assumed()),
         };
-        let Some(entry) = found.or_else(|| written.then(|| self.assumed())) else { return Ok(None) };
+        let Some(entry) = found.or_else(|| accepted.then(|| self.assumed())) else { return Ok(None) };
         match self.apply(Action::Remove(entry), Reason::Withdrawn).await {
-            Err(error) if written => return Err(error),
+            Err(error) if accepted => return Err(error),
             Err(_) => return Ok(None),
             Ok(()) => {}
         }
         match self.entry().await {
             Ok(Some(_)) => Err(RegistryError::server("it was removed, but is still there".to_owned())),
             Ok(None) => Ok(Some(format!("{} is gone again", self.key))),
-            Err(error) if written => Err(error),
+            Err(error) if accepted => Err(error),
             Err(_) => Ok(None),
         }
     }
