@@ -127,9 +127,10 @@ async fn the_rights_that_are_printed_for_consuls_key_value_store_are_enough() {
         let least = consul.token(rights(&report)).await;
         assert_well(&with_ttl(&uri, &[("CONSUL_HTTP_TOKEN", &least)], ttl).await);
     }
-    assert_eq!(consul.keys("a/").await, None);
-    let left = consul.keys("_registrator/").await.unwrap_or_default();
-    assert!(left.is_empty(), "{left:?}");
+    for prefix in ["a/", "_registrator/"] {
+        let left = consul.keys(prefix).await.unwrap_or_default();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn tls_says_the_days_that_are_left_and_which_authority_is_not_trusted() {
     assert_eq!(report.exit_code(), 0, "{report}");
     let days: Vec<_> = report.steps.iter().filter(|step| step.step == Name::Certificates).collect();
     assert_eq!(days.len(), 3, "the server's, ours and the authority's: {report}");
-    assert!(days.iter().all(|step| step.text.contains("expires in 1 days")), "{report}");
+    assert!(days.iter().all(|step| step.text.contains("replace it soon")), "{report}");
 
     let folder = tempfile::tempdir().unwrap();
     let other = file(&Certificates::make(folder.path()).ca);
@@ -174,6 +175,43 @@ async fn the_embedded_registry_is_explained_and_not_opened() {
     let report = checked("embedded://127.0.0.1:1", &[]).await;
     assert_eq!(said(&report), [(Name::Reach, Outcome::NotApplicable)]);
     assert_eq!((report.exit_code(), &report.rights), (0, &None));
+}
+
+/// Answers as a Consul agent does that holds nothing and takes everything, an hour ago.
+async fn an_hour_behind() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let (status, body) = if request.contains("/v1/status/leader") {
+                ("200 OK", r#""127.0.0.1:8300""#)
+            } else if request.starts_with("GET /v1/agent/service/") {
+                ("404 Not Found", "unknown service ID")
+            } else {
+                ("200 OK", "{}")
+            };
+            let date = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+            let date = chrono::DateTime::<chrono::Utc>::from(date).format("%a, %d %b %Y %H:%M:%S GMT");
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_and_a_store_that_forgets_are_named() {
+    let report = checked(&format!("consul://{}", an_hour_behind().await), &[]).await;
+    assert_failed(&report, Name::Clock, &["s behind ours", "NTP"]);
+    assert_failed(&report, Name::Write, &["was accepted, but is not there"]);
+    assert_eq!(said(&report)[3], (Name::Delete, Outcome::Ok), "what was accepted is removed, seen or not: {report}");
 }
 
 #[tokio::test]
@@ -225,7 +263,7 @@ async fn the_rights_that_are_printed_for_etcd_v2_are_enough_and_either_api_is_fo
     let root = |arguments: &[&str]| drop(server.ctl_v2(&[&["--username", "root:sesame"], arguments].concat()));
     root(&["user", "add", "me:open-sesame"]);
     let report = checked(&uri("etcd2", "me:open-sesame@"), &[]).await;
-    assert_failed(&report, Name::Write, &["rights below"]);
+    assert_failed(&report, Name::Reach, &["no right to do that"]);
     for line in rights(&report).lines().filter(|line| !line.contains("user add")) {
         let line = line.replace('\'', "");
         let arguments: Vec<_> = line.split(' ').skip(1).collect();
@@ -261,7 +299,8 @@ mod zookeeper {
         let report = checked(&format!("zookeeper://{}/a", server.address()), &[]).await;
         assert_well(&report);
         assert!(text(&report, Name::Reach).starts_with("ZooKeeper 3."), "{report}");
-        assert!(server.nodes("/a").await.is_empty());
+        let left = server.nodes("/a").await;
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), ["/a"], "the path itself, and nothing below it");
     }
 
     #[tokio::test]
@@ -301,7 +340,7 @@ mod zookeeper {
         );
         let report = checked(&uri, &[]).await;
         assert_eq!(report.exit_code(), 0, "{report}");
-        assert!(text(&report, Name::Certificates).contains("expires in 1 days"), "{report}");
+        assert!(text(&report, Name::Certificates).contains("replace it soon"), "{report}");
         assert!(text(&report, Name::Reach).starts_with("ZooKeeper 3."), "{report}");
         assert_failed(&checked("zookeeper://127.0.0.1:1/a", &[]).await, Name::Reach, &["check the URI"]);
     }

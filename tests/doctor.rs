@@ -5,6 +5,7 @@
 mod support;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use registrator::ask::doctor::{About, Finding, doctor};
@@ -13,6 +14,7 @@ use serde_json::json;
 use support::{HOST, IP, SOON, id, ids, registrator, set};
 use testkit::consul::{self, Consul};
 use testkit::docker::{SOCKET, Spec, unique};
+use testkit::etcd::EtcdServer;
 use testkit::guard::Guard;
 use testkit::wait::becomes;
 
@@ -70,10 +72,40 @@ async fn entries_of_our_owner_that_nothing_here_stands_for_are_found() {
     assert!(finding.text.contains("another:web:80") && finding.text.contains("1 entry"), "{finding}");
     assert!(finding.cure.contains("-owner") && finding.cure.contains("-cleanup"), "{finding}");
     for arguments in
-        [["-owner", "somebody-else", "-ip", IP, &uri].as_slice(), &[&*arguments, &["-deregister", "never"]].concat()]
+        [["-owner", "somebody-else", "-ip", IP, &uri].as_slice(), &[&arguments[..], &["-deregister", "never"]].concat()]
     {
         assert_eq!(of(&found(arguments, &[]).await, About::Owner), Vec::<&Finding>::new(), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_value_store_is_read_and_left_as_it_is() {
+    let server = EtcdServer::start().await;
+    let uri = format!("etcd3://{}/services", server.address());
+    let name = unique("left");
+    let owner = ["-owner", name.as_str()];
+    let container = Spec::new(&name).publish("80/tcp").start();
+    let program = registrator(&uri, &owner);
+    let held = || {
+        let keys = server.keys("/").into_iter();
+        // The sign of life of an instance expires by itself.
+        keys.filter(|(key, _)| key.contains(&name) && !key.contains("/alive/")).collect::<Vec<_>>()
+    };
+    becomes(2, SOON, async || held().len()).await;
+    let arguments = ["-hostname", HOST, "-owner", &name, "-ip", IP, &uri];
+    let strays = |findings: &[Finding]| -> Vec<String> {
+        of(findings, About::Owner).iter().map(|found| found.text.clone()).filter(|text| text.contains(&name)).collect()
+    };
+    assert!(!strays(&found(&arguments, &[]).await).iter().any(|text| text.contains(&id(&container, "80"))));
+    // The daemon dies, then the container ends.
+    program.signal("KILL");
+    becomes(false, SOON, async || Path::new("/proc").join(program.id().to_string()).join("exe").exists()).await;
+    let port = id(&container, "80");
+    drop(container);
+    let before = held();
+    let said = strays(&found(&arguments, &[]).await);
+    assert!(said.len() == 1 && said[0].contains(&port), "{said:?}");
+    assert_eq!(held(), before, "a question wrote something");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What is shipped for Prometheus and Grafana: the alerts do as their own tests say, and nothing names a metric or a label
 //! that there is not.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -119,9 +119,9 @@ static PATTERNS: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
         format!(
             r#"(?i)(?P<before>\\?"[a-z0-9_. -]*(?:{SECRET_NAMES})[a-z0-9_. -]*\\?"\s*:\s*\\?")(?:[^"\\]|\\[^"])+(?P<after>\\?")"#
         ),
-        // NAME=value, NAME = "value", Name: value, to the end of the line or of the string. A path of a file is no secret.
+        // NAME=value, NAME = "value", Name: value, to the end of the line or of the string; but no parameter, as above.
         format!(
-            r#"(?im)(?P<before>[a-z0-9_.-]*(?:{SECRET_NAMES})[a-z0-9_.-]*[ \t]*[=:][ \t]*["']?)(?:[^\s"'][^"'\r\n]*)(?P<after>)"#
+            r#"(?im)(?P<before>(?:^|[^?&;a-z0-9_.-])[a-z0-9_.-]*(?:{SECRET_NAMES})[a-z0-9_.-]*[ \t]*[=:][ \t]*["']?)(?:[^\s"'][^"'\r\n]*)(?P<after>)"#
         ),
     ];
     patterns.iter().map(|pattern| Regex::new(pattern).ok()).collect()

@@ -43,6 +43,10 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
         }
         Store::Etcd2 => {
             let mut lines = vec!["etcdctl role add registrator".to_owned()];
+            if !root.is_empty() {
+                // Reading a whole folder is a right to its own name and all that begins with it.
+                lines.push(format!("etcdctl role grant registrator --path {} --read", quoted(&format!("{root}*"))));
+            }
             lines.extend(prefixes(root, records.as_deref()).iter().map(|prefix| {
                 let path = quoted(&format!("{prefix}*"));
                 format!("etcdctl role grant registrator --path {path} --readwrite")
@@ -154,6 +158,7 @@ mod tests {
                 None,
                 false,
                 "etcdctl role add registrator\n\
+                 etcdctl role grant registrator --path '/services*' --read\n\
                  etcdctl role grant registrator --path '/services/*' --readwrite\n\
                  etcdctl user add registrator\n\
                  etcdctl user grant registrator --roles registrator",

@@ -39,7 +39,9 @@ pub(super) struct Refusal {
 pub(super) async fn look(config: &DockerConfig) -> Engine {
     let mut engine = Engine { socket: socket(config), ..Engine::default() };
     if let Some(path) = &engine.socket {
-        engine.mount = mounts::of(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), path);
+        // Mounts are listed without symbolic links, such as /var/run.
+        let path = fs::canonicalize(path).map_or_else(|_| path.clone(), |path| path.display().to_string());
+        engine.mount = mounts::of(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), &path);
     }
     let docker = match Docker::connect(config).await {
         Ok(docker) => docker,

@@ -133,11 +133,13 @@ async fn registry(settings: &RegistryConfig, services: Option<&[Arc<Service>]>) 
 }
 
 async fn asked(settings: &RegistryConfig, services: Option<&[Arc<Service>]>) -> Answer {
-    let opened = match registry::open(settings, &Events::new(|_| {})) {
+    // Under an owner of its own: reading under ours would take over what a dead instance of it has left.
+    let reader = format!("registrator-doctor-{:016x}", fastrand::u64(..));
+    let opened = match registry::open(&RegistryConfig { owner: reader, ..settings.clone() }, &Events::new(|_| {})) {
         Ok(opened) => opened,
         Err(error) => return Answer::Failed(error.to_string()),
     };
-    let answer = match held(&opened, services).await {
+    let answer = match held(&opened, &settings.owner, services).await {
         Ok(held) => Answer::Read(held),
         Err(RegistryError::Refused { cause: Cause::Rights, text }) => Answer::Refused(text),
         Err(error) => Answer::Failed(error.to_string()),
@@ -146,7 +148,7 @@ async fn asked(settings: &RegistryConfig, services: Option<&[Arc<Service>]>) -> 
     answer
 }
 
-async fn held(opened: &Opened, services: Option<&[Arc<Service>]>) -> Result<Held, RegistryError> {
+async fn held(opened: &Opened, owner: &str, services: Option<&[Arc<Service>]>) -> Result<Held, RegistryError> {
     let registry = opened.registry.as_ref();
     registry.ping().await?;
     let entries = registry.read(&Scope::default()).await?;
@@ -154,7 +156,7 @@ async fn held(opened: &Opened, services: Option<&[Arc<Service>]>) -> Result<Held
     // A session owns its entries there, so none can be ours.
     let owns = !registry.capabilities().sessions_own && opened.policy == Policy::Sync;
     let strays = match services.filter(|_| owns) {
-        Some(services) => strays(registry, &opened.owner, &entries, services).await?,
+        Some(services) => strays(registry, owner, &entries, services).await?,
         None => Vec::new(),
     };
     let is_here = about.address.as_deref().and_then(|address| address.parse().ok()).map(is_here);

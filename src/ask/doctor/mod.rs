@@ -1,6 +1,6 @@
 //! `doctor`: the usual mistakes of this host, each with its cure.
 //!
-//! Looking and judging are apart: [`look`] asks the engine, the registries and the system, and [`judge`] decides from what
+//! Looking and judging are apart: `look` asks the engine, the registries and the system, and `judge` decides from what
 //! was seen, so that its tests are tables. Nothing is written.
 
 mod engine;

@@ -43,6 +43,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kernel_says_so_when_the_source_of_a_mount_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+        std::fs::write(&target, "").unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&source).unwrap());
+        // In a mount namespace of its own, so that nothing of it stays.
+        let script =
+            r#"mount --bind "$0" "$1" && cat /proc/self/mountinfo && echo === && rm "$0" && cat /proc/self/mountinfo"#;
+        let mut command = std::process::Command::new("unshare");
+        let done = command.args(["--mount", "sh", "-ec", script]).args([&source, &target]).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let (before, after) = said.split_once("===\n").unwrap_or_else(|| panic!("{done:?}"));
+        let target = std::fs::canonicalize(&target).unwrap().display().to_string();
+        assert_eq!(of(before, &target), Some(Mount::Alone));
+        assert_eq!(of(after, &target), Some(Mount::Removed));
+        assert_eq!(of(after, &folder.path().display().to_string()), None);
+    }
+
+    #[test]
     fn a_socket_that_is_mounted_alone_is_told_from_one_in_a_mounted_folder() {
         let line = |source: &str, target: &str| format!("36 35 0:22 {source} {target} rw,relatime - tmpfs tmpfs rw\n");
         let alone = line("/docker.sock", "/tmp/docker.sock");
