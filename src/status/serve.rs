@@ -4,16 +4,14 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    IF_NONE_MATCH, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use percent_encoding::percent_decode_str;
+use registrator_web::page::protect;
 use registrator_web::{Answerer, Foreign, Names, Network, Permits, Room};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -33,10 +31,6 @@ const COSTLY: Room = Room { most: 4, reserve: 2, share: 2 };
 const LISTENERS: Room = Room { most: 64, reserve: 8, share: 32 };
 /// How many parts of a long answer wait for their reader.
 const PARTS: usize = 2;
-/// Pages load nothing from elsewhere, and no page of another site shows ours.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
 const JSON: &str = "application/json";
 /// Prometheus's text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -56,7 +50,7 @@ pub struct Desk {
 pub enum Path {
     /// `/`
     Page,
-    /// A part of the page: `/page/registries`, `/page/containers`, `/page/containers/<id>`, and its files.
+    /// A part of the page: `/page/registries`, `/page/containers`, `/page/container/<id>`, `/page/events`, and its files.
     Part(page::Part),
     /// `/v1/state`
     State,
@@ -166,7 +160,11 @@ impl Desk {
     /// Answers that grow with what runs: in parts, and with a tag, so that nothing is sent twice.
     async fn long(&self, path: Path, request: &Parts, client: Network) -> Answer {
         if let Path::Part(page::Part::File(file)) = path {
-            return file.answer(&request.headers);
+            let tag = file.tag();
+            return match file.is_known(&request.headers) {
+                true => tagged(empty(StatusCode::NOT_MODIFIED), &tag),
+                false => tagged(answer(StatusCode::OK, file.kind(), file.text()), &tag),
+            };
         }
         let tag = format!("\"{:x}\"", look::version(&self.hub).await);
         let known = request.headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
@@ -349,11 +347,7 @@ pub fn response(code: StatusCode, kind: &'static str, body: Body) -> Answer {
     *answer.status_mut() = code;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    protect(headers);
     answer
 }
 

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod certificates;
+pub mod chromium;
 pub mod consul;
 pub mod dns_load;
 pub mod docker;

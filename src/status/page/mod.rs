@@ -1,19 +1,22 @@
 //! The page: HTML that is complete without scripts. A script replaces its parts when something changes, with the same
-//! HTML, so that everything is spelled once.
+//! HTML, so that everything is spelled once. What our pages have in common is in [`registrator_web::page`].
 
-mod files;
-mod html;
+mod cards;
+mod frame;
+mod labels;
+mod rows;
+mod time;
+
+use registrator_web::page::{AFTER_ROWS, File, end_of_rows};
 
 use crate::container::ContainerId;
 
 use super::hub::Hub;
 use super::look;
 use super::serve::{Gone, Out};
+use labels::Labels;
 
-pub use files::File;
-
-/// The media type of the page.
-pub const HTML: &str = "text/html; charset=utf-8";
+pub use registrator_web::page::HTML;
 
 /// A part of the page, or one of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Part {
     Containers,
     /// One container, by its ID.
     Container(String),
+    /// The latest events.
+    Events,
     /// A file that the page loads.
     File(File),
 }
@@ -32,12 +37,13 @@ impl Part {
     /// The part of a path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        match path.strip_prefix("/page/")? {
-            "registries" => Some(Self::Registries),
-            "containers" => Some(Self::Containers),
-            rest => match rest.strip_prefix("container/") {
+        match path {
+            "/page/registries" => Some(Self::Registries),
+            "/page/containers" => Some(Self::Containers),
+            "/page/events" => Some(Self::Events),
+            _ => match path.strip_prefix("/page/container/") {
                 Some(id) => Some(Self::Container(id.to_owned())),
-                None => File::find(rest).map(Self::File),
+                None => File::find(path).map(Self::File),
             },
         }
     }
@@ -49,13 +55,16 @@ impl Part {
 /// When the reader is gone.
 pub async fn send(hub: &Hub, out: &Out) -> Result<(), Gone> {
     let (docker, registries) = (look::docker(hub).await, look::registries(hub).await);
-    out.send(html::head(&hub.about)).await?;
-    out.send(html::registries(&hub.about, &docker, &registries)).await?;
-    out.send(html::BEFORE_CONTAINERS).await?;
-    containers(hub, out).await?;
+    let sorted = Sorted::look(hub).await;
+    let attention = sorted.first.len() + cards::attention(&docker, &registries);
     let last = hub.listeners.journal.after(0);
-    out.send(html::events(&last)).await?;
-    out.send(html::FOOT).await
+    out.send(frame::head(&hub.about, sorted.count(), attention, look::now())).await?;
+    out.send(cards::section(&hub.about, &docker, &registries)).await?;
+    out.send(frame::events(&last)).await?;
+    out.send(frame::before_containers()).await?;
+    sorted.send(hub, out).await?;
+    out.send(AFTER_ROWS).await?;
+    out.send(frame::foot()).await
 }
 
 /// Sends a part of it.
@@ -66,33 +75,72 @@ pub async fn send_part(hub: &Hub, part: &Part, out: &Out) -> Result<(), Gone> {
     match part {
         Part::Registries => {
             let (docker, registries) = (look::docker(hub).await, look::registries(hub).await);
-            out.send(html::registries(&hub.about, &docker, &registries)).await
+            out.send(frame::about(&hub.about) + &cards::section(&hub.about, &docker, &registries)).await
         }
-        Part::Containers => containers(hub, out).await,
+        Part::Containers => Sorted::look(hub).await.send(hub, out).await,
         Part::Container(id) => {
             let found = look::find(hub, id).await;
             match look::containers(hub, found, false).await.as_slice() {
-                [container] => out.send(html::container(container, look::now())).await,
+                [container] => out.send(rows::container(container, &Labels::new(hub))).await,
                 _ => Ok(()),
             }
         }
+        Part::Events => out.send(frame::events(&hub.listeners.journal.after(0))).await,
         Part::File(_) => Ok(()),
     }
 }
 
-/// All containers, those that need somebody first.
-async fn containers(hub: &Hub, out: &Out) -> Result<(), Gone> {
-    let ids = look::ids(hub).await;
-    let (mut first, mut rest): (Vec<ContainerId>, Vec<ContainerId>) = (Vec::new(), Vec::new());
-    for part in ids.chunks(look::PART) {
-        for container in look::containers(hub, part.to_vec(), false).await {
-            (if html::needs_somebody(&container) { &mut first } else { &mut rest }).push(container.id.as_str().into());
+/// All containers, those that need attention first; each group by name.
+struct Sorted {
+    first: Vec<ContainerId>,
+    rest: Vec<ContainerId>,
+}
+
+impl Sorted {
+    async fn look(hub: &Hub) -> Self {
+        let ids = look::ids(hub).await;
+        let mut sorted = Self { first: Vec::new(), rest: Vec::with_capacity(ids.len()) };
+        for part in ids.chunks(look::PART) {
+            for container in look::containers(hub, part.to_vec(), false).await {
+                let group = if container.attention { &mut sorted.first } else { &mut sorted.rest };
+                group.push(container.id.as_str().into());
+            }
+        }
+        sorted
+    }
+
+    fn count(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    async fn send(self, hub: &Hub, out: &Out) -> Result<(), Gone> {
+        let labels = Labels::new(hub);
+        let count = self.count();
+        for part in self.first.chunks(look::PART).chain(self.rest.chunks(look::PART)) {
+            let views = look::containers(hub, part.to_vec(), false).await;
+            out.send(views.iter().map(|container| rows::container(container, &labels)).collect::<String>()).await?;
+        }
+        out.send(end_of_rows(count)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_has_its_path() {
+        for (path, part) in [
+            ("/page/registries", Some(Part::Registries)),
+            ("/page/containers", Some(Part::Containers)),
+            ("/page/container/abc", Some(Part::Container("abc".to_owned()))),
+            ("/page/events", Some(Part::Events)),
+            ("/page/script.js", Some(Part::File(File::Script))),
+            ("/page/", None),
+            ("/page/../v1/state", None),
+            ("/other", None),
+        ] {
+            assert_eq!(Part::parse(path), part, "{path}");
         }
     }
-    for part in first.chunks(look::PART).chain(rest.chunks(look::PART)) {
-        let now = look::now();
-        let views = look::containers(hub, part.to_vec(), false).await;
-        out.send(views.iter().map(|container| html::container(container, now)).collect::<String>()).await?;
-    }
-    Ok(())
 }
