@@ -22,7 +22,7 @@ use testkit::wait::becomes;
 async fn found(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<Finding> {
     let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
     let config = cli::parse(arguments.iter().map(OsString::from), &Arc::new(environment), "web1").unwrap();
-    let findings = doctor(&config).await;
+    let findings = doctor(&config.into_config()).await;
     for Finding { text, cure, .. } in &findings {
         assert!(!text.contains('\n') && !cure.is_empty(), "{text}: {cure}");
     }

@@ -138,7 +138,10 @@ async fn what_comes_from_containers_stays_text() {
     let logged = async || page.text("#log").await.contains(&format!("c{EVIL}\u{fffd}")).then_some(());
     eventually("its event is shown", SOON, logged).await;
     assert_eq!(page.text(".row .tag").await, EVIL);
-    assert_eq!(page.run("document.querySelectorAll('img, [onerror], body script, ol ol, a[href^=javascript]').length").await, 0);
+    assert_eq!(
+        page.run("document.querySelectorAll('img, [onerror], body script, ol ol, a[href^=javascript]').length").await,
+        0
+    );
     assert_eq!(page.run("typeof evil").await, "undefined");
     assert_eq!(page.run("document.querySelectorAll('#rows > :not(.row)').length").await, 0);
     assert_eq!(page.complaints(), [""; 0]);
@@ -155,7 +158,8 @@ async fn the_filter_is_typed_or_in_the_url_and_the_keyboard_is_enough() {
     is_live(&page).await;
     eventually("all are there", SOON, async || (page.shown(".row").await == 31).then_some(())).await;
     let query = async || page.run("location.search").await.as_str().unwrap().to_owned();
-    let focused = async || page.run("document.activeElement.querySelector('h3')?.innerText ?? document.activeElement.id").await;
+    let focused =
+        async || page.run("document.activeElement.querySelector('h3')?.innerText ?? document.activeElement.id").await;
     // Typing filters, by every word of a row, and the URL follows.
     page.press("/").await;
     assert_eq!(focused().await, "filter");
@@ -172,7 +176,11 @@ async fn the_filter_is_typed_or_in_the_url_and_the_keyboard_is_enough() {
     assert_eq!(focused().await, "web-12");
     page.press("k").await;
     assert_eq!(focused().await, "web-11");
-    assert_ne!(page.run("getComputedStyle(document.activeElement).outlineStyle").await, "none", "the focus is not seen");
+    assert_ne!(
+        page.run("getComputedStyle(document.activeElement).outlineStyle").await,
+        "none",
+        "the focus is not seen"
+    );
     // A row that changes keeps the focus.
     let focused_id = page.run("document.activeElement.id").await.as_str().unwrap().trim_start_matches("c-").to_owned();
     engine.pause(&focused_id);
@@ -249,7 +257,8 @@ async fn nothing_is_asked_of_anybody_else_and_nothing_is_wider_than_a_telephone(
     }
     assert_eq!(page.complaints(), [""; 0]);
     // What would be asked elsewhere, or run inline, is kept from it; and that is told here.
-    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://192.0.2.1/x\" onerror=\"evil=1\">')").await;
+    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://192.0.2.1/x\" onerror=\"evil=1\">')")
+        .await;
     let told = async || page.complaints().iter().any(|told| told.contains("Content Security Policy")).then_some(());
     eventually("the policy is told of", SOON, told).await;
     assert_eq!(page.run("typeof evil").await, "undefined");
@@ -260,7 +269,8 @@ async fn ten_thousand_containers_do_not_hang_it() {
     const MANY: usize = 10_000;
     let engine = FakeEngine::start().await;
     engine.populate(MANY, |number| {
-        web(&format!("web-{number:05}"), 10_000 + u16::try_from(number).unwrap()).env(&format!("SERVICE_TAGS=tag{number}"))
+        web(&format!("web-{number:05}"), 10_000 + u16::try_from(number).unwrap())
+            .env(&format!("SERVICE_TAGS=tag{number}"))
     });
     let (program, url) = status_at(&engine, &[LOCAL], "0").await;
     program.wait_for("compared: ").await;
@@ -289,7 +299,7 @@ async fn ten_thousand_containers_do_not_hang_it() {
     page.press("j").await;
     assert_eq!(page.run("document.activeElement.querySelector('h3').innerText").await, "web-00000");
     let longest = page.run("longest").await.as_f64().unwrap();
-    println!("the page kept a person waiting for {longest:.0} ms at most");
+    assert!(longest.is_finite());
     assert!(longest < 3000.0, "it hung for {longest:.0} ms");
     assert_eq!(page.complaints(), [""; 0]);
 }

@@ -58,7 +58,12 @@ fn engine(docker: &Docker) -> String {
         let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(error));
     }
     let containers = if *containers == 1 { "1 container".to_owned() } else { format!("{containers} containers") };
-    let _ = write!(html, "<p class=\"figures\">{containers}</p><p class=\"facts\">{} since {}</p>", escaped(state), Past(*since));
+    let _ = write!(
+        html,
+        "<p class=\"figures\">{containers}</p><p class=\"facts\">{} since {}</p>",
+        escaped(state),
+        Past(*since)
+    );
     for unknown in unknown.iter().take(NAMED) {
         let name = unknown.name.as_deref().unwrap_or(&unknown.id);
         let _ = write!(html, "<p class=\"note\"><b>{}</b>: {}</p>", escaped(name), escaped(&unknown.reason));
@@ -86,7 +91,10 @@ fn card(about: &About, registry: &Registry) -> String {
     let _ = match (state.as_str(), registry.last_read) {
         (UP, _) => write!(html, "<p class=\"figures\">{right} of {desired} {services} in sync</p>"),
         (_, None) => write!(html, "<p class=\"figures\">{desired} {services} to register, not read yet</p>"),
-        _ => write!(html, "<p class=\"figures\">{desired} {services}, of which {right} were in sync when it was last read</p>"),
+        _ => write!(
+            html,
+            "<p class=\"figures\">{desired} {services}, of which {right} were in sync when it was last read</p>"
+        ),
     };
     if about.dry_run {
         let waiting: usize = registry.pending.values().sum();
