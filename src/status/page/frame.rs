@@ -21,13 +21,13 @@ const UPDATES: Updates = Updates {
 };
 
 /// Everything above the registries.
-pub(super) fn head(about: &About, containers: usize, attention: usize, now: u64) -> String {
+pub(super) fn head(about: &About, containers: usize, attention: usize, tag: &str, now: u64) -> String {
     let title = match attention {
         0 => format!("{} – registrator", about.hostname),
         _ => format!("({attention}) {} – registrator", about.hostname),
     };
     let counted = if containers == 1 { "1 container".to_owned() } else { format!("{containers} containers") };
-    page::head(&title, UPDATES, now)
+    page::head(&title, UPDATES, tag, now)
         + &format!("<header>\n<h1>{}</h1>\n", escaped(&about.hostname))
         + page::LIVE
         + &self::about(about)

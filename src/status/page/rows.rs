@@ -42,12 +42,7 @@ fn what(container: &Container) -> String {
         "paused" => "warn",
         _ => "idle",
     };
-    let _ = write!(
-        html,
-        "</h3><p class=\"image\">{}</p><p class=\"more\">{}",
-        escaped(image),
-        state(class, word),
-    );
+    let _ = write!(html, "</h3><p class=\"image\">{}</p><p class=\"more\">{}", escaped(image), state(class, word),);
     let _ = match health.as_str() {
         "healthy" => write!(html, " {}", state("good", health)),
         "starting" => write!(html, " {}", state("wait", health)),

@@ -51,9 +51,10 @@ pub struct Updates {
 
 /// The beginning of a page, up to its `<body>` and the link for those who read by keyboard.
 ///
-/// `now` is the server's time in seconds since 1970; the script counts from there.
+/// `tag` is the entity tag of the rows as they are shown. `now` is the server's time in seconds since 1970; the script
+/// counts from there.
 #[must_use]
-pub fn head(title: &str, updates: Updates, now: u64) -> String {
+pub fn head(title: &str, updates: Updates, tag: &str, now: u64) -> String {
     let Updates { events, rows, row, parts, nouns } = updates;
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -62,8 +63,9 @@ pub fn head(title: &str, updates: Updates, now: u64) -> String {
          <link rel=\"icon\" href=\"/page/icon.svg\">\n<link rel=\"stylesheet\" href=\"/page/style.css\">\n\
          <script src=\"/page/script.js\" defer></script>\n</head>\n\
          <body data-events=\"{events}\" data-rows=\"{rows}\" data-row=\"{row}\" data-parts=\"{parts}\" \
-         data-nouns=\"{nouns}\" data-now=\"{now}\">\n<a class=\"skip\" href=\"#list\">Skip to the list</a>\n",
+         data-nouns=\"{nouns}\" data-tag=\"{tag}\" data-now=\"{now}\">\n<a class=\"skip\" href=\"#list\">Skip to the list</a>\n",
         title = escaped(title),
+        tag = escaped(tag),
         events = events.unwrap_or_default(),
     )
 }
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn a_title_cannot_leave_its_place() {
         let updates = Updates { events: None, rows: "/r", row: "", parts: "", nouns: "a b" };
-        let head = head("</title><script>x</script>", updates, 1);
+        let head = head("</title><script>x</script>", updates, "\"1\"", 1);
         assert!(head.contains("<title>&lt;/title&gt;&lt;script&gt;"), "{head}");
         assert_eq!(head.matches("<script").count(), 1);
     }
