@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use registrator_web::page::{escaped, state};
+use registrator_web::page::{count, escaped, number, state};
 
 use super::super::look::UP;
 use super::super::view::{About, Docker, Registry};
@@ -57,10 +57,10 @@ fn engine(docker: &Docker) -> String {
     if let Some(error) = error {
         let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(error));
     }
-    let containers = if *containers == 1 { "1 container".to_owned() } else { format!("{containers} containers") };
+    let containers = count(*containers, "container", "containers");
     let _ = write!(
         html,
-        "<p class=\"figures\">{containers}</p><p class=\"facts\">{} since {}</p>",
+        "<p class=\"figures\">{containers}</p><p class=\"facts\"><span>{} since {}</span></p>",
         escaped(state),
         Past(*since)
     );
@@ -87,23 +87,20 @@ fn card(about: &About, registry: &Registry) -> String {
         let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(problem));
     }
     let right = registry.states.get("in_sync").copied().unwrap_or_default();
-    let services = if *desired == 1 { "service" } else { "services" };
+    let (right, services) = (number(right), count(*desired, "service", "services"));
     let _ = match (state.as_str(), registry.last_read) {
-        (UP, _) => write!(html, "<p class=\"figures\">{right} of {desired} {services} in sync</p>"),
-        (_, None) => write!(html, "<p class=\"figures\">{desired} {services} to register, not read yet</p>"),
-        _ => write!(
-            html,
-            "<p class=\"figures\">{desired} {services}, of which {right} were in sync when it was last read</p>"
-        ),
+        (UP, _) => write!(html, "<p class=\"figures\">{right} of {services} in sync</p>"),
+        (_, None) => write!(html, "<p class=\"figures\">{services} to register, not read yet</p>"),
+        _ => write!(html, "<p class=\"figures\">{services}, of which {right} were in sync when it was last read</p>"),
     };
     if about.dry_run {
         let waiting: usize = registry.pending.values().sum();
-        let _ = write!(html, "<p class=\"dry\">{waiting} writes would be made</p>");
+        let _ = write!(html, "<p class=\"dry\">{} would be made</p>", count(waiting, "write", "writes"));
     }
-    let entry = if *entries == 1 { "entry" } else { "entries" };
-    let mut facts = format!("<span>{entries} {entry} of {}</span>", escaped(owner));
+    let entries = count(*entries, "entry", "entries");
+    let mut facts = format!("<span>{entries} of {}</span>", escaped(owner));
     if *foreign > 0 {
-        let _ = write!(facts, "<span>{foreign} of other owners</span>");
+        let _ = write!(facts, "<span>{} of other owners</span>", number(*foreign));
     }
     let fact = |word: &str, time: &dyn Display| format!("<span class=\"fact\">{} {time}</span>", escaped(word));
     if let (Some(since), true) = (registry.since, state != UP) {

@@ -31,7 +31,7 @@ pub(super) fn whole(catalog: &Catalog) -> (String, String) {
         0 => format!("{} – embedded registry", catalog.node.name),
         attention => format!("({attention}) {} – embedded registry", catalog.node.name),
     };
-    let counted = if counts.all == 1 { "1 instance".to_owned() } else { format!("{} instances", counts.all) };
+    let counted = page::count(counts.all, "instance", "instances");
     let mut html = page::head(&title, UPDATES, &tag, 0);
     html += &format!("<header>\n<h1>{}</h1>\n", escaped(&catalog.node.name));
     html += page::LIVE;

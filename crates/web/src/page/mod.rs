@@ -74,13 +74,33 @@ pub fn head(title: &str, updates: Updates, tag: &str, now: u64) -> String {
 pub const LIVE: &str = "<p id=\"live\" role=\"status\" aria-live=\"polite\"><noscript>no scripts: reload the page to see \
     changes</noscript></p>\n";
 
+/// A number for people: `10,000`.
+#[must_use]
+pub fn number(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// So many of something: `1 entry`, `10,000 entries`.
+#[must_use]
+pub fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// How many rows there are, and how many need attention.
 #[must_use]
 pub fn summary(counted: &str, attention: usize) -> String {
     let attention = match attention {
         0 => "<span class=\"calm\">nothing needs attention</span>".to_owned(),
         1 => "<a class=\"alarm\" href=\"?q=needs+attention\">1 needs attention</a>".to_owned(),
-        many => format!("<a class=\"alarm\" href=\"?q=needs+attention\">{many} need attention</a>"),
+        many => format!("<a class=\"alarm\" href=\"?q=needs+attention\">{} need attention</a>", number(many)),
     };
     format!("<p id=\"summary\">{} · {attention}</p>\n", escaped(counted))
 }
@@ -174,6 +194,13 @@ mod tests {
         assert_eq!(digest(row("x", 1)), digest(row("x", 2)));
         assert_ne!(digest(row("x", 1)), digest(row("y", 1)));
         assert_ne!(digest(super::row("a", true, "x")), digest(super::row("a", false, "x")));
+    }
+
+    #[test]
+    fn numbers_are_read_by_people() {
+        let read = [0, 999, 1000, 123_456, 1_234_567].map(number);
+        assert_eq!(read, ["0", "999", "1,000", "123,456", "1,234,567"]);
+        assert_eq!([count(1, "entry", "entries"), count(1000, "entry", "entries")], ["1 entry", "1,000 entries"]);
     }
 
     #[test]

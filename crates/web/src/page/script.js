@@ -103,12 +103,13 @@
         const noun = (size) => `${number.format(size)} ${size === 1 ? one : many}`;
         count.textContent = words.length ? `${number.format(all - hidden)} of ${noun(all)}` : "";
         part("nothing").hidden = !words.length || hidden < all;
+        rows.hidden = !part("nothing").hidden;
         const title = attention ? `(${attention}) ${baseTitle()}` : baseTitle();
         if (document.title !== title) document.title = title;
         const summary = part("summary"), state = document.createElement(attention ? "a" : "span");
         if (attention) state.href = "?q=needs+attention";
         state.className = attention ? "alarm" : "calm";
-        state.textContent = attention ? `${attention} ${attention === 1 ? "needs" : "need"} attention` : "nothing needs attention";
+        state.textContent = attention ? `${number.format(attention)} ${attention === 1 ? "needs" : "need"} attention` : "nothing needs attention";
         if (summary.textContent !== `${noun(all)} · ${state.textContent}`) summary.replaceChildren(`${noun(all)} · `, state);
     }
 
@@ -311,7 +312,7 @@
     const SHOWN_EVENTS = 100;
 
     function happened({ data }) {
-        const { number: own, at, level, text, container } = JSON.parse(data);
+        const { number: own, at, level, text, registry, container } = JSON.parse(data);
         const log = part("log"), item = document.createElement("li"), time = document.createElement("time");
         if (own <= Number(log.dataset.number)) return;
         log.dataset.number = own;
@@ -321,7 +322,14 @@
         const line = document.createElement("span");
         line.className = "text";
         // As on the server: nothing turns the direction of its neighbours.
-        line.textContent = text.replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
+        const shown = text.replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
+        if (registry && !text.includes(registry)) {
+            const where = document.createElement("span");
+            where.className = "idle";
+            where.textContent = registry.split(":")[0];
+            line.append(where, " ");
+        }
+        line.append(shown);
         item.append(time);
         if (level === "warn" || level === "error") {
             const state = document.createElement("span");
@@ -454,6 +462,11 @@
     counted();
     tickAll();
     setInterval(tickAll, 1000);
+    // Paper does not tick.
+    addEventListener("beforeprint", () => {
+        for (const time of document.querySelectorAll("time[title]")) time.textContent = time.title;
+    });
+    addEventListener("afterprint", tickAll);
     connection("wait", "connecting …");
     if (events) {
         document.addEventListener("visibilitychange", visibility);
