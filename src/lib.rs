@@ -38,6 +38,9 @@ pub mod template;
 pub mod docker;
 pub mod registry;
 
+// What is wrong in a file of containers.
+pub mod validate;
+
 // The core of the program.
 pub mod host;
 pub mod reconcile;
@@ -50,3 +53,6 @@ pub mod status;
 pub mod app;
 pub mod cli;
 pub mod log;
+
+// Questions, each answered and done.
+pub mod ask;

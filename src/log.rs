@@ -7,27 +7,45 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::io;
+use std::sync::OnceLock;
 
 use chrono::{Local, SecondsFormat};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
+/// Changes which levels are written.
+type Levels = reload::Handle<Targets, tracing_subscriber::Registry>;
+
+/// The levels of the log of this process, once it is started.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
+
 /// Starts the log for the whole process. A log that was started earlier stays.
 pub fn start(config: &LogConfig) {
+    let (subscriber, levels) = subscriber(config, io::stderr);
     // Fails only if a log is already set.
-    let _ = tracing::subscriber::set_global_default(subscriber(config, io::stderr));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = LEVELS.set(levels);
+    }
 }
 
-fn subscriber<W>(config: &LogConfig, writer: W) -> impl Subscriber + Send + Sync
+/// Writes this level and higher ones from now on.
+pub fn set_level(level: LogLevel) {
+    if let Some(levels) = LEVELS.get() {
+        // Fails only if the log is gone.
+        let _ = levels.reload(filter(level));
+    }
+}
+
+fn subscriber<W>(config: &LogConfig, writer: W) -> (impl Subscriber + Send + Sync, Levels)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -36,7 +54,8 @@ where
         .with_writer(writer)
         // A closed standard error is no reason to stop, and there is nowhere to report it.
         .log_internal_errors(false);
-    tracing_subscriber::registry().with(lines.with_filter(filter(config.level)))
+    let (filter, levels) = reload::Layer::new(filter(config.level));
+    (tracing_subscriber::registry().with(lines.with_filter(filter)), levels)
 }
 
 /// Our own events from `level` up; those of libraries from `warn` up, whatever the level.
@@ -219,7 +238,7 @@ mod tests {
         }
         let captured = Captured::default();
         let writer = captured.clone();
-        tracing::subscriber::with_default(subscriber(&LogConfig { format, level }, move || writer.clone()), work);
+        tracing::subscriber::with_default(subscriber(&LogConfig { format, level }, move || writer.clone()).0, work);
         let bytes = captured.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -343,6 +362,6 @@ mod tests {
             }
         }
         let config = LogConfig { format: LogFormat::Text, level: LogLevel::Info };
-        tracing::subscriber::with_default(subscriber(&config, || Gone), || info!("hello"));
+        tracing::subscriber::with_default(subscriber(&config, || Gone).0, || info!("hello"));
     }
 }

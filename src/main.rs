@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use registrator::app::telling::{self, Tellers};
 use registrator::app::{self, Control, Watching};
+use registrator::ask;
 use registrator::audit::Audit;
-use registrator::cli::{self, Answer};
-use registrator::config::Config;
+use registrator::cli::{self, Answer, Parsed};
+use registrator::config::{Config, Mode};
 use registrator::event::{Event, Events};
+use registrator::status::{Listeners, look};
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -27,7 +29,8 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let environment = Arc::new(std::env::vars_os().collect());
     let config = match cli::parse(std::env::args_os().skip(1), &environment, &machine::name()) {
-        Ok(config) => config,
+        Ok(Parsed::Run(config)) => *config,
+        Ok(Parsed::Ask(question)) => return ask::run(&question),
         Err(answer) => return give(&answer),
     };
     log::start(&config.log);
@@ -76,13 +79,15 @@ fn run(config: Config, events: Events, tellers: Tellers) -> io::Result<ExitCode>
 
 async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &Handle) -> io::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let control = Control::default();
+    let (tell_settings, known) = watch::channel(None);
+    let control = Control::with_settings(known.clone());
+    let listeners = tellers.listeners();
     let (ready, mut hub_ready) = oneshot::channel();
     let audit = tellers.audit();
     let mut tellers = Some(tellers);
-    let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready });
+    let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready, waits: true });
     let mut bridge = workers.spawn(app::run_asked(config.clone(), control.clone(), events.clone(), watching));
-    let (mut deadline, mut hub, mut _telling) = (None, None, None);
+    let (mut deadline, mut hub, mut _telling, mut rehearsal) = (None, None, None, None);
     let outcome = loop {
         tokio::select! {
             outcome = &mut bridge => break outcome,
@@ -92,10 +97,20 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
                     _telling = Some(tellers.begin(&ready, &config, &events, &control.stop)?);
                 }
                 drop(entered);
+                if config.mode == Mode::DryRunOnce {
+                    let (ready, stop) = (ready.clone(), control.stop.clone());
+                    rehearsal = Some(workers.spawn(async move {
+                        look::settle(&ready).await;
+                        let unread = look::unread(&ready).await;
+                        stop.cancel();
+                        unread
+                    }));
+                }
                 hub = Some(ready);
             }
             asked = signals.next() => match asked {
                 Asked::Resync => {
+                    read_again(&config, &known, &tell_settings, &events, &listeners);
                     control.resync.notify_one();
                     audit.iter().for_each(Audit::reopen);
                 }
@@ -118,10 +133,48 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
         }
     };
     Ok(match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => match rehearsal {
+            None => ExitCode::SUCCESS,
+            Some(rehearsal) => match rehearsal.await.unwrap_or_default().as_slice() {
+                [] => ExitCode::SUCCESS,
+                unread => fail(workers, format!("these registries could not be read: {}", unread.join(", "))).await,
+            },
+        },
         Ok(Err(error)) => fail(workers, error.to_string()).await,
         Err(panic) => fail(workers, format!("A fault in registrator itself, please report it: {panic}")).await,
     })
+}
+
+/// Reads the settings again (SIGHUP): what can count at once does, and of the rest is said that it counts after a restart.
+fn read_again(
+    config: &Config,
+    known: &watch::Receiver<Option<Arc<Config>>>,
+    settings: &watch::Sender<Option<Arc<Config>>>,
+    events: &Events,
+    listeners: &Listeners,
+) {
+    let environment = Arc::new(std::env::vars_os().collect());
+    let parsed = cli::parse(std::env::args_os().skip(1), &environment, &machine::name());
+    let read = match parsed {
+        Ok(parsed) => parsed.into_config(),
+        Err(answer) => {
+            listeners.meter.reloaded(false);
+            let why = answer.stderr.lines().next().unwrap_or_default().to_owned();
+            let text = format!("the settings were not read again, and stay as they were: {why}");
+            return events.emit(Event::Advice { about: "settings", text });
+        }
+    };
+    listeners.meter.reloaded(true);
+    let before = known.borrow().clone();
+    let changes = cli::changes(before.as_deref().unwrap_or(config), &read);
+    if changes.is_empty() {
+        return;
+    }
+    for change in &changes {
+        events.emit(Event::SettingsRead { change: change.to_string() });
+    }
+    log::set_level(read.log.level);
+    settings.send_replace(Some(Arc::new(read)));
 }
 
 /// Waits for the deadline, or for ever if there is none.

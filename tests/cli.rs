@@ -48,7 +48,7 @@ fn a_usage_error_says_the_reason_first_then_how_it_is_called_and_where_help_is_a
         (&["-ttl-refersh", "5", "consul:"], "unknown option -ttl-refersh; did you mean -ttl-refresh?"),
         (
             &["-resync", "soon", "consul:"],
-            "invalid value \"soon\" for -resync: must be a whole number from 0 to 2147483647",
+            "invalid value \"soon\" for -resync: must be seconds from 0 to 2147483647, or a duration such as 30s, 5m or 1h",
         ),
         (&[], "Missing required argument for registry URI."),
     ] {
@@ -114,6 +114,118 @@ fn bash_completes_names_choices_and_uris() {
     assert_eq!(complete(&["-log-format", "="]), "text json");
     assert_eq!(complete(&["-ip", "c"]), "");
     assert_eq!(complete(&["-internal", "consul-t"]), "consul-tls://");
+    assert_eq!(complete(&["consul-t"]), "consul-tls://");
+    assert_eq!(complete(&["pla"]), "plan");
+    assert_eq!(complete(&["con"]).split(' ').take(2).collect::<Vec<_>>(), ["containers", "config"]);
+    assert_eq!(complete(&["config", ""]), "show check");
+    assert_eq!(complete(&["help", "expl"]), "explain");
+    let this = format!("{}/tests/cli.r", env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(complete(&["validate", &this]), format!("{this}s"));
+    assert_eq!(complete(&["-config", &this]), format!("{this}s"));
+    assert_eq!(complete(&["plan", "pla"]), "");
+}
+
+/// A folder with one file in it.
+fn folder_with(name: &str, text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    (folder, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_compose_file_is_validated_with_places_and_an_exit_code() {
+    let (_folder, path) = folder_with(
+        "compose.yml",
+        "services:\n  web:\n    image: nginx\n    ports: [\"80\"]\n    environment:\n      SERVICE_NAEM: web\n",
+    );
+    let found = output(&["validate", &path]);
+    assert_eq!(found.status.code(), Some(2));
+    let line = format!("{path}:6:7: web: SERVICE_NAEM is an attribute, not a setting; did you mean SERVICE_NAME?\n");
+    assert_eq!((text(&found.stdout), text(&found.stderr)), (&*line, ""));
+    let json = output(&["validate", &path, "-format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["findings"][0]["line"], &json["findings"][0]["kind"]), (&6.into(), &"key".into()));
+
+    std::fs::write(&path, "services:\n  web: {image: nginx, ports: [\"80\"]}\n").unwrap();
+    let right = output(&["validate", &path]);
+    assert_eq!((right.status.code(), text(&right.stdout), text(&right.stderr)), (Some(0), "", ""));
+
+    std::fs::write(&path, "services: [\n").unwrap();
+    let broken = output(&["validate", &path]);
+    assert_eq!((broken.status.code(), text(&broken.stdout)), (Some(1), ""));
+    assert!(text(&broken.stderr).starts_with(&format!("registrator: {path}:")), "{broken:?}");
+    let missing = output(&["validate", "/nonexistent"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(text(&missing.stderr).matches('\n').count(), 1);
+}
+
+#[test]
+fn the_settings_are_shown_with_where_they_came_from_and_without_passwords() {
+    let file = "ttl = \"1m\"\nregistries = [\"consul://me:hunter2@a:1\"]\n";
+    let (_folder, path) = folder_with("registrator.toml", file);
+    let shown = registrator()
+        .args(["config", "show", "-config", &path, "-internal"])
+        .env("REGISTRATOR_TTL_REFRESH", "10")
+        .output()
+        .unwrap();
+    assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), ""));
+    let rows: Vec<Vec<&str>> = text(&shown.stdout).lines().map(|row| row.split_whitespace().collect()).collect();
+    for row in [
+        &["OPTION", "VALUE", "FROM"][..],
+        &["internal", "true", "option"],
+        &["ttl", "60", "file", &format!("{path}:1")],
+        &["ttl-refresh", "10", "variable", "REGISTRATOR_TTL_REFRESH"],
+        &["deregister", "always", "default"],
+        &["registries", "consul://me:***@a:1", "file", &format!("{path}:2")],
+    ] {
+        assert!(rows.contains(&row.to_vec()), "{row:?} is not in {}", text(&shown.stdout));
+    }
+    let json = output(&["config", "show", "-format=json", "-config", &path, "-ttl-refresh=10"]);
+    assert!(!text(&json.stdout).contains("hunter2"));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let ttl = json.as_array().unwrap().iter().find(|setting| setting["option"] == "ttl").unwrap();
+    assert_eq!((&ttl["value"], &ttl["from"], &ttl["line"]), (&"60".into(), &"file".into(), &1.into()));
+}
+
+#[test]
+fn the_settings_are_checked_without_asking_anybody() {
+    let check = |arguments: &[&str]| {
+        let arguments = [&["config", "check"], arguments].concat();
+        registrator().args(arguments).env("DOCKER_HOST", "tcp://127.0.0.1:1").output().unwrap()
+    };
+    // Nobody listens there, and the embedded registry does not either.
+    let right = check(&["consul://127.0.0.1:1", "etcd://127.0.0.1:1/p", "embedded://"]);
+    assert_eq!((right.status.code(), text(&right.stdout)), (Some(0), "the settings are right\n"), "{right:?}");
+    let wrong =
+        check(&["conusl://h", "embedded://?nonsense=1", "-ttl=30", "-status=:1", "-status-token-file=/nonexistent"]);
+    assert_eq!((wrong.status.code(), text(&wrong.stderr)), (Some(1), ""));
+    let lines: Vec<&str> = text(&wrong.stdout).lines().collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines[0], "-ttl and -ttl-refresh must be specified together or not at all");
+    assert_eq!(lines[1], "unrecognized adapter: conusl://h; did you mean consul://h?");
+    assert!(lines[2].starts_with("bad adapter uri: embedded://?nonsense=1: "), "{lines:?}");
+    assert!(lines[3].starts_with("-status-token-file /nonexistent: "), "{lines:?}");
+}
+
+#[test]
+fn a_command_that_is_misused_exits_with_64_and_the_daemon_keeps_its_own_codes() {
+    let misused = output(&["plan"]);
+    assert_eq!((misused.status.code(), text(&misused.stdout)), (Some(64), ""));
+    let usage = "Usage: registrator plan [options] [URI ...]\nHelp: registrator help plan\n";
+    assert!(text(&misused.stderr).ends_with(usage), "{misused:?}");
+    let misspelt = output(&["explian", "web"]);
+    assert_eq!(misspelt.status.code(), Some(1));
+    let line = "unrecognized adapter: explian; did you mean registrator explain?\n";
+    assert_eq!(text(&misspelt.stderr), line);
+}
+
+#[test]
+fn a_file_of_settings_that_never_ends_is_refused() {
+    let output = output(&["-config", "/dev/zero", "consul:"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = "/dev/zero cannot be read: it is larger than 1 MiB; -config names a file of settings in TOML\n";
+    assert_eq!(text(&output.stderr), line);
 }
 
 /// A run against an engine and a registry that take connections and never answer.

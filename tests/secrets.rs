@@ -108,6 +108,7 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
     runs.push((vec![], vec![("REGISTRATOR_URI", uri)]));
     runs.push((vec![uri, "-nosuch"], vec![]));
     runs.push((vec!["-ttl=5", uri], vec![]));
+    runs.push((vec!["plan", "-ttl=5", uri], vec![]));
     for variable in ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "ZOOKEEPER_AUTH", "CONSUL_HTTP_SSL"] {
         runs.push((vec!["consul://127.0.0.1:1"], vec![(variable, "hunter2\n:hunter2")]));
         runs.push((vec!["zookeeper://127.0.0.1:1"], vec![(variable, "hunter2")]));
@@ -131,7 +132,7 @@ fn settings_that_are_printed_for_debugging_show_no_secret() {
         ("DOCKER_HOST", "tcp://me:hunter2@127.0.0.1:1"),
     ];
     let environment = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let config = cli::parse([], &Arc::new(environment), "machine").unwrap();
+    let config = cli::parse([], &Arc::new(environment), "machine").unwrap().into_config();
     assert_eq!(config.registries.len(), 1);
     let shown = format!("{config:?} {config:#?}");
     assert!(!shown.contains(SECRET), "{shown}");

@@ -1,5 +1,6 @@
 # bash completion for registrator
 _registrator() {
+    COMPREPLY=()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     if [[ $current == = ]]; then
         current=
@@ -24,14 +25,26 @@ _registrator() {
         -retry-interval | --retry-interval) return ;;
         -log-format | --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
         -log-level | --log-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error' -- "$current"); return ;;
+        -status | --status) return ;;
+        -status-tls-cert | --status-tls-cert) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -status-tls-key | --status-tls-key) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -status-token-file | --status-token-file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -prometheus-file | --prometheus-file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -audit | --audit) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -config | --config) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -format | --format) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$current"); return ;;
         -generate | --generate) mapfile -t COMPREPLY < <(compgen -W 'man bash zsh fish reference' -- "$current"); return ;;
+        validate) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        config) mapfile -t COMPREPLY < <(compgen -W 'show check' -- "$current"); return ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'explain plan services containers registries watch validate check doctor config support-dump help' -- "$current"); return ;;
     esac
     if [[ $current == -* ]]; then
         current=${current#-}
-        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -adopt -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -help -version -generate' -- "-${current#-}")
+        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -adopt -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -status -status-tls-cert -status-tls-key -status-token-file -prometheus-file -audit -dry-run -once -config -format -healthcheck -help -version -generate' -- "-${current#-}")
     else
-        compopt -o nospace
-        mapfile -t COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// embedded:// skydns2:// coredns:// zookeeper:// zookeeper-tls://' -- "$current")
+        [[ $COMP_CWORD -ne 1 ]] || mapfile -t COMPREPLY < <(compgen -W 'explain plan services containers registries watch validate check doctor config support-dump help' -- "$current")
+        [[ $COMP_CWORD -eq 1 && ${#COMPREPLY[@]} -gt 0 ]] || compopt -o nospace
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// embedded:// skydns2:// coredns:// zookeeper:// zookeeper-tls://' -- "$current")
     fi
 }
 complete -F _registrator registrator

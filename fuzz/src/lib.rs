@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod metadata;
 pub mod template;
 pub mod uri;
+pub mod validate;
 pub mod words;
 
 /// A target's name, and what it does with an input; it panics where a promise is broken.
@@ -34,5 +35,6 @@ pub const TARGETS: &[Target] = &[
     ("metadata", metadata::run),
     ("template", template::run),
     ("uri", uri::run),
+    ("validate", validate::run),
     ("words", words::run),
 ];

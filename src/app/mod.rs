@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -36,12 +36,29 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
 const CLOSE_DEADLINE: Duration = Duration::from_millis(300);
 
 /// Tells a run what to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Control {
     /// Cancelled: stop, within two seconds.
     pub stop: CancellationToken,
     /// Notified: compare everything now, and retry refused writes.
     pub resync: Arc<Notify>,
+    /// The settings when they were read again, if they were.
+    pub settings: watch::Receiver<Option<Arc<Config>>>,
+}
+
+impl Default for Control {
+    /// A run whose settings stay.
+    fn default() -> Self {
+        Self::with_settings(watch::channel(None).1)
+    }
+}
+
+impl Control {
+    /// A run that follows these settings where it can ([`crate::config::Applies::AtOnce`]).
+    #[must_use]
+    pub fn with_settings(settings: watch::Receiver<Option<Arc<Config>>>) -> Self {
+        Self { stop: CancellationToken::default(), resync: Arc::default(), settings }
+    }
 }
 
 /// Why a run cannot start. Each prints as one line that says what to do.
@@ -94,6 +111,8 @@ pub struct Watching {
     pub listeners: Listeners,
     /// Gets the hub.
     pub ready: oneshot::Sender<Hub>,
+    /// Whether to wait at the start until a registry is reached, as a run does; a mere look does not.
+    pub waits: bool,
 }
 
 /// Everything that a run works with: opened, but the registries are not yet reached.
@@ -142,12 +161,13 @@ async fn serve_asked(
     watching: Option<Watching>,
 ) -> Result<(), Error> {
     let Surroundings { docker, registries, locate } = surroundings;
-    let Control { stop, resync } = control;
+    let Control { stop, resync, settings } = control;
     let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
+    let waits = watching.as_ref().is_none_or(|watching| watching.waits);
     let (address, _reaching) = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        started = start(&config, &registries, &locate, &events) => started?,
+        started = start(&config, &registries, &locate, &events, waits) => started?,
     };
     let relist = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
@@ -165,8 +185,9 @@ async fn serve_asked(
             dry_run: config.mode != Mode::Write,
         };
         let guard = Guarded { percent: config.bridge.removal_guard, ask: Arc::clone(&relist) };
+        let site = Some(registry.site());
         let keeper = Keeper::guarded(Arc::clone(&name), registry, rules, events.clone(), guard);
-        kept.push(Kept { name, adapter, owner, asker: keeper.asker() });
+        kept.push(Kept { name, adapter, owner, site, asker: keeper.asker() });
         tasks.spawn(keeper.run(receiver, stop.clone()));
         keepers.push(sender);
     }
@@ -181,7 +202,7 @@ async fn serve_asked(
         cleanup: config.bridge.cleanup,
     };
     let (asker, questions) = asking();
-    if let Some(Watching { listeners, ready }) = watching {
+    if let Some(Watching { listeners, ready, .. }) = watching {
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: config.service.hostname.clone(),
@@ -193,7 +214,9 @@ async fn serve_asked(
         // Whoever asked may have gone away.
         let _ = ready.send(Hub { about: Arc::new(about), host: asker, registries: kept.into(), listeners });
     }
-    let surroundings = host::Surroundings { stop, asked: resync, relist, keepers, events: events.clone(), questions };
+    let events_of_host = events.clone();
+    let surroundings =
+        host::Surroundings { stop, asked: resync, relist, keepers, events: events_of_host, questions, settings };
     host.run(&config.docker, surroundings).await;
     if timeout(SHUTDOWN_DEADLINE, tasks.wait()).await.is_err() {
         events.emit(Event::StillBusy);
@@ -210,8 +233,12 @@ async fn start(
     registries: &[Opened],
     locate: &Locate,
     events: &Events,
-) -> Result<(HostAddress, AbortOnDropHandle<()>), Error> {
-    let reaching = reach::one_of(registries, &config.bridge, events).await.map_err(Error::Unreachable)?;
+    waits: bool,
+) -> Result<(HostAddress, Option<AbortOnDropHandle<()>>), Error> {
+    let mut reaching = None;
+    if waits {
+        reaching = Some(reach::one_of(registries, &config.bridge, events).await.map_err(Error::Unreachable)?);
+    }
     let host = locate().await;
     if config.service.ip.is_none() {
         events.emit(Event::HostAddress { address: host.address.clone(), how: host.how.to_string() });

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::audit::Audit;
 use crate::config::{Config, StatusAddress, StatusTls};
 use crate::event::{Event, Events};
-use crate::status::{Hub, Listener, Listeners, Serving, Token, health, keep_file, look};
+use crate::status::{Hub, Listener, Listeners, Serving, Token, follow_certificates, health, keep_file, look};
 
 /// How often the service manager is told the state.
 const STATUS_PACE: Duration = Duration::from_secs(10);
@@ -104,6 +104,9 @@ impl Tellers {
             let names = Names::new("", [config.service.hostname.clone(), crate::machine::name()]);
             serving = Some(listener.serve(hub.clone(), names, token, tls)?);
             events.emit(Event::StatusListening { address, https });
+        }
+        if serving.is_some() {
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(follow_certificates(hub.clone()))));
         }
         if let Some(path) = &config.status.prometheus_file {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(keep_file(hub.clone(), path.clone(), stop.clone()))));

@@ -21,7 +21,10 @@ pub(super) const REGISTRIES: &[(&str, &str)] = &[
 
 /// A parameter of registry URIs, and its meaning.
 pub(super) const PARAMETERS: &[(&str, &str)] = &[
-    ("ttl=SECONDS", "any registry: replaces -ttl, 0 for ever; refreshed by -ttl-refresh, or every third of it"),
+    (
+        "ttl=SECONDS",
+        "any registry: replaces -ttl, 0 for ever; 90s and 5m as well; refreshed by -ttl-refresh, or every third of it",
+    ),
     (
         "policy=POLICY",
         "any registry: sync makes it equal to what runs; upsert-only adds and changes entries, and never removes any",
@@ -43,7 +46,7 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// A command, and its effect.
+/// A command line, and its effect.
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("registrator embedded://", "this machine needs nothing else: what runs is found over HTTP and DNS"),
     ("registrator consul:", "register what runs here with the Consul agent on this host"),
@@ -55,6 +58,9 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "registrator -internal -tags '{{.Config.Hostname}}' consul-unix:///run/consul/http.sock",
         "container addresses, tagged",
     ),
+    ("registrator explain web consul:", "why the container web is registered as it is"),
+    ("registrator plan consul:", "what would be written, and why"),
+    ("registrator validate compose.yml", "what is wrong in it, before anything is started"),
 ];
 
 /// A variable that belongs to no option, and its effect.
@@ -96,8 +102,9 @@ pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     (
         "1",
         "could not start (one line says why), or could not stop within two seconds; also contradicting options, a \
-         -retry-interval of 0 or less, and an unknown -deregister mode",
+         -retry-interval of 0 or less, an unknown -deregister mode, and a mistake in the file of -config",
     ),
     ("2", "invalid command line: no registry URI, an unknown option, or an invalid value of any other option"),
+    ("64", "there is no such command; what 0, 1 and 2 say of a command stands with it"),
     ("128 + N", "a second signal, with number N, came before the stop was finished"),
 ];

@@ -1,6 +1,9 @@
 //! The parsed options: each value is valid by itself.
 
-use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown};
+use std::path::PathBuf;
+
+use super::commands::{Format, Row};
+use crate::config::{Deregister, LogFormat, LogLevel, OnShutdown, StatusAddress};
 
 /// The options with their values or defaults, and the URIs in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,20 @@ pub(super) struct Typed {
     pub(super) retry_interval: i64,
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
+    pub(super) status: Option<StatusAddress>,
+    pub(super) status_tls_cert: Option<PathBuf>,
+    pub(super) status_tls_key: Option<PathBuf>,
+    pub(super) status_token_file: Option<PathBuf>,
+    pub(super) prometheus_file: Option<PathBuf>,
+    pub(super) audit: Option<PathBuf>,
+    pub(super) dry_run: bool,
+    pub(super) once: bool,
+    /// The file of further settings.
+    pub(super) config: Option<String>,
+    /// For commands.
+    pub(super) format: Option<Format>,
+    /// Asks the status listener instead of running.
+    pub(super) healthcheck: bool,
     pub(super) question: Option<Question>,
     pub(super) uris: Vec<String>,
 }
@@ -63,6 +80,17 @@ impl Default for Typed {
             retry_interval: 2000,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            status: None,
+            status_tls_cert: None,
+            status_tls_key: None,
+            status_token_file: None,
+            prometheus_file: None,
+            audit: None,
+            dry_run: false,
+            once: false,
+            config: None,
+            format: None,
+            healthcheck: false,
             question: None,
             uris: Vec::new(),
         }
@@ -73,6 +101,7 @@ impl Default for Typed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     Help,
+    HelpOf(&'static Row),
     Version,
     Generate(Document),
 }

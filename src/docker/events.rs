@@ -355,6 +355,7 @@ mod tests {
                 let received = decoder.push(&stream[pair[0]..pair[1]]);
                 parts.hints.extend(received.hints);
                 parts.signals.extend(received.signals);
+                parts.actions.extend(received.actions);
                 parts.skipped += received.skipped;
             }
             prop_assert_eq!(parts, whole);

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 pub use client::{Carrier, Docker};
 pub use errors::{ConnectError, RequestError};
+pub(crate) use refusals::Request;
 pub use start::reach;
 pub use version::{ApiVersion, EngineInfo};
 pub use watch::watch;

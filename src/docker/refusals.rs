@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(300);
 
 /// A kind of request to an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Request {
+pub(crate) enum Request {
     List,
     Inspect,
     Events,
@@ -24,7 +24,7 @@ pub(super) enum Request {
 
 impl Request {
     /// Its path, after the version of the API.
-    pub(super) fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::List => "/containers/json",
             Self::Inspect => "/containers/{id}/json",
@@ -33,7 +33,7 @@ impl Request {
     }
 
     /// What must be allowed.
-    pub(super) fn right(self) -> &'static str {
+    pub(crate) fn right(self) -> &'static str {
         match self {
             Self::List => "let the proxy before it pass GET /containers/json (docker-socket-proxy: CONTAINERS=1)",
             Self::Inspect => {

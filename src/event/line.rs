@@ -159,6 +159,7 @@ impl Event {
                 line(info, "host_address", how.clone(), Fields { address: Some(address), ..Fields::default() })
             }
             Self::Advice { about, text } => line(warn, "advice", text.clone(), Fields::default().because(about)),
+            Self::SettingsRead { change } => plain(info, "settings_read", format!("settings: {change}")),
             Self::Stopping { signal } => plain(info, "stopping", format!("Stopping: signal {signal}")),
             Self::StatusListening { address, https } => {
                 let scheme = if *https { "https" } else { "http" };

@@ -43,6 +43,11 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// The settings were read again.
+    SettingsRead {
+        /// What has changed and when it counts, a line.
+        change: String,
+    },
     /// It was told to stop.
     Stopping {
         /// The number of the signal.

@@ -136,6 +136,17 @@ impl DesiredServices {
         self.redescribe_all()
     }
 
+    /// The settings that count at once are now these.
+    pub fn set_config(&mut self, config: &ServiceConfig) -> Vec<Update> {
+        let ServiceConfig { ip, internal, explicit, max_services, .. } = config.clone();
+        let changed = ServiceConfig { ip, internal, explicit, max_services, ..self.config.clone() };
+        if changed == self.config {
+            return Vec::new();
+        }
+        self.config = changed;
+        self.redescribe_all()
+    }
+
     /// What to report about the containers that were described.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -19,12 +19,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::asking::Questions;
-use crate::config::DockerConfig;
+use crate::config::{Config, DockerConfig};
 use crate::container::ContainerId;
 use crate::desired::{Command, Compare, Occasion, Unknown, Update};
 use crate::docker::{self, Docker, Unread};
@@ -67,13 +67,15 @@ pub struct Surroundings {
     pub events: Events,
     /// Questions about what runs.
     pub questions: Questions<Knowledge>,
+    /// The settings when they were read again, if they were.
+    pub settings: watch::Receiver<Option<Arc<Config>>>,
 }
 
 impl Host {
     /// Tells the keepers what should exist, until the host is told to stop.
     pub async fn run(self, config: &DockerConfig, surroundings: Surroundings) {
         let Self { docker, tagging, pacing, desired, address, cleanup } = self;
-        let Surroundings { stop, asked, relist, keepers, events, mut questions } = surroundings;
+        let Surroundings { stop, asked, relist, keepers, events, mut questions, mut settings } = surroundings;
         let changes = docker::watch(docker, config, Arc::clone(&relist), stop.clone(), events.clone());
         let seen = tagging::tagged(changes, tagging, events.clone());
         let known = Knowledge { desired, pacing, unknown: HashMap::new(), listed: false, version: 0 };
@@ -101,6 +103,7 @@ impl Host {
                     following.see(next, Instant::now());
                 }
                 question = questions.next() => question(&following.known),
+                config = read_again(&mut settings) => following.adopt(&config),
                 found = address.found() => if let Some(found) = found {
                     let updates = following.known.desired.set_host_address(found.address);
                     following.tell(updates, None);
@@ -135,6 +138,15 @@ struct Following {
 }
 
 impl Following {
+    /// Takes over what can be changed while it runs ([`crate::config::Applies::AtOnce`]).
+    fn adopt(&mut self, config: &Config) {
+        self.cleanup = config.bridge.cleanup;
+        self.known.pacing.set_drain(config.bridge.drain);
+        let updates = self.known.desired.set_config(&config.service);
+        self.known.version += 1;
+        self.tell(updates, None);
+    }
+
     fn see(&mut self, seen: Seen, now: Instant) {
         if let Seen::Stopping(id) = seen {
             if self.known.pacing.stopping(&id, now) {
@@ -224,6 +236,19 @@ impl Following {
         for keeper in &self.keepers {
             // A keeper ends only with the program.
             let _ = keeper.send(command.clone());
+        }
+    }
+}
+
+/// The settings, when they were read again.
+async fn read_again(settings: &mut watch::Receiver<Option<Arc<Config>>>) -> Arc<Config> {
+    loop {
+        if settings.changed().await.is_err() {
+            // Nobody reads them again.
+            return std::future::pending().await;
+        }
+        if let Some(config) = settings.borrow_and_update().clone() {
+            return config;
         }
     }
 }

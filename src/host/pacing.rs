@@ -91,6 +91,11 @@ impl Pacing {
         Self { drain, ..Self::default() }
     }
 
+    /// Drains for this long from now on.
+    pub fn set_drain(&mut self, drain: Option<Duration>) {
+        self.drain = drain;
+    }
+
     /// What takes effect now of what was just seen.
     pub fn see(&mut self, seen: Seen, now: Instant) -> Vec<Step> {
         match seen {

@@ -5,6 +5,7 @@
 //! without proxies or redirects. Larger clients would cost more for every request: they parse the URL twice more and
 //! copy the headers.
 
+mod certificate;
 mod connect;
 mod fault;
 mod tls;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, timeout};
 
 use connect::{Failure, InTime, Socket};
 
+pub use certificate::{not_after, served_until, valid_until};
 pub use fault::Fault;
 pub use tls::{ClientError, Pem, Tls, speaks_tls, tls_config, try_tls};
 

@@ -102,7 +102,8 @@ fn authorities(path: &Path) -> Result<RootCertStore, ClientError> {
     Ok(roots)
 }
 
-fn certificates(what: Pem, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+/// Reads the certificates in a file; never none.
+pub(super) fn certificates(what: Pem, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| unusable(what, path, &error))?;

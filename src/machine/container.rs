@@ -70,8 +70,21 @@ impl Surroundings {
     }
 }
 
+/// The ID of the container that this process runs in, if the system shows it.
+#[must_use]
+pub fn own_container() -> Option<String> {
+    Surroundings::of_process()?.id
+}
+
+/// Whether this process runs in a container with a network of its own, so that the host's addresses are not its own.
+#[must_use]
+pub fn is_on_a_bridge() -> bool {
+    Surroundings::of_process().is_some_and(|around| around.bridged.is_some())
+}
+
 /// Whether a host name looks like a container's ID.
-fn is_id(text: &str) -> bool {
+#[must_use]
+pub fn is_id(text: &str) -> bool {
     [SHORT_ID, ID].contains(&text.len()) && is_hex(text)
 }
 

@@ -6,4 +6,4 @@ mod address;
 mod container;
 
 pub use address::{HostAddress, How, address, default_route, name};
-pub use container::advice;
+pub use container::{advice, is_id, is_on_a_bridge, own_container};

@@ -2,7 +2,7 @@
 //!
 //! Computed when asked; nothing is kept for it. Most keys are at rest, and for those nothing needs to be decided again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +99,8 @@ pub(super) struct Answers<'a> {
     pub(super) conclusions: Conclusions,
     pub(super) due: &'a BTreeSet<Arc<str>>,
     pub(super) guard: &'a Guard,
+    /// Writes that were told of in place of making them (`-dry-run`).
+    pub(super) rehearsed: &'a HashMap<Arc<str>, u64>,
     pub(super) refusals: &'a Refusals,
     pub(super) reach: Reach,
     pub(super) read: Option<Instant>,
@@ -245,7 +247,9 @@ impl Answers<'_> {
     /// Why a write must wait, if it must.
     fn waits(&self, key: &str, record: &Record, verdict: &Verdict) -> Option<Left> {
         let held = || match verdict {
-            Verdict::Remove(_, Evidence::List) if self.guard.holds(key) => Some(Left::Held),
+            Verdict::Remove(_, Evidence::List) if self.guard.holds(key) && !self.rehearsed.contains_key(key) => {
+                Some(Left::Held)
+            }
             _ => None,
         };
         Decider::waits(record, verdict, self.now).or_else(held)

@@ -115,6 +115,11 @@ impl Guard {
         !matches!(self.stage, Stage::Idle) || !self.confirmed.is_empty()
     }
 
+    /// Whether it is about to decide on removals that it has just met.
+    pub(super) fn is_gathering(&self) -> bool {
+        matches!(self.stage, Stage::Gathering { .. })
+    }
+
     /// When the next decision is due.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.stage {

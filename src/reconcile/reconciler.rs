@@ -166,6 +166,9 @@ impl Reconciler {
         }
         match input {
             Input::Command(Command::Updates(updates, since)) => {
+                if !self.known {
+                    self.records.reserve(updates.len());
+                }
                 for update in &*updates {
                     self.update(update, since, now);
                 }
@@ -209,7 +212,8 @@ impl Reconciler {
     /// Whether all that is due was looked at once: containers were listed, and the registry was read.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.known && self.records.compared && self.busy.is_none() && self.due.is_empty()
+        let decided = self.due.is_empty() && !self.guard.is_gathering();
+        self.known && self.records.compared && self.busy.is_none() && decided
     }
 
     /// Whether the registry can be reached.
@@ -242,6 +246,7 @@ impl Reconciler {
             conclusions: self.all_conclusions(),
             due: &self.due,
             guard: &self.guard,
+            rehearsed: &self.rehearsed,
             refusals: &self.refusals,
             reach,
             read: self.last_read,

@@ -89,8 +89,8 @@ impl SyncState {
 pub(super) struct Record {
     /// The services that claim the key, or keep its entry; the first in rank has it.
     claims: SmallVec<[Claim; 1]>,
-    /// The last service of the entry that should be removed.
-    withdrawn: Option<Withdrawn>,
+    /// The last service of the entry that should be removed. Few records have one.
+    withdrawn: Option<Box<Withdrawn>>,
     /// The registry's entry, as far as known: as last read, plus our writes.
     pub(super) actual: Option<Entry>,
     /// Whether this run wrote or marked that, or found it to be right.
@@ -181,13 +181,13 @@ impl Record {
         let claims = |service: &Service| self.claims.iter().any(|claim| claim.service.is_from(&service.source()));
         match (self.claims.first(), &self.withdrawn) {
             // The entry is not the kept one, but that of a service that used the key afterwards and is gone as well.
-            (Some(Claim { mode: Mode::Kept(_), .. }), Some(Withdrawn { service, evidence })) if !claims(service) => {
-                Target::Remove(service, *evidence)
+            (Some(Claim { mode: Mode::Kept(_), .. }), Some(withdrawn)) if !claims(&withdrawn.service) => {
+                Target::Remove(&withdrawn.service, withdrawn.evidence)
             }
             (Some(Claim { service, mode: Mode::Kept(why), .. }), _) => Target::Keep(service, *why),
             (Some(Claim { service, mode: Mode::Paused, .. }), _) => Target::Put(service, Some(Mark::Paused)),
             (Some(Claim { service, mode: Mode::Serving, .. }), _) => Target::Put(service, None),
-            (None, Some(Withdrawn { service, evidence })) => Target::Remove(service, *evidence),
+            (None, Some(withdrawn)) => Target::Remove(&withdrawn.service, withdrawn.evidence),
             (None, None) => Target::Nothing,
         }
     }
@@ -228,7 +228,7 @@ impl Record {
         let Disclaimed { claim, had_the_key } = disclaimed;
         let only_kept = self.claims.first().is_none_or(|first| !first.mode.is_serving());
         if self.claims.is_empty() || had_the_key && claim.mode.is_serving() && only_kept {
-            self.withdrawn = Some(Withdrawn { service: claim.service, evidence });
+            self.withdrawn = Some(Box::new(Withdrawn { service: claim.service, evidence }));
         }
     }
 

@@ -46,6 +46,11 @@ pub(super) struct Found {
 }
 
 impl Records {
+    /// Makes room for so many keys at once: a table that grows is there twice for a moment.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.table.reserve(keys);
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
         self.table.get(key)
     }

@@ -10,6 +10,7 @@ use super::parameters::{COMMON, Parameters, decoded};
 use super::policy::Policy;
 use super::uri::{Uri, redacted};
 use crate::config::RegistryConfig;
+use crate::service::duration;
 
 /// The values of these parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,10 @@ impl Common {
         let mut parameters = Parameters::read(uri.query).map_err(bad)?;
         let ttl = match parameters.take("ttl") {
             None => None,
-            Some(text) => Some(seconds(&text).ok_or_else(|| bad(format!("ttl={text:?} is no number of seconds")))?),
+            Some(text) => {
+                let wrong = || bad(format!("ttl={text:?} is no number of seconds, and no duration such as 30s"));
+                Some(seconds(&text).ok_or_else(wrong)?)
+            }
         };
         let policy = parameters.take("policy").map(|text| Policy::parse(&text)).transpose().map_err(bad)?;
         Ok((Self { ttl, policy: policy.unwrap_or_default() }, uri.query.map(rest).filter(|rest| !rest.is_empty())))
@@ -42,10 +46,14 @@ impl Common {
     }
 }
 
-/// A whole number of seconds; 0 for none.
+/// A whole number of seconds, or a duration of whole seconds; 0 for none.
 fn seconds(text: &str) -> Option<Option<Duration>> {
-    let seconds: u32 = text.parse().ok()?;
-    Some((seconds > 0).then(|| Duration::from_secs(seconds.into())))
+    let ttl = match text.parse::<u32>() {
+        Ok(seconds) => Duration::from_secs(seconds.into()),
+        Err(_) => duration::parse(text).filter(|ttl| ttl.subsec_nanos() == 0)?,
+    };
+    let fits = u32::try_from(ttl.as_secs()).is_ok();
+    fits.then_some(Some(ttl).filter(|ttl| !ttl.is_zero()))
 }
 
 /// A query without these parameters; the others are unchanged.
@@ -76,6 +84,7 @@ mod tests {
             ("x://h?", None, Policy::Sync, None),
             ("x://h?ttl=60", Some(Some(secs(60))), Policy::Sync, None),
             ("x://h?ttl=0", Some(None), Policy::Sync, None),
+            ("x://h?ttl=1m30s", Some(Some(secs(90))), Policy::Sync, None),
             ("x://h?policy=sync", None, Policy::Sync, None),
             ("x://h?policy=upsert-only&ttl=5", Some(Some(secs(5))), Policy::UpsertOnly, None),
             ("x://h?a=%2F&ttl=5&b", Some(Some(secs(5))), Policy::Sync, Some("a=%2F&b")),
@@ -88,9 +97,15 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_said_in_one_line_without_secrets() {
         for (uri, reason) in [
-            ("x://me:pw@h?ttl=1m", r#"bad adapter uri: x://me:***@h?ttl=1m: ttl="1m" is no number of seconds"#),
-            ("x://h?ttl=-1", r#"bad adapter uri: x://h?ttl=-1: ttl="-1" is no number of seconds"#),
-            ("x://h?ttl", r#"bad adapter uri: x://h?ttl: ttl="" is no number of seconds"#),
+            (
+                "x://me:pw@h?ttl=1.5s",
+                r#"bad adapter uri: x://me:***@h?ttl=1.5s: ttl="1.5s" is no number of seconds, and no duration such as 30s"#,
+            ),
+            (
+                "x://h?ttl=-1",
+                r#"bad adapter uri: x://h?ttl=-1: ttl="-1" is no number of seconds, and no duration such as 30s"#,
+            ),
+            ("x://h?ttl", r#"bad adapter uri: x://h?ttl: ttl="" is no number of seconds, and no duration such as 30s"#),
             ("x://h?policy=add", r#"bad adapter uri: x://h?policy=add: policy="add" is neither sync nor upsert-only"#),
             ("x://h?ttl=1&ttl=2", "bad adapter uri: x://h?ttl=1&ttl=2: the parameter ttl is given twice"),
         ] {

@@ -53,6 +53,15 @@ pub(super) fn open(
     Ok(Arc::new(Embedded::serve(uri, config, reporter)?))
 }
 
+/// Whether `open` would accept this URI; nothing is started.
+///
+/// # Errors
+/// When the URI is invalid.
+pub(super) fn check(uri: &Uri<'_>, config: &RegistryConfig) -> Result<(), OpenError> {
+    let bad_uri = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
+    settings(uri, &config.owner).map(drop).map_err(bad_uri)
+}
+
 impl Embedded {
     /// As `open`; also returns the listening addresses.
     ///

@@ -16,12 +16,14 @@ mod error;
 mod etcd;
 mod files;
 mod kv;
+pub mod names;
 mod open;
 mod parameters;
 mod policy;
 mod reporter;
 mod retimed;
 mod servers;
+mod site;
 mod skydns2;
 mod text;
 mod throttle;
@@ -39,8 +41,9 @@ use crate::service::Service;
 
 pub use entry::{Canonical, Content, Entry, Marked, Scope};
 pub use error::{Cause, OpenError, RegistryError, said_at_the_start};
-pub use open::{Opened, open};
+pub use open::{Opened, check, open, settings};
 pub use policy::Policy;
+pub use site::{About, Site, Store};
 pub use uri::redacted;
 pub use write::{Action, Mark, Reason, Write};
 
@@ -127,6 +130,20 @@ pub trait Registry: Send + Sync + 'static {
     /// again.
     async fn changed(&self) -> Change {
         std::future::pending().await
+    }
+
+    /// Where the store is, and what of it is ours, by the settings alone. For people: nothing else depends on it.
+    fn site(&self) -> Site {
+        Site::default()
+    }
+
+    /// Asks the store who it is, as far as it tells. `written` is the key of an entry that was just written: a store
+    /// without a clock of its own shows its time there. What it does not tell, or not to us, is left out.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    async fn about(&self, _written: Option<&str>) -> Result<About, RegistryError> {
+        Ok(About::default())
     }
 
     /// Releases leases and sessions, but no entries, so that the next run need not wait until they expire. The last

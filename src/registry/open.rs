@@ -33,8 +33,11 @@ pub struct Opened {
 
 type Open = fn(&Uri<'_>, &RegistryConfig, &Reporter) -> Result<Arc<dyn Registry>, OpenError>;
 
+/// A scheme, and what opens its URIs.
+type Row = (&'static str, Open);
+
 /// All schemes, each with its function: a new registry is a file and a row here.
-const SCHEMES: &[(&str, Open)] = &[
+const SCHEMES: &[Row] = &[
     ("consul", consul::open),
     ("consul-tls", consul::open),
     ("consul-unix", consul::open),
@@ -93,6 +96,46 @@ fn unrecognized(uri: &str) -> OpenError {
 /// # Errors
 /// When the URI or the settings for it are invalid.
 pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenError> {
+    let (found, registry) = find(config, events, |row, uri, config, reporter| (row.1)(uri, config, reporter))?;
+    let Found { name, adapter, common } = found;
+    Ok(Opened {
+        name,
+        adapter,
+        owner: config.owner.as_str().into(),
+        policy: common.policy,
+        registry: match common.ttl {
+            Some(ttl) => Arc::new(Retimed { registry, ttl }),
+            None => registry,
+        },
+    })
+}
+
+/// Whether [`open`] would open this registry; nothing is started. Files that the settings name are read.
+///
+/// # Errors
+/// As for [`open`].
+pub fn check(config: &RegistryConfig) -> Result<(), OpenError> {
+    let look = |row: &Row, uri: &Uri<'_>, config: &RegistryConfig, reporter: &Reporter| match row.0 {
+        // Opened, it would serve.
+        "embedded" => embedded::check(uri, config),
+        _ => (row.1)(uri, config, reporter).map(drop),
+    };
+    find(config, &Events::to_log(), look).map(drop)
+}
+
+/// What a URI says by itself.
+struct Found {
+    name: Arc<str>,
+    adapter: &'static str,
+    common: Common,
+}
+
+/// Finds the row of a URI, and does something with it.
+fn find<T>(
+    config: &RegistryConfig,
+    events: &Events,
+    with: impl FnOnce(&'static Row, &Uri<'_>, &RegistryConfig, &Reporter) -> Result<T, OpenError>,
+) -> Result<(Found, T), OpenError> {
     let shown = || redacted(&config.uri);
     if config.uri.contains(char::is_control) {
         return Err(OpenError::BadUri { uri: shown(), reason: "no URI has control characters".to_owned() });
@@ -109,7 +152,7 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
     };
     let scheme = if uri.https { Cow::Owned(format!("{}-tls", uri.scheme)) } else { Cow::Borrowed(uri.scheme) };
     let known = |scheme: &str| SCHEMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme));
-    let Some(&(adapter, open)) = known(&scheme) else {
+    let Some(row) = known(&scheme) else {
         return Err(match known(uri.scheme) {
             Some((scheme, _)) => OpenError::BadUri { uri: shown(), reason: format!("{scheme} takes no https://") },
             None => unrecognized(&config.uri),
@@ -124,17 +167,19 @@ pub fn open(config: &RegistryConfig, events: &Events) -> Result<Opened, OpenErro
     let name: Arc<str> = shown().into();
     let reporter = Reporter::new(Arc::clone(&name), events.clone());
     let uri = Uri { scheme: &scheme, query: rest.as_deref(), ..uri };
-    let registry = open(&uri, &common.applied(config), &reporter)?;
-    Ok(Opened {
-        name,
-        adapter,
-        owner: config.owner.as_str().into(),
-        policy: common.policy,
-        registry: match common.ttl {
-            Some(ttl) => Arc::new(Retimed { registry, ttl }),
-            None => registry,
-        },
-    })
+    let result = with(row, &uri, &common.applied(config), &reporter)?;
+    Ok((Found { name, adapter: row.0, common }, result))
+}
+
+/// The settings of a registry with what its URI sets instead of the options (`?ttl=`).
+///
+/// # Errors
+/// When the URI's parameters are invalid.
+pub fn settings(config: &RegistryConfig) -> Result<Cow<'_, RegistryConfig>, OpenError> {
+    match Uri::split(&config.uri) {
+        Some(uri) => Ok(Common::take(&uri, &config.uri)?.0.applied(config)),
+        None => Ok(Cow::Borrowed(config)),
+    }
 }
 
 #[cfg(test)]

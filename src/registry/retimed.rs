@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::entry::{Entry, Scope};
 use super::error::RegistryError;
+use super::site::{About, Site};
 use super::write::{Action, Write};
 use super::{Capabilities, Change, Registry};
 use crate::service::Service;
@@ -51,6 +52,14 @@ impl Registry for Retimed {
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.registry.read(scope).await
+    }
+
+    fn site(&self) -> Site {
+        self.registry.site()
+    }
+
+    async fn about(&self, written: Option<&str>) -> Result<About, RegistryError> {
+        self.registry.about(written).await
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {

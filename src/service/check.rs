@@ -73,7 +73,7 @@ pub enum CheckKind {
 }
 
 /// All keys of checks, in lower case.
-const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 16] = [
     "check_http",
     "check_http_method",
     "check_https",

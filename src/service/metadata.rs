@@ -10,10 +10,10 @@ use litemap::LiteMap;
 use crate::container::SETTING;
 
 /// Keys with a meaning of their own, besides those of checks. They are not attributes.
-const RESERVED: [&str; 7] = ["name", "id", "tags", "ignore", "ip", "port", "network"];
+pub(crate) const RESERVED: [&str; 7] = ["name", "id", "tags", "ignore", "ip", "port", "network"];
 
 /// The prefix of the keys of checks, which are not attributes either.
-const CHECK: &str = "check_";
+pub(crate) const CHECK: &str = "check_";
 
 /// All settings with the prefix, by lower-case key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ struct Said<'a> {
 }
 
 /// The source of a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// In its environment.
     Variable,
@@ -86,7 +86,7 @@ impl<'a> Metadata<'a> {
 }
 
 /// Splits `80_name`. A number that no port can have still counts as a port.
-fn port_of(key: &str) -> Option<(u32, &str)> {
+pub(crate) fn port_of(key: &str) -> Option<(u32, &str)> {
     let (digits, rest) = key.split_once('_')?;
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| (digits.parse().unwrap_or(u32::MAX), rest))

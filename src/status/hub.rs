@@ -7,6 +7,7 @@ use crate::asking::Asker;
 use crate::event::{Event, Events};
 use crate::host::Knowledge;
 use crate::reconcile::Reconciler;
+use crate::registry::Site;
 
 use super::journal::Journal;
 use super::meter::Meter;
@@ -34,6 +35,8 @@ pub struct Kept {
     pub adapter: &'static str,
     /// The owner under which this instance writes.
     pub owner: Arc<str>,
+    /// Where it is; `None` for what has no place of its own.
+    pub site: Option<Site>,
     /// Its reconciler.
     pub asker: Asker<Reconciler>,
 }
@@ -72,9 +75,11 @@ impl Listeners {
     /// # Errors
     /// When a metric is invalid, which a test excludes.
     pub fn new(version: &str, told: bool) -> Result<Self, prometheus::Error> {
+        let meter = Meter::new(version)?;
+        meter.reloaded(true);
         Ok(Self {
             journal: Arc::default(),
-            meter: Arc::new(Meter::new(version)?),
+            meter: Arc::new(meter),
             engine: Arc::new(Mutex::new(Engine { since: seconds(), ..Engine::default() })),
             told,
         })
@@ -96,6 +101,19 @@ impl Listeners {
             line.log();
             if listeners.told {
                 listeners.journal.take(&line);
+            }
+        })
+    }
+
+    /// The same events, but nothing for the log: for a look.
+    #[must_use]
+    pub fn silent_events(&self) -> Events {
+        let listeners = self.clone();
+        Events::new(move |event| {
+            listeners.meter.take(event);
+            if !event.is_measurement() {
+                listeners.follow(event);
+                listeners.journal.take(&event.line());
             }
         })
     }

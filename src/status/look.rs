@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::container::{self, ContainerId, Health};
 use crate::desired::Mode;
@@ -17,7 +17,9 @@ use crate::host::desired::Remark;
 use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Status, Summary, SyncState};
 use crate::registry::{Action, Content, Reason, Write};
 use crate::service::describe::{self, PortDecisions};
+use crate::service::notes::quote_key;
 use crate::service::{self, CheckKind};
+use crate::validate::{Misspelt, misspelt};
 
 use super::hub::{Hub, Kept, ago, ahead, seconds};
 use super::meter::RunningCounts;
@@ -25,6 +27,9 @@ use super::view;
 
 /// How many containers are looked at in one question.
 pub const PART: usize = 100;
+
+/// How many misspelt keys of a container are named.
+const MOST_HINTS: usize = 20;
 
 /// The state of a registry in views.
 pub const UP: &str = "up";
@@ -215,6 +220,8 @@ struct Seen {
     notes: Vec<String>,
     /// Why each field is as it is, if that was asked for.
     explained: Vec<PortDecisions>,
+    /// Keys that are probably misspelt, if that was asked for.
+    hints: Vec<String>,
 }
 
 /// These containers; those that are gone meanwhile are left out. With `decisions`, why each field is as it is.
@@ -272,11 +279,25 @@ fn seen(
         ignored,
         notes,
         explained: explained.unwrap_or_default(),
+        hints: if decisions { hints(container) } else { Vec::new() },
     })
 }
 
+/// The keys of a container that are probably misspelt, with what was probably meant.
+fn hints(container: &container::Container) -> Vec<String> {
+    let variables = container.env.iter().filter_map(|line| line.split_once('=')).map(|(key, _)| key);
+    let mut keys: Vec<&str> = variables.chain(container.labels.keys().map(String::as_str)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let hint = |key: &str| {
+        let Misspelt { effect, meant } = misspelt(key)?;
+        Some(format!("{} {effect}; write {meant} if that is meant", quote_key(key)))
+    };
+    keys.into_iter().filter_map(hint).take(MOST_HINTS).collect()
+}
+
 fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> view::Container {
-    let Seen { container, delayed, offers, ignored, notes, explained } = seen;
+    let Seen { container, delayed, offers, ignored, notes, explained, hints } = seen;
     let mut ports: Vec<view::Port> = Vec::new();
     for (place, (service, mode)) in offers.iter().enumerate() {
         let source = service.source();
@@ -335,6 +356,7 @@ fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> vi
         ports,
         ignored: rest,
         notes,
+        hints,
     }
 }
 
@@ -506,4 +528,29 @@ pub async fn version(hub: &Hub) -> u64 {
 #[must_use]
 pub fn now() -> u64 {
     seconds()
+}
+
+/// How often it is looked whether everything was compared.
+const SETTLE_PACE: Duration = Duration::from_millis(20);
+
+/// Waits until the containers were listed, and each registry was compared or cannot be reached.
+pub async fn settle(hub: &Hub) {
+    loop {
+        let mut all = hub.host.ask(|known| known.listed).await.unwrap_or(true);
+        for kept in hub.registries.iter() {
+            let ask = |reconciler: &Reconciler| {
+                reconciler.is_settled() || matches!(reconciler.reach(Instant::now()), Reach::Down { .. })
+            };
+            all &= kept.asker.ask(ask).await.unwrap_or(true);
+        }
+        if all {
+            return;
+        }
+        sleep(SETTLE_PACE).await;
+    }
+}
+
+/// The registries that cannot be reached.
+pub async fn unread(hub: &Hub) -> Vec<String> {
+    registries(hub).await.into_iter().filter(|registry| registry.state != UP).map(|registry| registry.name).collect()
 }

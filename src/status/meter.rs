@@ -51,6 +51,7 @@ pub struct Meter {
     entries: IntGaugeVec,
     pending: IntGaugeVec,
     queue: IntGaugeVec,
+    certificate: GaugeVec,
     reloaded: IntGauge,
     reloaded_at: Gauge,
     /// What is told of registries beside figures.
@@ -190,6 +191,11 @@ impl Meter {
             entries: gauges("entries", "Services and entries of ours, by their state.", &["registry", "state"])?,
             pending: gauges("plan_pending", "Writes that are due or wait, by what they do.", &["registry", "action"])?,
             queue: gauges("queue_depth", "Entries whose next write is to be decided.", registry)?,
+            certificate: times(
+                "certificate_not_after_timestamp_seconds",
+                "Until when a certificate is valid: the server's, the client's or the authority's.",
+                &["registry", "kind"],
+            )?,
             reloaded: maker.add(IntGauge::with_opts(opts(
                 "config_last_reload_successful",
                 "Whether the last reading of the settings succeeded: 1 or 0.",
@@ -218,6 +224,12 @@ impl Meter {
         }
         self.consecutive_errors.with_label_values(&[registry]);
         self.event_to_entry.with_label_values(&[registry]);
+    }
+
+    /// Until when a certificate is valid, in seconds since 1970.
+    pub fn certificate(&self, registry: &str, kind: &str, until: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+        self.certificate.with_label_values(&[registry, kind]).set(until as f64);
     }
 
     /// The settings were read.

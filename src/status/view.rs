@@ -155,6 +155,9 @@ pub struct Container {
     pub ignored: Vec<Ignored>,
     /// What could not be used of its metadata.
     pub notes: Vec<String>,
+    /// Keys of its metadata that are probably misspelt; only where one container is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 /// A port of a container.

@@ -38,6 +38,14 @@ impl Request {
     }
 }
 
+impl Reply {
+    /// The first header of this name, in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+}
+
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
 }

@@ -181,7 +181,7 @@ pub(crate) enum Step {
 /// Names of containers, few enough to be used again.
 pub(crate) const NAMES: [&str; 7] = ["web", "db", "cache", "mail", "dns", "one", "two"];
 /// How many kinds of containers [`made`] knows.
-const KINDS: u8 = 16;
+const KINDS: u8 = 18;
 
 /// A container of this kind; `other` is one whose network it can share.
 pub(crate) fn made(kind: u8, other: Option<String>) -> Made {
@@ -214,6 +214,14 @@ pub(crate) fn made(kind: u8, other: Option<String>) -> Made {
         12 => Made { service_id: Some("theirs"), ..plain },
         13 => Made { service_id: Some("legacy"), ..plain },
         14 => Made { reaped_after: Some(90), ..plain },
+        // Hostile on purpose: many ports, and an ID that another owner has; what they say of themselves cannot be.
+        16 => Made {
+            ports: (1..=60).map(|number| ((number, false), number % 20 == 0)).collect(),
+            nonsense: true,
+            tags: vec!["a\u{202e}b", "../..", "traefik.enable=true"],
+            ..plain
+        },
+        17 => Made { service_id: Some("theirs"), nonsense: true, ..plain },
         15 => Made { reaped_after: Some(30), service_id: Some("claimed"), ..plain },
         _ => plain,
     }

@@ -95,7 +95,8 @@ fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: 
     for port in &ports {
         let (number, udp) = *port;
         let place = match end_of(container, all) {
-            _ if kept => Some((String::new(), 0)),
+            // Where it was is known only while it runs, but where it shares a network.
+            Some(End::Own) | None if kept => Some((String::new(), 0)),
             Some(End::Own) if rules.internal => own_address(container).map(|own| (own, number)),
             Some(End::Own) => container.published.get(port).map(|public| (host.to_owned(), *public)),
             Some(End::Other(other)) => own_address(other).map(|own| (own, number)),

@@ -174,5 +174,7 @@ fn configuration(world: &Shared, host: usize) -> Result<Config, String> {
         let policy = if store.upsert_only { "?policy=upsert-only" } else { "" };
         arguments.push(format!("simulated://{}{policy}", store.name));
     }
-    cli::parse(arguments.into_iter().map(OsString::from), &Arc::default(), "simulated").map_err(|answer| answer.stderr)
+    cli::parse(arguments.into_iter().map(OsString::from), &Arc::default(), "simulated")
+        .map(cli::Parsed::into_config)
+        .map_err(|answer| answer.stderr)
 }

@@ -1,7 +1,8 @@
 //! The man page, in the `man` macros of roff.
 
-use super::{SPELLING, SUMMARY, SYNOPSIS, choices, sentence};
+use super::{COMMAND_SYNOPSIS, COMMANDS_SHARE, SPELLING, SUMMARY, SYNOPSIS, choices, sentence};
 use crate::cli::VERSION;
+use crate::cli::commands::COMMANDS;
 use crate::cli::options::{Group, Opt};
 use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES};
 
@@ -9,8 +10,15 @@ use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES
 pub(super) fn page() -> String {
     let mut page = format!(".TH REGISTRATOR 1 \"\" \"registrator {VERSION}\" \"User Commands\"\n");
     page.push_str(&format!(".SH NAME\nregistrator \\- {}\n", escape(SUMMARY)));
-    page.push_str(&format!(".SH SYNOPSIS\n{}\n", escape(SYNOPSIS)));
+    page.push_str(&format!(".SH SYNOPSIS\n{}\n.br\n{}\n", escape(SYNOPSIS), escape(COMMAND_SYNOPSIS)));
     page.push_str(&format!(".SH DESCRIPTION\n{}\n", escape(SPELLING)));
+    page.push_str(&format!(".SH COMMANDS\n{}\n", escape(COMMANDS_SHARE)));
+    for command in COMMANDS {
+        let more = if command.more.is_empty() { String::new() } else { format!(" {}", command.more) };
+        let to_do = if command.to_do.is_empty() { String::new() } else { format!(" 2: {}.", command.to_do) };
+        let codes = format!(" Exit codes: 0: {}.{to_do}", command.well);
+        entry(&mut page, &command.spelled(), &format!("{}{more}{codes}", sentence(command.help)));
+    }
     section(&mut page, "REGISTRIES", REGISTRIES);
     section(&mut page, "PARAMETERS", PARAMETERS);
     page.push_str(".SH OPTIONS\n");

@@ -1,6 +1,7 @@
 //! `docs/reference.md`: the whole content of the tables.
 
-use super::{SPELLING, SYNOPSIS, choices, sentence};
+use super::{COMMAND_SYNOPSIS, COMMANDS_SHARE, SPELLING, SYNOPSIS, choices, sentence};
+use crate::cli::commands::{COMMANDS, Row};
 use crate::cli::options::{Group, Opt};
 use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES};
 
@@ -8,8 +9,10 @@ use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES
 pub(super) fn reference() -> String {
     let mut page = String::from("# Reference\n\n");
     page.push_str("<!-- Made by `registrator -generate reference`: change src/cli/, then run dev/docs. -->\n\n");
-    page.push_str(&format!("    {SYNOPSIS}\n\n{SPELLING}\n\n"));
+    page.push_str(&format!("    {SYNOPSIS}\n    {COMMAND_SYNOPSIS}\n\n{SPELLING}\n\n"));
     page.push_str("How containers say what they offer is in [metadata](metadata.md).\n");
+    page.push_str(&format!("\n## Commands\n\n{COMMANDS_SHARE}\n"));
+    COMMANDS.iter().for_each(|command| page.push_str(&describe_command(command)));
     table(&mut page, "Registries", ["URI", "what it is"], REGISTRIES);
     page.push_str("\nA URI may have parameters: `zookeeper://host/path?ttl=30&policy=upsert-only`.\n");
     table(&mut page, "Parameters", ["parameter", "what it says"], PARAMETERS);
@@ -27,6 +30,16 @@ pub(super) fn reference() -> String {
         page.push_str(&format!("\n    # {meaning}\n    {command}\n"));
     }
     page
+}
+
+fn describe_command(command: &Row) -> String {
+    let mut text = format!("\n### `{}`\n\n{}", command.spelled(), escape(&sentence(command.help)));
+    if !command.more.is_empty() {
+        text.push_str(&format!(" {}", escape(command.more)));
+    }
+    let codes = command.exit_codes().into_iter().map(|(code, meaning)| format!("{code}: {meaning}"));
+    text.push_str(&format!("\n\nExit codes: {}.\n", codes.collect::<Vec<_>>().join("; ")));
+    text
 }
 
 fn describe(option: &Opt) -> String {

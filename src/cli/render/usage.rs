@@ -1,6 +1,7 @@
 //! The usage: what `-help` prints, for a terminal of 80 columns.
 
-use super::{SPELLING, SUMMARY, SYNOPSIS, choices};
+use super::{COMMAND_SYNOPSIS, COMMANDS_SHARE, SPELLING, SUMMARY, SYNOPSIS, choices};
+use crate::cli::commands::{COMMANDS, Row};
 use crate::cli::options::{Group, Opt};
 use crate::cli::tables::{EXAMPLES, REGISTRIES};
 
@@ -12,7 +13,12 @@ const COLUMN: usize = 26;
 
 /// The whole usage; ends with a line break.
 pub(in crate::cli) fn usage() -> String {
-    let mut page = format!("registrator {SUMMARY}.\n\nUsage: {SYNOPSIS}\n\nRegistries:\n");
+    let mut page = format!("registrator {SUMMARY}.\n\nUsage: {SYNOPSIS}\n       {COMMAND_SYNOPSIS}\n");
+    page.push_str("\nCommands (registrator help COMMAND says more):\n");
+    for command in COMMANDS {
+        row(&mut page, &command.spelled(), command.help);
+    }
+    page.push_str("\nRegistries:\n");
     for (form, meaning) in REGISTRIES {
         row(&mut page, form, meaning);
     }
@@ -32,6 +38,35 @@ pub(in crate::cli) fn usage() -> String {
     }
     page
 }
+
+/// What `registrator help COMMAND` prints; ends with a line break.
+pub(in crate::cli) fn help(command: &Row) -> String {
+    let mut page = String::new();
+    for line in wrap(&format!("registrator {}: {}.", command.name, command.help), WIDTH) {
+        page.push_str(&format!("{line}\n"));
+    }
+    page.push_str(&format!("\nUsage: {}\n", command.synopsis()));
+    for text in [command.more, COMMANDS_SHARE].into_iter().filter(|text| !text.is_empty()) {
+        page.push('\n');
+        for line in wrap(text, WIDTH) {
+            page.push_str(&format!("{line}\n"));
+        }
+    }
+    page.push_str("\nOptions:\n");
+    for option in Group::Commands.options().chain(Opt::find("status")) {
+        let meaning = if option.group == Group::Commands { explanation(option) } else { ASKED.to_owned() };
+        row(&mut page, &option.synopsis(), &meaning);
+    }
+    row(&mut page, "all others", "those of registrator -help");
+    page.push_str("\nExit codes:\n");
+    for (code, meaning) in command.exit_codes() {
+        row(&mut page, code, meaning);
+    }
+    page
+}
+
+/// What `-status` is for a command.
+const ASKED: &str = "ask the instance that serves its status here (also REGISTRATOR_STATUS)";
 
 /// The one-line help, with the choices and the default, if it has any.
 fn explanation(option: &Opt) -> String {

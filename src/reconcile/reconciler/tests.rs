@@ -9,6 +9,7 @@ use super::*;
 use crate::config::Deregister;
 use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::desired::{Desired, Kept, Mode};
+use crate::reconcile::SyncState;
 use crate::registry::{Capabilities, Content, Mark};
 use crate::service::{AddressOf, Check, CheckKind, Origin};
 
@@ -104,7 +105,9 @@ impl Bench {
         let (told, rest): (Vec<_>, _) = effects.into_iter().partition(|effect| matches!(effect, Effect::Emit(_)));
         for effect in told {
             let Effect::Emit(event) = effect else { unreachable!() };
-            self.lines.push(event.line().text);
+            if !event.is_measurement() {
+                self.lines.push(event.line().text);
+            }
         }
         rest
     }
@@ -270,7 +273,7 @@ fn a_plan_says_what_would_be_written_and_what_is_left_alone() {
     let entries = bench.store.values().cloned().collect();
     bench.tell(Input::Read(Ok(entries), Duration::ZERO));
     let plan = bench.reconciler.plan(bench.now);
-    let writes: Vec<_> = plan.writes.iter().map(|write| (&*write.key, write.reason)).collect();
+    let writes: Vec<_> = plan.writes.iter().map(|planned| (&*planned.write.key, planned.write.reason)).collect();
     assert_eq!(writes, [("host:gone:80", Reason::Dangling), ("new", Reason::Missing), ("old", Reason::Differs)]);
     let left: Vec<_> = plan.left.into_iter().collect();
     let expected = [(Left::Right, 1), (Left::Foreign, 1), (Left::InTheWay("them".into()), 1), (Left::Unowned, 1)];

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -15,8 +15,9 @@ use crate::http::{self, BodyError, ClientError, Tls, client};
 use crate::json;
 use crate::registry::files::{self, CredentialFiles};
 use crate::registry::reporter::Reporter;
+use crate::registry::site;
 use crate::registry::text::one_line;
-use crate::registry::{Cause, RegistryError};
+use crate::registry::{About, Cause, RegistryError, Site, Store};
 
 use super::settings::{Settings, TLS_NAMES};
 use super::token::Token;
@@ -103,6 +104,8 @@ pub(super) struct Answer<B = Vec<u8>> {
     pub(super) status: StatusCode,
     /// `X-Consul-Index`, if it can be used for waiting.
     pub(super) index: Option<u64>,
+    /// When it was given, by the server's clock.
+    pub(super) date: Option<HeaderValue>,
     /// How long reading the body took.
     pub(super) reading: Duration,
     /// The consumed body.
@@ -115,7 +118,7 @@ impl<B> Answer<B> {
     /// One that is well.
     #[cfg(test)]
     pub(super) fn ok(index: Option<u64>, body: B) -> Self {
-        Self { status: StatusCode::OK, index, reading: Duration::ZERO, body, words: String::new() }
+        Self { status: StatusCode::OK, index, date: None, reading: Duration::ZERO, body, words: String::new() }
     }
 }
 
@@ -177,6 +180,30 @@ impl Client {
             let _ = self.read_files();
         }
         leader
+    }
+
+    /// Where it is, and what is spoken there.
+    pub(super) fn site(&self, store: Store) -> Site {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        let servers = if self.socket.is_none() { vec![(host, port)] } else { Vec::new() };
+        let tls = (self.base.scheme() == "https" && self.socket.is_none()).then(|| self.tls.clone());
+        Site { store, servers, tls, ..Site::default() }
+    }
+
+    /// Who answers. Without the right to ask, only that it does, and its clock.
+    pub(super) async fn about(&self) -> Result<About, RegistryError> {
+        let answer = self.ask(Question::get(&["agent", "self"])).await?;
+        let said = answer.json();
+        let text =
+            |place: &str| said.pointer(place).and_then(|text| text.as_str()).map(|text| one_line(text, WORDS_LIMIT));
+        Ok(About {
+            name: format!("Consul at {}", self.name),
+            version: text("/Config/Version"),
+            node: text("/Config/NodeName"),
+            address: text("/Member/Addr"),
+            clock: answer.date.as_ref().and_then(site::date),
+        })
     }
 
     /// How often the agent was unreachable so far: it may have restarted each time.
@@ -303,6 +330,7 @@ impl Client {
             let mut response = http.send(request).await.map_err(|error| self.lost(&error))?;
             let status = response.status();
             let index = index(response.headers());
+            let date = response.headers().get(DATE).cloned();
             let began = Instant::now();
             let (mut length, mut words) = (0, Vec::new());
             while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
@@ -316,7 +344,7 @@ impl Client {
                 }
             }
             let words = if status.is_success() { String::new() } else { self.words(status, &words, token.as_ref()) };
-            Ok(Answer { status, index, reading: began.elapsed(), body: answered, words })
+            Ok(Answer { status, index, date, reading: began.elapsed(), body: answered, words })
         };
         let answered = if deadline > DEADLINE {
             http.long_poll(deadline, exchange).await

@@ -11,7 +11,7 @@ mod critical;
 pub(super) mod kv;
 mod list;
 mod settings;
-mod spelling;
+pub(super) mod spelling;
 mod token;
 mod watch;
 
@@ -30,7 +30,10 @@ use super::reporter::Reporter;
 use super::text::one_line;
 use super::throttle::Throttle;
 use super::uri::Uri;
-use super::{Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Registry, RegistryError, Scope, Write};
+use super::{
+    About, Action, Capabilities, Change, Entry, Mark, Marked, OpenError, Registry, RegistryError, Scope, Site, Store,
+    Write,
+};
 
 use client::{Client, Question};
 use critical::Criticals;
@@ -272,6 +275,14 @@ impl Registry for Consul {
         let leader = self.client.reach().await?;
         self.reporter.info("leader", format!("consul: current leader  {}", one_line(&leader, NAME_LIMIT)));
         Ok(())
+    }
+
+    fn site(&self) -> Site {
+        self.client.site(Store::Consul)
+    }
+
+    async fn about(&self, _written: Option<&str>) -> Result<About, RegistryError> {
+        self.client.about().await
     }
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {

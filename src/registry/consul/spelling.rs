@@ -136,7 +136,7 @@ pub(super) fn fingerprint(service: &Service, owner: Option<&str>, compare: Compa
 }
 
 /// The attributes that Consul would refuse, each with the reason.
-pub(super) fn left_out<'a>(service: &'a Service, owner: Option<&'a str>) -> Vec<(&'a str, &'static str)> {
+pub(in crate::registry) fn left_out<'a>(service: &'a Service, owner: Option<&'a str>) -> Vec<(&'a str, &'static str)> {
     meta(service, owner).1
 }
 
@@ -191,7 +191,7 @@ const SERVERS_OWN: &str = "consul";
 
 /// Why a service with this ID must not be written or removed: it is Consul's own, or it does not work in the path of
 /// the deregister request. Consul accepts only printable characters there, and no path that needs cleaning.
-pub(super) fn id_objection(id: &str) -> Option<&'static str> {
+pub(in crate::registry) fn id_objection(id: &str) -> Option<&'static str> {
     // Go's `unicode.IsPrint` and Rust's escaping agree on printable characters, except that Rust also escapes quotes,
     // and a combining mark without a base character.
     let letters: String = std::iter::once('a').chain(id.chars().filter(|c| !matches!(c, '"' | '\'' | '\\'))).collect();

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::registry::reporter::Reporter;
-use crate::registry::{Change, Entry, Registry, RegistryError, Scope, Write};
+use crate::registry::{About, Change, Entry, Registry, RegistryError, Scope, Site, Write};
 use crate::service::Service;
 
 use super::v2::Etcd2;
@@ -58,6 +58,14 @@ impl Registry for Either {
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.chosen().await?.read(scope).await
+    }
+
+    fn site(&self) -> Site {
+        if self.is_v2.get() == Some(&true) { self.v2.site() } else { self.v3.site() }
+    }
+
+    async fn about(&self, written: Option<&str>) -> Result<About, RegistryError> {
+        self.chosen().await?.about(written).await
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {

@@ -1,8 +1,9 @@
 //! etcd: its v3 API, and the v2 API of older servers. Both store one key per service.
 //!
-//! [`settings`] reads the URI, [`v2`] and [`v3`] talk to the server, [`either`] detects which of them it offers;
+//! [`settings`] reads the URI, [`about`] asks which version answers, [`v2`] and [`v3`] talk to the server, [`either`] detects which of them it offers;
 //! [`super::kv`] does the rest. Other registries that are stored in etcd are opened with [`registry`].
 
+mod about;
 mod either;
 mod settings;
 mod v2;

@@ -58,6 +58,11 @@ impl ClaimKeys {
         Self { root: root.to_owned(), claims: format!("{base}/claims"), alive: format!("{base}/alive/") }
     }
 
+    /// The prefix of all records, as given.
+    pub(super) fn base(&self) -> &str {
+        self.claims.strip_suffix("/claims").unwrap_or(&self.claims)
+    }
+
     /// The key of the claim on an entry.
     pub(super) fn claim(&self, entry: &str) -> String {
         format!("{}{}", self.claims, entry.strip_prefix(&self.root).unwrap_or(entry))

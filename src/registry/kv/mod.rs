@@ -23,7 +23,7 @@ mod leases;
 mod read;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(in crate::registry) mod testing;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -40,7 +40,7 @@ use crate::config::RegistryConfig;
 use crate::service::Service;
 
 use super::reporter::Reporter;
-use super::{Change, Entry, Registry, RegistryError, Scope, Write};
+use super::{About, Change, Entry, Registry, RegistryError, Scope, Site, Write};
 
 pub(in crate::registry) use claims::ClaimKeys;
 pub(in crate::registry) use layout::{Layout, Plain};
@@ -104,6 +104,16 @@ impl Registry for KvRegistry {
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
         self.start_keep_alive();
         in_time(READING_DEADLINE, entries::entries(&self.engine, scope)).await?
+    }
+
+    fn site(&self) -> Site {
+        let Engine { store, layout, claims, .. } = &*self.engine;
+        let records = claims.as_ref().map(|claims| claims.base().to_owned());
+        Site { root: layout.root().to_owned(), records, ..store.site() }
+    }
+
+    async fn about(&self, _written: Option<&str>) -> Result<About, RegistryError> {
+        in_time(DEADLINE, self.engine.store.about()).await?
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::registry::RegistryError;
+use crate::registry::{About, RegistryError, Site};
 
 /// How many keys are read at once, each with its own request.
 const CONCURRENCY: usize = 32;
@@ -115,6 +115,16 @@ pub(in crate::registry) trait Store: Send + Sync + 'static {
     /// Makes transactions. They are for different keys, so their order does not matter; several may share one request
     /// if each has its own result.
     async fn apply(&self, transactions: &[Transaction]) -> Vec<Result<Applied, RegistryError>>;
+
+    /// As [`crate::registry::Registry::site`], without what the layout and the claims decide.
+    fn site(&self) -> Site {
+        Site::default()
+    }
+
+    /// As [`crate::registry::Registry::about`].
+    async fn about(&self) -> Result<About, RegistryError> {
+        Ok(About::default())
+    }
 
     /// Restarts the TTL of keys without notifying their readers. `Refused` if a key does not exist or has no TTL.
     async fn renew(&self, keys: &[(String, Duration)]) -> Vec<Result<(), RegistryError>>;

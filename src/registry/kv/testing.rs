@@ -6,7 +6,7 @@ use crate::container::{ContainerId, Health, Moment, Protocol};
 use crate::service::{Origin, Service};
 
 /// A plain service with this ID.
-pub(super) fn service(id: &str) -> Service {
+pub(in crate::registry) fn service(id: &str) -> Service {
     Service {
         id: id.into(),
         name: "web".to_owned(),

@@ -15,7 +15,7 @@ const NAME_DIGEST: usize = 8;
 const ID_DIGEST: usize = 32;
 
 /// Whether a text is a valid label in lower case.
-pub(super) fn is_label(text: &str) -> bool {
+pub(in crate::registry) fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     (1..=LONGEST).contains(&text.len())
         && text.bytes().all(inside)
@@ -25,7 +25,7 @@ pub(super) fn is_label(text: &str) -> bool {
 
 /// The label of a service's name. DNS ignores case, so this does too. People look names up, so the digest is short; a
 /// collision gains nothing, because any container may use any name anyway.
-pub(super) fn of_name(name: &str) -> String {
+pub(in crate::registry) fn of_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     if is_label(&lower) {
         return lower;

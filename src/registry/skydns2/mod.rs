@@ -12,7 +12,7 @@
 //! its SRV answers had targets that do not resolve. Here, a name or an ID that is a label is written unchanged; any
 //! other becomes a label that resembles it and that no other shares.
 
-mod label;
+pub(super) mod label;
 mod record;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! ZooKeeper: one ephemeral node for each service, alive as long as our session is.
 //!
 //! Stands below the reconciler: [`spelling`] and [`json`] say how ZooKeeper holds a service, [`session`] keeps
-//! the session, [`watch`] hears of changes by external writers, [`read`] and [`write`] do what is asked.
+//! the session, [`about`] asks who answers, [`watch`] hears of changes by external writers, [`read`] and [`write`] do what is asked.
 //!
 //! # Whose an entry is
 //!
@@ -23,6 +23,7 @@
 //! only between the end of the old nodes and the creation of the new ones. `-on-shutdown deregister` removes the nodes
 //! before. Ephemeral nodes cannot outlive their session.
 
+mod about;
 mod failure;
 mod json;
 mod read;
@@ -46,7 +47,7 @@ use crate::service::Service;
 
 use super::reporter::Reporter;
 use super::uri::Uri;
-use super::{Action, Capabilities, Change, Entry, OpenError, Registry, RegistryError, Scope, Write};
+use super::{About, Action, Capabilities, Change, Entry, OpenError, Registry, RegistryError, Scope, Site, Write};
 
 use session::Session;
 use settings::Settings;
@@ -154,6 +155,18 @@ impl Registry for ZooKeeper {
         timeout_at(until, read::entries(&client, self.base(), &self.owner, scope.contents))
             .await
             .unwrap_or_else(|_| Err(failure::too_late()))
+    }
+
+    fn site(&self) -> Site {
+        about::site(self.session.settings())
+    }
+
+    async fn about(&self, written: Option<&str>) -> Result<About, RegistryError> {
+        let until = Instant::now() + DEADLINE;
+        let client = self.client(until).await?;
+        timeout_at(until, about::about(self.session.settings(), &client, written))
+            .await
+            .map_err(|_| failure::too_late())
     }
 
     async fn apply(&self, writes: &[Write]) -> Vec<Result<(), RegistryError>> {

@@ -24,7 +24,7 @@ use crate::registry::kv::{Applied, ClaimKeys, KvRegistry, Plain, Store, StoreEve
 use crate::registry::reporter::Reporter;
 use crate::registry::text::one_line;
 use crate::registry::uri::Uri;
-use crate::registry::{OpenError, Registry, RegistryError};
+use crate::registry::{self, About, OpenError, Registry, RegistryError, Site};
 
 use super::client::{Client, DEADLINE};
 use super::settings::{Settings, TLS_NAMES, Tree};
@@ -74,6 +74,14 @@ impl Store for ConsulKv {
         let leader = self.client.reach().await?;
         self.reporter.info("leader", format!("consulkv: current leader  {}", one_line(&leader, KEY_LIMIT)));
         Ok(())
+    }
+
+    fn site(&self) -> Site {
+        self.client.site(registry::Store::ConsulKv)
+    }
+
+    async fn about(&self) -> Result<About, RegistryError> {
+        self.client.about().await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {

@@ -66,6 +66,11 @@ impl Connection {
         Self { settings, current, client: Mutex::default(), files, answered }
     }
 
+    /// Its settings.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// For the engine.
     pub(super) fn error(&self, failure: Failure) -> RegistryError {
         let place = self.settings.place();

@@ -14,10 +14,10 @@ use futures_util::{StreamExt, stream};
 use http::Method;
 use tokio::time::{Instant, sleep};
 
-use crate::registry::RegistryError;
 use crate::registry::kv::{Applied, Condition, Operation, Step, Store, StoreEvent, Stored, Transaction};
+use crate::registry::{self, About, RegistryError, Site};
 
-use super::Settings;
+use super::{Settings, about};
 use answer::Failure;
 use connection::{Connection, Request};
 
@@ -164,6 +164,14 @@ impl Store for Etcd2 {
                 Err(self.connection.error(failure))
             }
         }
+    }
+
+    fn site(&self) -> Site {
+        about::site(self.connection.settings(), registry::Store::Etcd2)
+    }
+
+    async fn about(&self) -> Result<About, RegistryError> {
+        about::about(self.connection.settings()).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {

@@ -58,6 +58,11 @@ impl Connection {
         }
     }
 
+    /// Its settings.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// For the engine.
     pub(super) fn error(&self, failure: Failure) -> RegistryError {
         failure.error(&self.settings)

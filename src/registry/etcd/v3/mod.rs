@@ -19,9 +19,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch::Receiver;
 
 use crate::registry::kv::{Applied, Keys, Store, StoreEvent, Stored, Transaction};
-use crate::registry::{Cause, RegistryError};
+use crate::registry::{self, About, Cause, RegistryError, Site};
 
-use super::Settings;
+use super::{Settings, about};
 use connection::Connection;
 use failure::Failure;
 use lease::Leases;
@@ -60,6 +60,14 @@ impl Store for Etcd3 {
             Ok(_) | Err(Failure::Refused(Cause::Rights, _)) => Ok(()),
             Err(failure) => Err(self.connection.error(failure)),
         }
+    }
+
+    fn site(&self) -> Site {
+        about::site(self.connection.settings(), registry::Store::Etcd3)
+    }
+
+    async fn about(&self) -> Result<About, RegistryError> {
+        about::about(self.connection.settings()).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Stored>, RegistryError> {

@@ -1,0 +1,182 @@
+//! The least rights that each store must give, in that store's own words. The only table of them.
+//!
+//! docs/operations.md and docs/security.md say the same; `tests/check.rs` gives exactly these rights to a real server,
+//! and shows that they are enough.
+
+use crate::registry::{Site, Store};
+
+/// The least rights for this site, as text to paste; `None` if the store has none. `node` is the Consul node, where it is
+/// known; `expires` says whether entries have a TTL.
+#[must_use]
+pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
+    let Site { root, records, user, .. } = site;
+    let user = user.as_deref().unwrap_or("registrator");
+    let lines = match site.store {
+        Store::Other => return None,
+        Store::Consul => {
+            let node = node.unwrap_or("NODE");
+            vec![
+                "service_prefix \"\" { policy = \"write\" }".to_owned(),
+                format!("node {node:?} {{ policy = \"read\" }}"),
+                format!("agent {node:?} {{ policy = \"read\" }}"),
+            ]
+        }
+        Store::ConsulKv => {
+            let mut lines: Vec<_> = prefixes(root, records.as_deref())
+                .iter()
+                // Consul's keys do not begin with a slash.
+                .map(|prefix| format!("key_prefix {:?} {{ policy = \"write\" }}", prefix.trim_start_matches('/')))
+                .collect();
+            if expires || records.is_some() {
+                lines.push("session_prefix \"\" { policy = \"write\" }".to_owned());
+            }
+            lines
+        }
+        Store::Etcd3 => {
+            let mut lines = vec!["etcdctl role add registrator".to_owned()];
+            lines.extend(prefixes(root, records.as_deref()).iter().map(|prefix| {
+                format!("etcdctl role grant-permission registrator --prefix=true readwrite {}", quoted(prefix))
+            }));
+            lines.push(format!("etcdctl user add {}", quoted(user)));
+            lines.push(format!("etcdctl user grant-role {} registrator", quoted(user)));
+            lines
+        }
+        Store::Etcd2 => {
+            let mut lines = vec!["etcdctl role add registrator".to_owned()];
+            if !root.is_empty() {
+                // Reading a whole folder is a right to its own name and all that begins with it.
+                lines.push(format!("etcdctl role grant registrator --path {} --read", quoted(&format!("{root}*"))));
+            }
+            lines.extend(prefixes(root, records.as_deref()).iter().map(|prefix| {
+                let path = quoted(&format!("{prefix}*"));
+                format!("etcdctl role grant registrator --path {path} --readwrite")
+            }));
+            lines.push(format!("etcdctl user add {}", quoted(user)));
+            lines.push(format!("etcdctl user grant {} --roles registrator", quoted(user)));
+            lines
+        }
+        Store::ZooKeeper => {
+            let path = if root.is_empty() { "/" } else { root };
+            let mut lines = Vec::new();
+            if site.user.is_some() {
+                lines.push(format!("addauth digest {user}:PASSWORD"));
+            }
+            if !root.is_empty() {
+                lines.push(format!("create {path}"));
+            }
+            // Our nodes carry their own ACL (?acl=); this one is for the node above them.
+            lines.push(match &site.user {
+                Some(_) => format!("setAcl {path} auth:{user}:PASSWORD:cdr,world:anyone:r"),
+                None => format!("setAcl {path} world:anyone:cdr"),
+            });
+            lines
+        }
+    };
+    Some(lines.join("\n"))
+}
+
+/// Where the rights are written: what the lines of [`least`] are for.
+#[must_use]
+pub fn place(store: Store) -> &'static str {
+    match store {
+        Store::Consul | Store::ConsulKv => "the rules of the token's policy",
+        Store::Etcd2 => "with ETCDCTL_API=2, as an administrator",
+        Store::Etcd3 => "with ETCDCTL_API=3, as an administrator",
+        Store::ZooKeeper => "in zkCli.sh",
+        Store::Other => "none",
+    }
+}
+
+/// The prefixes that are written below, each with a slash at its end; those below another one are left out.
+fn prefixes(root: &str, records: Option<&str>) -> Vec<String> {
+    let root = format!("{root}/");
+    let records = records.map(|records| format!("{records}/")).filter(|records| !records.starts_with(&root));
+    [root].into_iter().chain(records).collect()
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(store: Store, root: &str, records: Option<&str>, user: Option<&str>) -> Site {
+        let (root, records, user) = (root.to_owned(), records.map(str::to_owned), user.map(str::to_owned));
+        Site { store, root, records, user, ..Site::default() }
+    }
+
+    #[test]
+    fn each_store_is_told_in_its_own_words() {
+        let services = ("/services", Some("/_registrator/services"));
+        for (store, (root, records), user, expires, expected) in [
+            (
+                Store::Consul,
+                ("", None),
+                None,
+                false,
+                "service_prefix \"\" { policy = \"write\" }\nnode \"web1\" { policy = \"read\" }\nagent \"web1\" { policy = \
+                 \"read\" }",
+            ),
+            (
+                Store::ConsulKv,
+                services,
+                None,
+                false,
+                "key_prefix \"services/\" { policy = \"write\" }\nkey_prefix \"_registrator/services/\" { policy = \"write\" }\n\
+                 session_prefix \"\" { policy = \"write\" }",
+            ),
+            (Store::ConsulKv, ("/a", None), None, false, "key_prefix \"a/\" { policy = \"write\" }"),
+            (
+                Store::ConsulKv,
+                ("", Some("/_registrator")),
+                None,
+                true,
+                "key_prefix \"\" { policy = \"write\" }\nsession_prefix \"\" { policy = \"write\" }",
+            ),
+            (
+                Store::Etcd3,
+                services,
+                Some("it's me"),
+                false,
+                "etcdctl role add registrator\n\
+                 etcdctl role grant-permission registrator --prefix=true readwrite /services/\n\
+                 etcdctl role grant-permission registrator --prefix=true readwrite /_registrator/services/\n\
+                 etcdctl user add 'it'\\''s me'\n\
+                 etcdctl user grant-role 'it'\\''s me' registrator",
+            ),
+            (
+                Store::Etcd2,
+                ("/services", Some("/services/_registrator")),
+                None,
+                false,
+                "etcdctl role add registrator\n\
+                 etcdctl role grant registrator --path '/services*' --read\n\
+                 etcdctl role grant registrator --path '/services/*' --readwrite\n\
+                 etcdctl user add registrator\n\
+                 etcdctl user grant registrator --roles registrator",
+            ),
+            (
+                Store::ZooKeeper,
+                ("/services", None),
+                Some("me"),
+                false,
+                "addauth digest me:PASSWORD\ncreate /services\nsetAcl /services auth:me:PASSWORD:cdr,world:anyone:r",
+            ),
+            (Store::ZooKeeper, ("", None), None, false, "setAcl / world:anyone:cdr"),
+        ] {
+            let said = least(&site(store, root, records, user), Some("web1"), expires);
+            assert_eq!(said.as_deref(), Some(expected));
+            assert_ne!(place(store), "none");
+        }
+        assert_eq!(least(&site(Store::Other, "", None, None), None, true), None);
+        assert!(least(&site(Store::Consul, "", None, None), None, false).unwrap().contains("NODE"));
+    }
+}
