@@ -248,6 +248,7 @@ mod tests {
             }],
             ignored: vec![Ignored { reason: hostile(), text: hostile(), cure: hostile() }],
             notes: vec![hostile()],
+            hints: Vec::new(),
         };
         let html = super::container(&container, &Labels::default());
         assert!(html.ends_with("</li>\n") && html.matches('\n').count() == 1, "{html}");
