@@ -148,6 +148,7 @@ impl Following {
     }
 
     fn see(&mut self, seen: Seen, now: Instant) {
+        self.known.version += 1;
         if let Seen::Stopping(id) = seen {
             if self.known.pacing.stopping(&id, now) {
                 let updates = self.known.desired.drain(&id, true);
