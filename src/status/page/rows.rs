@@ -42,12 +42,7 @@ fn what(container: &Container) -> String {
         "paused" => "warn",
         _ => "idle",
     };
-    let _ = write!(
-        html,
-        "</h3><p class=\"image\">{}</p><p class=\"more\">{}",
-        escaped(image),
-        state(class, word),
-    );
+    let _ = write!(html, "</h3><p class=\"image\">{}</p><p class=\"more\">{}", escaped(image), state(class, word),);
     let _ = match health.as_str() {
         "healthy" => write!(html, " {}", state("good", health)),
         "starting" => write!(html, " {}", state("wait", health)),
@@ -243,6 +238,7 @@ mod tests {
             started: Some(1),
             attention: true,
             delayed_until: Some(3),
+            delayed_because: Some("flapping".to_owned()),
             ports: vec![Port {
                 port: 80,
                 protocol: hostile(),
@@ -253,6 +249,7 @@ mod tests {
             }],
             ignored: vec![Ignored { reason: hostile(), text: hostile(), cure: hostile() }],
             notes: vec![hostile()],
+            hints: vec![hostile()],
         };
         let html = super::container(&container, &Labels::default());
         assert!(html.ends_with("</li>\n") && html.matches('\n').count() == 1, "{html}");
