@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -82,7 +82,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-fn write(path: &PathBuf, file: File, receiver: &Receiver<Message>, left_out: &AtomicU64) {
+fn write(path: &Path, file: File, receiver: &Receiver<Message>, left_out: &AtomicU64) {
     let mut file = BufWriter::new(file);
     let mut failed = false;
     let mut next = receiver.recv().ok();

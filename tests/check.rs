@@ -345,3 +345,25 @@ mod zookeeper {
         assert_failed(&checked("zookeeper://127.0.0.1:1/a", &[]).await, Name::Reach, &["check the URI"]);
     }
 }
+
+/// Runs the program with these arguments; its exit code, and what it prints.
+fn program(arguments: &[&str]) -> (i32, String, String) {
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_registrator")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
+}
+
+#[tokio::test]
+async fn the_command_prints_a_report_for_each_registry_and_its_exit_code_says_how_it_went() {
+    let consul = Consul::start().await;
+    let uri = consul.uri();
+    let (code, said, error) = program(&["check", &uri]);
+    assert_eq!((code, error.as_str()), (0, ""), "{said}");
+    assert!(said.starts_with(&format!("check {uri}: writes one scratch entry, ")), "{said}");
+    let (code, said, error) = program(&["check", "-format", "json", &uri, "consul://me:sesame@127.0.0.1:1"]);
+    assert_eq!((code, error.as_str()), (1, ""), "{said}");
+    let reports: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(reports[0]["steps"][0]["result"], "ok");
+    assert_eq!(reports[1]["steps"][0]["result"], "failed");
+    assert_eq!(reports[1]["uri"], "consul://me:***@127.0.0.1:1");
+}

@@ -21,7 +21,8 @@ use testkit::wait::becomes;
 /// What is found with this command line and these variables.
 async fn found(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<Finding> {
     let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-    let config = cli::parse(arguments.iter().map(OsString::from), &Arc::new(environment), "web1").unwrap();
+    let config =
+        cli::parse(arguments.iter().map(OsString::from), &Arc::new(environment), "web1").unwrap().into_config();
     let findings = doctor(&config).await;
     for Finding { text, cure, .. } in &findings {
         assert!(!text.contains('\n') && !cure.is_empty(), "{text}: {cure}");
@@ -173,4 +174,22 @@ async fn what_is_wrong_with_the_settings_is_found_without_any_server() {
     assert_eq!(kinds, [About::Engine, About::Address, About::HostName, About::Ttl, About::Ttl, About::Registry]);
     assert!(findings[0].text.contains("nothing listens"), "{}", findings[0]);
     assert!(!findings.iter().any(|finding| finding.to_string().contains("hunter2")), "{findings:?}");
+}
+
+#[tokio::test]
+async fn the_command_finds_a_socket_that_is_stale_where_it_is_mounted() {
+    let consul = Consul::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("docker.sock"), folder.path().join("mounted.sock"));
+    std::fs::write(&target, "").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&source).unwrap());
+    // As in a container: the socket is mounted alone, and the engine makes another one.
+    let script = r#"mount --bind "$1" "$2"; rm "$1"; exec "$0" doctor -ip 192.168.1.102 "$3""#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", script, env!("CARGO_BIN_EXE_registrator")]);
+    command.args([&source, &target]).arg(consul.uri());
+    let done = command.env("DOCKER_HOST", format!("unix://{}", target.display())).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(done.status.code(), Some(2), "{said} {}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("is an old one") && said.contains("cure: restart this container"), "{said}");
 }

@@ -8,7 +8,6 @@
 mod batches;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +18,7 @@ use registrator::container::{Health, Moment, Protocol};
 use registrator::registry::embedded::Embedded;
 use registrator::service::{Origin, Service};
 use serde_json::Value;
-use testkit::http::{Request, send};
-use testkit::net::Place;
+use testkit::prometheus::Prometheus;
 use testkit::servers::binary;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -176,53 +174,28 @@ print("well")
     assert_eq!(said.as_deref(), Some("well"));
 }
 
-/// A Prometheus on a port of its own, gone when dropped.
-struct Prometheus {
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-    _child: tokio::process::Child,
+/// Starts the program of this name with one job, `sd`, that discovers its targets so.
+fn prometheus(program: &str, discovery: &str) -> Prometheus {
+    let job = "scrape_configs:\n- job_name: sd\n  scrape_interval: 1h\n  scrape_timeout: 1s\n";
+    Prometheus::start(program, &format!("{job}{discovery}"))
 }
 
-impl Prometheus {
-    /// Starts the program of this name with one job, `sd`, that discovers its targets so.
-    fn start(program: &str, discovery: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("prometheus.yml");
-        let job = "scrape_configs:\n- job_name: sd\n  scrape_interval: 1h\n  scrape_timeout: 1s\n";
-        std::fs::write(&config, format!("{job}{discovery}")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Command::new(binary(program))
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Self { address, _folder: folder, _child: child }
-    }
-
-    /// The discovered labels of the targets, by address, as soon as these addresses are what it knows.
-    async fn until(&self, wanted: &[&str]) -> BTreeMap<String, Value> {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let known = targets(self.address).await;
-            if known.keys().map(String::as_str).eq(wanted.iter().copied()) {
-                return known;
-            }
-            assert!(Instant::now() < deadline, "{known:#?}");
-            sleep(Duration::from_millis(200)).await;
+/// The discovered labels of the targets, by address, as soon as these addresses are what it knows.
+async fn discovered(prometheus: &Prometheus, wanted: &[&str]) -> BTreeMap<String, Value> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let known = targets(prometheus).await;
+        if known.keys().map(String::as_str).eq(wanted.iter().copied()) {
+            return known;
         }
+        assert!(Instant::now() < deadline, "{known:#?}");
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
 /// The discovered labels of every target that Prometheus knows, by address.
-async fn targets(prometheus: SocketAddr) -> BTreeMap<String, Value> {
-    let path = "/api/v1/targets?state=active".to_owned();
-    let request = Request { method: "GET".to_owned(), path, ..Request::default() };
-    let Ok(reply) = send(&Place::Tcp(prometheus), &request).await else { return BTreeMap::new() };
-    let told: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+async fn targets(prometheus: &Prometheus) -> BTreeMap<String, Value> {
+    let told = prometheus.ask("/api/v1/targets?state=active").await;
     let active = told["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
     let labels = active.into_iter().map(|target| target["discoveredLabels"].clone());
     labels.map(|labels| (labels["__address__"].as_str().unwrap_or_default().to_owned(), labels)).collect()
@@ -231,12 +204,12 @@ async fn targets(prometheus: SocketAddr) -> BTreeMap<String, Value> {
 /// Registers, deregisters, and sees that Prometheus follows; returns the first target's labels.
 async fn follows(registry: &Embedded, prometheus: &Prometheus) -> Value {
     register(registry, "web:80", "web", 1).await;
-    let labels = prometheus.until(&["127.0.0.1:1"]).await["127.0.0.1:1"].clone();
+    let labels = discovered(prometheus, &["127.0.0.1:1"]).await["127.0.0.1:1"].clone();
     register(registry, "db:1", "db", 2).await;
-    prometheus.until(&["127.0.0.1:1", "127.0.0.1:2"]).await;
+    discovered(prometheus, &["127.0.0.1:1", "127.0.0.1:2"]).await;
     let web: Vec<_> = registry.entries().await.unwrap().into_iter().filter(|entry| &*entry.key == "web:80").collect();
     registry.deregister(&web).await;
-    prometheus.until(&["127.0.0.1:2"]).await;
+    discovered(prometheus, &["127.0.0.1:2"]).await;
     labels
 }
 
@@ -245,7 +218,7 @@ async fn prometheus_discovers_as_from_consul() {
     let registry = embedded();
     let server = registry.http_address().unwrap();
     let discovery = format!("  consul_sd_configs:\n  - server: {server}\n    refresh_interval: 1s\n");
-    let labels = follows(&registry, &Prometheus::start("prometheus-consul", &discovery)).await;
+    let labels = follows(&registry, &prometheus("prometheus-consul", &discovery)).await;
     for (label, value) in [
         ("__meta_consul_service", "web"),
         ("__meta_consul_service_id", "web:80"),
@@ -264,7 +237,7 @@ async fn prometheus_discovers_over_http() {
     let server = registry.http_address().unwrap();
     let url = format!("http://{server}/sd/prometheus");
     let discovery = format!("  http_sd_configs:\n  - url: {url}\n    refresh_interval: 1s\n");
-    let labels = follows(&registry, &Prometheus::start("prometheus", &discovery)).await;
+    let labels = follows(&registry, &prometheus("prometheus", &discovery)).await;
     for (label, value) in [
         ("__meta_registrator_service", "web"),
         ("__meta_registrator_tags", ",blue,"),

@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{HOST, SOON, registrator_with};
+use support::{HOST, SOON, addresses, registrator_with};
 use testkit::chromium::{Chromium, Page};
 use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::program::Program;
@@ -138,7 +138,10 @@ async fn what_comes_from_containers_stays_text() {
     let logged = async || page.text("#log").await.contains(&format!("c{EVIL}\u{fffd}")).then_some(());
     eventually("its event is shown", SOON, logged).await;
     assert_eq!(page.text(".row .tag").await, EVIL);
-    assert_eq!(page.run("document.querySelectorAll('img, [onerror], body script, ol ol, a[href^=javascript]').length").await, 0);
+    assert_eq!(
+        page.run("document.querySelectorAll('img, [onerror], body script, ol ol, a[href^=javascript]').length").await,
+        0
+    );
     assert_eq!(page.run("typeof evil").await, "undefined");
     assert_eq!(page.run("document.querySelectorAll('#rows > :not(.row)').length").await, 0);
     assert_eq!(page.complaints(), [""; 0]);
@@ -155,7 +158,8 @@ async fn the_filter_is_typed_or_in_the_url_and_the_keyboard_is_enough() {
     is_live(&page).await;
     eventually("all are there", SOON, async || (page.shown(".row").await == 31).then_some(())).await;
     let query = async || page.run("location.search").await.as_str().unwrap().to_owned();
-    let focused = async || page.run("document.activeElement.querySelector('h3')?.innerText ?? document.activeElement.id").await;
+    let focused =
+        async || page.run("document.activeElement.querySelector('h3')?.innerText ?? document.activeElement.id").await;
     // Typing filters, by every word of a row, and the URL follows.
     page.press("/").await;
     assert_eq!(focused().await, "filter");
@@ -172,7 +176,11 @@ async fn the_filter_is_typed_or_in_the_url_and_the_keyboard_is_enough() {
     assert_eq!(focused().await, "web-12");
     page.press("k").await;
     assert_eq!(focused().await, "web-11");
-    assert_ne!(page.run("getComputedStyle(document.activeElement).outlineStyle").await, "none", "the focus is not seen");
+    assert_ne!(
+        page.run("getComputedStyle(document.activeElement).outlineStyle").await,
+        "none",
+        "the focus is not seen"
+    );
     // A row that changes keeps the focus.
     let focused_id = page.run("document.activeElement.id").await.as_str().unwrap().trim_start_matches("c-").to_owned();
     engine.pause(&focused_id);
@@ -249,10 +257,62 @@ async fn nothing_is_asked_of_anybody_else_and_nothing_is_wider_than_a_telephone(
     }
     assert_eq!(page.complaints(), [""; 0]);
     // What would be asked elsewhere, or run inline, is kept from it; and that is told here.
-    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://192.0.2.1/x\" onerror=\"evil=1\">')").await;
+    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://192.0.2.1/x\" onerror=\"evil=1\">')")
+        .await;
     let told = async || page.complaints().iter().any(|told| told.contains("Content Security Policy")).then_some(());
     eventually("the policy is told of", SOON, told).await;
     assert_eq!(page.run("typeof evil").await, "undefined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_registry_shows_its_services_in_the_same_way() {
+    const EVIL: &str = r#"<script>evil=1</script>"'"#;
+    let engine = FakeEngine::start().await;
+    engine.run(web("fine", 8001).env("SERVICE_TAGS=blue").health("healthy"));
+    let sick = engine.run(web("sick", 8002).env(&format!("SERVICE_NAME=sick{EVIL}")).health("healthy"));
+    let program = registrator_with(LOCAL, &[], &[("DOCKER_HOST", &engine.host())]);
+    let (http, _) = addresses(&program).await;
+    program.wait_for_count("added: ", 2).await;
+    let browser = Chromium::start().await;
+    let page = browser.page().await;
+    page.resize(360, 740).await;
+    page.go(&format!("http://{http}/")).await;
+    is_live(&page).await;
+    shows(&page, &["nginx", &format!("sick{EVIL}")]).await;
+    page.run("window.same = true").await;
+    engine.set_health(&sick, "unhealthy");
+    shows(&page, &[&format!("sick{EVIL}"), "nginx"]).await;
+    let row = page.text(".row.attention").await;
+    for part in ["critical", "Docker says unhealthy", "192.168.1.102:8002", "needs attention"] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+    becomes("2 instances · 1 needs attention".to_owned(), SOON, || page.text("#summary")).await;
+    page.press("/").await;
+    page.type_text("blue passing").await;
+    shows(&page, &["nginx"]).await;
+    let width = page.run("document.documentElement.scrollWidth").await.as_u64().unwrap();
+    assert!(width <= 360, "it is {width} pixels wide");
+    let base = format!("http://{http}/");
+    assert!(page.requests().iter().all(|request| request.starts_with(&base)), "{:?}", page.requests());
+    assert_eq!(page.complaints(), [""; 0]);
+    // It comes back by itself when the program does.
+    drop(program);
+    becomes("reconnecting …".to_owned(), SOON, || page.text("#live")).await;
+    let uri = format!("embedded://{http}?dns=127.0.0.1:0");
+    let _program = registrator_with(&uri, &[], &[("DOCKER_HOST", &engine.host())]);
+    is_live(&page).await;
+    assert_eq!(page.run("window.same").await, true);
+    // Programs get what they always got, and figures.
+    let ask = async |path: &str| page.run(&format!("fetch('{path}').then((answer) => answer.text())")).await;
+    assert!(ask("/").await.as_str().unwrap().starts_with("This is registrator's embedded registry"));
+    let sick = "registrator_embedded_instances{status=\"critical\"} 1\n";
+    let counted = async || ask("/metrics").await.as_str().unwrap().contains(sick).then_some(());
+    eventually("the figures", SOON, counted).await;
+    assert_eq!((ask("/health").await, ask("/ready").await), (json!("ok\n"), json!("ok\n")));
+    let page = browser.page().await;
+    page.forbid_scripts().await;
+    page.go(&base).await;
+    assert!(page.text(".row").await.contains("Docker says unhealthy"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,7 +320,8 @@ async fn ten_thousand_containers_do_not_hang_it() {
     const MANY: usize = 10_000;
     let engine = FakeEngine::start().await;
     engine.populate(MANY, |number| {
-        web(&format!("web-{number:05}"), 10_000 + u16::try_from(number).unwrap()).env(&format!("SERVICE_TAGS=tag{number}"))
+        web(&format!("web-{number:05}"), 10_000 + u16::try_from(number).unwrap())
+            .env(&format!("SERVICE_TAGS=tag{number}"))
     });
     let (program, url) = status_at(&engine, &[LOCAL], "0").await;
     program.wait_for("compared: ").await;
@@ -289,7 +350,6 @@ async fn ten_thousand_containers_do_not_hang_it() {
     page.press("j").await;
     assert_eq!(page.run("document.activeElement.querySelector('h3').innerText").await, "web-00000");
     let longest = page.run("longest").await.as_f64().unwrap();
-    println!("the page kept a person waiting for {longest:.0} ms at most");
     assert!(longest < 3000.0, "it hung for {longest:.0} ms");
     assert_eq!(page.complaints(), [""; 0]);
 }

@@ -1,7 +1,7 @@
 //! What would be written is told before anything is (`plan`, `-dry-run`), and questions at the keyboard are answered with and
 //! without a running instance.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -10,6 +10,10 @@ use std::process::Command;
 
 use regex::Regex;
 use serde_json::Value;
+use testkit::consul::Consul;
+use testkit::engine::{FakeContainer, FakeEngine};
+use testkit::program::Program;
+use testkit::prometheus::Prometheus;
 use testkit::servers::binary;
 
 /// The metrics, without `registrator_`, and their own labels; `true` for a histogram.
@@ -174,6 +178,65 @@ fn each_query_of_the_dashboard_parses_and_names_only_metrics_that_there_are() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("queries.yml"), rules).unwrap();
     promtool(&["check", "rules", "queries.yml"], folder.path());
+}
+
+/// What Prometheus says to this query.
+async fn result(prometheus: &Prometheus, query: &str) -> Value {
+    let query = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC);
+    let told = prometheus.ask(&format!("/api/v1/query?query={query}")).await;
+    assert_eq!(told["status"], "success", "{query}: {told}");
+    told["data"]["result"].clone()
+}
+
+#[tokio::test]
+async fn what_is_shipped_is_answered_by_a_prometheus_that_scrapes_a_running_instance() {
+    let (engine, consul) = (FakeEngine::start().await, Consul::start().await);
+    for number in 0..3_u16 {
+        engine.run(FakeContainer::new(&format!("c{number}")).publish("80/tcp", 8000 + number).expose("81/tcp"));
+    }
+    let options = ["-hostname", "h", "-ip", "10.0.0.1", "-status", "127.0.0.1:0", "-ttl", "30", "-ttl-refresh", "1"];
+    let uri = consul.uri();
+    let arguments = options.into_iter().chain(["-resync", "1", &uri]);
+    let host = engine.host();
+    let program =
+        Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);
+    let line = program.wait_for("status: http://").await;
+    let address = line.rsplit("://").next().unwrap().trim_end_matches('/').to_owned();
+    program.wait_for_count("added:", 3).await;
+    let prometheus = Prometheus::start(
+        "prometheus",
+        &format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: registrator\n  static_configs:\n  - targets: [\"{address}\"]\n"
+        ),
+    );
+    prometheus.scrapes().await;
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/registrator.json")).unwrap();
+    let mut empty = Vec::new();
+    for (title, query, _) in queries(&dashboard) {
+        let query = query.replace("$__rate_interval", "10s").replace("$instance", ".*").replace("$registry", ".*");
+        // A rate needs two scrapes, and an event between them.
+        let mut found = Value::Null;
+        for number in 0..20_u16 {
+            found = result(&prometheus, &query).await;
+            if found.as_array().is_some_and(|found| !found.is_empty()) {
+                break;
+            }
+            engine.run(FakeContainer::new(&format!("n{number}{}", empty.len())).publish("80/tcp", 9000 + number));
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        if found.as_array().is_none_or(Vec::is_empty) {
+            empty.push(format!("{title}: {query}"));
+        }
+    }
+    // No registry of this one uses TLS.
+    empty.retain(|query| !query.contains("certificate"));
+    assert_eq!(empty, Vec::<String>::new(), "without a series");
+    for (name, rule) in alerts() {
+        let expression = rule.split("expr:").nth(1).unwrap().split("        for: ").next().unwrap();
+        let expression = expression.trim().trim_start_matches(['|', '>', '-']).trim();
+        let firing = result(&prometheus, expression).await;
+        assert_eq!(firing.as_array().map(Vec::len), Some(0), "{name} fires for an instance that is well: {firing}");
+    }
 }
 
 #[test]

@@ -55,7 +55,11 @@ impl Run {
 
     /// A member of the entry of port 80 of a container; `null` if there is none.
     async fn entry(&self, container: &str, member: &str) -> Value {
-        self.consul.services().await.get(&format!("{HOST}:{container}:80")).map_or(Value::Null, |entry| entry[member].clone())
+        self.consul
+            .services()
+            .await
+            .get(&format!("{HOST}:{container}:80"))
+            .map_or(Value::Null, |entry| entry[member].clone())
     }
 
     /// What `/metrics` says of the last reading.
@@ -145,7 +149,10 @@ async fn a_broken_file_leaves_everything_as_it_is_and_says_why() {
     assert!(run.was_read().await);
     let uri = run.consul.uri();
     for (broken, why) in [
-        (format!("registries = [\"{uri}\"]\n{USUAL}explicit = true\nip = \"10.0.0.2\nlog-level = \"error\""), "registrator.toml:5"),
+        (
+            format!("registries = [\"{uri}\"]\n{USUAL}explicit = true\nip = \"10.0.0.2\nlog-level = \"error\""),
+            "registrator.toml:5",
+        ),
         (format!("registries = [\"{uri}\"]\n{USUAL}explicit = \"maybe\"\nip = \"10.0.0.2\"\n"), "explicit"),
         (format!("registries = [\"{uri}\"]\n{USUAL}explicit = true\nipp = \"10.0.0.2\"\n"), "ipp"),
         ("explicit = true\n".to_owned(), "registry"),

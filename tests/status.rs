@@ -1,6 +1,6 @@
 //! What is known can be asked while the program runs (`-status`), and never says more than is true.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -209,6 +209,7 @@ impl Fleet {
                 deregister: Deregister::Always,
                 on_shutdown: OnShutdown::Keep,
                 adopt: false,
+                dry_run: false,
             };
             let (commands, receiver) = mpsc::unbounded_channel();
             let updates: Vec<_> = (0..SERVICES).map(|number| update(host, number)).collect();

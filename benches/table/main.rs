@@ -21,6 +21,7 @@ mod quiet;
 mod recovery;
 mod report;
 mod size;
+mod status;
 mod subject;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ const ROWS: &[(&str, &str)] = &[
     ("quiet", "memory and CPU with nothing to do, and at each resync"),
     ("event", "one event among 10,000 standing containers"),
     ("recovery", "a registry that lost 10,000 containers' services"),
+    ("status", "what it costs to be asked, with 10,000 containers"),
     ("size", "the binary, the image, and the time until it is ready"),
     ("embedded", "the embedded registry beside Consul"),
     ("fleet", "many hosts on one etcd cluster, which comes back empty"),
@@ -128,6 +130,7 @@ async fn measure(row: &str, bench: &mut Bench) {
         "quiet" => quiet::measure(bench).await,
         "event" => one_event::measure(bench).await,
         "recovery" => recovery::measure(bench).await,
+        "status" => status::measure(bench).await,
         "size" => size::measure(bench).await,
         "embedded" => embedded::measure(bench).await,
         _ => fleet::measure(bench).await,

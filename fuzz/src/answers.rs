@@ -74,7 +74,7 @@ async fn ask(uri: String, address: SocketAddr) {
         },
     });
     assert_tame(&registry.ping().await);
-    let entries = registry.read(&Scope { keys: None, contents: true }).await;
+    let entries = registry.read(&Scope { keys: None, contents: true, looks: false }).await;
     assert_tame(&entries);
     let put = Write { key: registry.key(&service), action: Action::Put(service), reason: Reason::Missing };
     for answer in registry.apply(&[put]).await {

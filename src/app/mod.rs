@@ -185,8 +185,9 @@ async fn serve_asked(
             dry_run: config.mode != Mode::Write,
         };
         let guard = Guarded { percent: config.bridge.removal_guard, ask: Arc::clone(&relist) };
+        let site = Some(registry.site());
         let keeper = Keeper::guarded(Arc::clone(&name), registry, rules, events.clone(), guard);
-        kept.push(Kept { name, adapter, owner, asker: keeper.asker() });
+        kept.push(Kept { name, adapter, owner, site, asker: keeper.asker() });
         tasks.spawn(keeper.run(receiver, stop.clone()));
         keepers.push(sender);
     }

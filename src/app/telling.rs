@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::audit::Audit;
 use crate::config::{Config, StatusAddress, StatusTls};
 use crate::event::{Event, Events};
-use crate::status::{Hub, Listener, Listeners, Serving, Token, health, keep_file, look};
+use crate::status::{Hub, Listener, Listeners, Serving, Token, follow_certificates, health, keep_file, look};
 
 /// How often the service manager is told the state.
 const STATUS_PACE: Duration = Duration::from_secs(10);
@@ -115,12 +115,15 @@ impl Tellers {
             serving = Some(listener.serve(hub.clone(), names, token, tls)?);
             events.emit(Event::StatusListening { address, https });
         }
+        if serving.is_some() {
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(follow_certificates(hub.clone()))));
+        }
         if let Some(path) = &config.status.prometheus_file {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(keep_file(hub.clone(), path.clone(), stop.clone()))));
         }
-        let notifying = std::env::var_os("NOTIFY_SOCKET").is_some().then(|| {
-            AbortOnDropHandle::new(tokio::spawn(notify(hub.clone(), stop.clone(), events.clone())))
-        });
+        let notifying = std::env::var_os("NOTIFY_SOCKET")
+            .is_some()
+            .then(|| AbortOnDropHandle::new(tokio::spawn(notify(hub.clone(), stop.clone(), events.clone()))));
         Ok(Telling { _serving: serving, _tasks: tasks, notifying })
     }
 }

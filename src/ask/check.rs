@@ -284,7 +284,7 @@ impl<'a> Scratch<'a> {
     }
 
     async fn entry(&self) -> Result<Option<Entry>, RegistryError> {
-        let scope = Scope { keys: Some(vec![Arc::clone(&self.key)]), contents: false };
+        let scope = Scope { keys: Some(vec![Arc::clone(&self.key)]), contents: false, looks: false };
         let entries = self.registry.read(&scope).await?;
         Ok(entries.into_iter().find(|entry| entry.key == self.key))
     }

@@ -255,7 +255,7 @@ mod tests {
         let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let arguments = ["consul://me:uri%2Fpass@h"].map(Into::into);
         let config = crate::cli::parse(arguments, &std::sync::Arc::new(environment), "web1").unwrap();
-        let secrets = Secrets::of(&config);
+        let secrets = Secrets::of(&config.into_config());
         for secret in ["t0ken-value", "authpass", "etcdpass", "dockerpass", "uri%2Fpass", "uri/pass"] {
             assert_eq!(redact(&format!("x {secret} y"), &secrets), "x *** y", "{secret}");
         }

@@ -796,6 +796,7 @@ impl Reconciler {
             let scope = Scope {
                 keys: (!everything).then(|| self.records.wanted_keys()),
                 contents: self.contests.any() || self.decider.rehearses(),
+                looks: self.decider.rehearses(),
             };
             return Some((Busy::Reading { cleanup }, Effect::Read(scope)));
         }
@@ -1048,7 +1049,7 @@ impl Reconciler {
         }
         if !self.known {
             self.readings.begin(now);
-            let scope = Scope { keys: None, contents: false };
+            let scope = Scope { keys: None, contents: false, looks: self.decider.rehearses() };
             return Some((Busy::Reading { cleanup: false }, Effect::Read(scope)));
         }
         // Ordered by key, so that equal states lead to equal writes.

@@ -74,4 +74,6 @@ pub struct Scope {
     pub keys: Option<Vec<Arc<str>>>,
     /// Fill [`Entry::content`] of every entry, and not only of those without an owner.
     pub contents: bool,
+    /// Write nothing at all: not even what makes this instance known to others, or takes over from a dead one.
+    pub looks: bool,
 }

@@ -7,6 +7,7 @@ use crate::asking::Asker;
 use crate::event::{Event, Events};
 use crate::host::Knowledge;
 use crate::reconcile::Reconciler;
+use crate::registry::Site;
 
 use super::journal::Journal;
 use super::meter::Meter;
@@ -34,6 +35,8 @@ pub struct Kept {
     pub adapter: &'static str,
     /// The owner under which this instance writes.
     pub owner: Arc<str>,
+    /// Where it is; `None` for what has no place of its own.
+    pub site: Option<Site>,
     /// Its reconciler.
     pub asker: Asker<Reconciler>,
 }

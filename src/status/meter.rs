@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::view::{LastError, Registry as RegistryView};
@@ -36,7 +36,7 @@ pub struct Meter {
     docker_events: IntCounterVec,
     docker_reconnects: IntCounter,
     docker_connected: IntGauge,
-    docker_list_duration: Histogram,
+    docker_list_duration: Gauge,
     guard_refusals: IntCounterVec,
     heartbeats: IntCounterVec,
     leases_lost: IntCounterVec,
@@ -51,6 +51,7 @@ pub struct Meter {
     entries: IntGaugeVec,
     pending: IntGaugeVec,
     queue: IntGaugeVec,
+    certificate: GaugeVec,
     reloaded: IntGauge,
     reloaded_at: Gauge,
     /// What is told of registries beside figures.
@@ -152,10 +153,8 @@ impl Meter {
             ))?),
             docker_connected: maker
                 .add(IntGauge::with_opts(opts("docker_connected", "Whether the engine answers: 1 or 0."))?),
-            docker_list_duration: maker.add(Histogram::with_opts(
-                HistogramOpts::from(opts("docker_list_duration_seconds", "How long the engine's lists took."))
-                    .buckets(REQUESTS.to_vec()),
-            )?),
+            docker_list_duration: maker
+                .add(Gauge::with_opts(opts("docker_list_duration_seconds", "How long the engine's last list took."))?),
             guard_refusals: counters(
                 "guard_refusals_total",
                 "How often the removal guard delayed removals.",
@@ -180,7 +179,11 @@ impl Meter {
             )?,
             registry_up: gauges("registry_up", "Whether a registry can be reached: 1 or 0.", registry)?,
             desired: gauges("entries_desired", "Services that should have an entry.", registry)?,
-            actual: gauges("entries_actual", "Entries of ours, as last read.", registry)?,
+            actual: gauges(
+                "entries_actual",
+                "Entries, as last read: ours, and those of others that were read with them.",
+                registry,
+            )?,
             foreign: gauges("entries_foreign", "Entries of other owners that were read.", registry)?,
             owner_mismatch: gauges(
                 "entries_owner_mismatch",
@@ -190,6 +193,11 @@ impl Meter {
             entries: gauges("entries", "Services and entries of ours, by their state.", &["registry", "state"])?,
             pending: gauges("plan_pending", "Writes that are due or wait, by what they do.", &["registry", "action"])?,
             queue: gauges("queue_depth", "Entries whose next write is to be decided.", registry)?,
+            certificate: times(
+                "certificate_not_after_timestamp_seconds",
+                "Until when a certificate is valid: the server's, the client's or the authority's.",
+                &["registry", "kind"],
+            )?,
             reloaded: maker.add(IntGauge::with_opts(opts(
                 "config_last_reload_successful",
                 "Whether the last reading of the settings succeeded: 1 or 0.",
@@ -220,6 +228,12 @@ impl Meter {
         self.event_to_entry.with_label_values(&[registry]);
     }
 
+    /// Until when a certificate is valid, in seconds since 1970.
+    pub fn certificate(&self, registry: &str, kind: &str, until: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+        self.certificate.with_label_values(&[registry, kind]).set(until as f64);
+    }
+
     /// The settings were read.
     pub fn reloaded(&self, successfully: bool) {
         self.reloaded.set(successfully.into());
@@ -237,7 +251,7 @@ impl Meter {
                 self.docker_connected.set(1);
                 self.docker_reconnects.inc();
             }
-            Event::DockerListed { took, .. } => self.docker_list_duration.observe(took.as_secs_f64()),
+            Event::DockerListed { took, .. } => self.docker_list_duration.set(took.as_secs_f64()),
             Event::DockerEvents { actions } => {
                 actions.iter().for_each(|action| self.docker_events.with_label_values(&[action]).inc());
             }
@@ -323,7 +337,7 @@ impl Meter {
         let name: &[&str] = &[&view.name];
         self.registry_up.with_label_values(name).set((view.state == "up").into());
         self.desired.with_label_values(name).set(gauge(view.desired));
-        self.actual.with_label_values(name).set(gauge(view.entries));
+        self.actual.with_label_values(name).set(gauge(view.entries + view.foreign + view.in_the_way));
         self.foreign.with_label_values(name).set(gauge(view.foreign + view.in_the_way));
         self.owner_mismatch.with_label_values(name).set(gauge(view.in_the_way));
         self.queue.with_label_values(name).set(gauge(view.queue));

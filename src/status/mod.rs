@@ -9,6 +9,7 @@
 //! Nothing is kept for it but the last events and the figures: a [`Hub`] asks the tasks that own the state
 //! ([`crate::asking`]), and [`look`] makes [`view`]s of their answers. [`Desk`] answers over HTTP.
 
+mod certificates;
 mod events;
 pub mod health;
 pub mod hub;
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use certificates::follow as follow_certificates;
 pub use hub::{Hub, Kept, Listeners};
 pub use serve::{Desk, Path};
 pub use targets::keep_file;

@@ -168,7 +168,7 @@ impl Desk {
                 false => tagged(answer(StatusCode::OK, file.kind(), file.text()), &tag),
             };
         }
-        let tag = format!("\"{:x}\"", look::version(&self.hub).await);
+        let tag = tag(look::version(&self.hub).await);
         let known = request.headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
         if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
             return tagged(empty(StatusCode::NOT_MODIFIED), &tag);
@@ -351,6 +351,11 @@ pub fn response(code: StatusCode, kind: &'static str, body: Body) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     protect(headers);
     answer
+}
+
+/// The entity tag of a version of all that runs.
+pub fn tag(version: u64) -> String {
+    format!("\"{version:x}\"")
 }
 
 /// The same with a tag.

@@ -264,12 +264,8 @@ impl Page {
     /// Connections that were refused are not among them.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let kinds = [
-            "Runtime.exceptionThrown",
-            "Runtime.consoleAPICalled",
-            "Log.entryAdded",
-            "Page.javascriptDialogOpening",
-        ];
+        let kinds =
+            ["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"];
         let all = kinds.iter().flat_map(|kind| self.happened(kind)).map(|complaint| complaint.to_string());
         all.filter(|complaint| !complaint.contains("net::ERR_")).collect()
     }

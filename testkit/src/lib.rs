@@ -23,6 +23,7 @@ pub mod net;
 pub mod podman;
 pub mod private_engine;
 pub mod program;
+pub mod prometheus;
 pub mod proxy;
 pub mod servers;
 pub mod tls_front;

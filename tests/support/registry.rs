@@ -62,7 +62,7 @@ pub trait Batches: Registry {
 
     /// What is ours, and what stands at these keys.
     async fn own_entries(&self, keys: &[Arc<str>]) -> Result<Vec<Entry>, RegistryError> {
-        self.read(&Scope { keys: Some(keys.to_vec()), contents: false }).await
+        self.read(&Scope { keys: Some(keys.to_vec()), contents: false, looks: false }).await
     }
 }
 

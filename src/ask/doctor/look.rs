@@ -178,7 +178,7 @@ async fn strays(
     }
     sleep(SETTLED).await;
     let still: HashSet<_> = keys.iter().cloned().collect();
-    let entries = registry.read(&Scope { keys: Some(keys), contents: false }).await?;
+    let entries = registry.read(&Scope { keys: Some(keys), contents: false, looks: true }).await?;
     let mut ids: Vec<_> = entries
         .iter()
         .filter(is_stray)

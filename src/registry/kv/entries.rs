@@ -22,7 +22,9 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
         Some(part) => read::some(engine, part, scope.contents).await?,
         None => read::everything(engine, scope.contents).await?,
     };
-    leases::inherit(engine).await?;
+    if !scope.looks {
+        leases::inherit(engine).await?;
+    }
     let (entries, left) = {
         let state = engine.state();
         let keys: Vec<(&str, &Known)> = match &part {
@@ -47,7 +49,7 @@ pub(super) async fn entries(engine: &Engine, scope: &Scope) -> Result<Vec<Entry>
         let left: Vec<_> = left.map(|(key, _)| ((*key).to_owned(), Desired::Absent)).collect();
         (entries, left)
     };
-    if !left.is_empty() {
+    if !left.is_empty() && !scope.looks {
         write::make(engine, &left).await;
     }
     engine.concerns.notify_one();

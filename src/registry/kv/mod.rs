@@ -102,7 +102,9 @@ impl Registry for KvRegistry {
     }
 
     async fn read(&self, scope: &Scope) -> Result<Vec<Entry>, RegistryError> {
-        self.start_keep_alive();
+        if !scope.looks {
+            self.start_keep_alive();
+        }
         in_time(READING_DEADLINE, entries::entries(&self.engine, scope)).await?
     }
 

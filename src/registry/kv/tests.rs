@@ -213,7 +213,7 @@ impl World {
                 let (part, all) = {
                     let registry = &instance.registry;
                     let keys = Some(vec![format!("{ROOT}/web/s{name}").into()]);
-                    let part = registry.read(&Scope { keys, contents: false }).await;
+                    let part = registry.read(&Scope { keys, contents: false, looks: false }).await;
                     (part, registry.read(&Scope::default()).await)
                 };
                 if let (Ok(part), Ok(all)) = (part, all) {
@@ -273,7 +273,7 @@ async fn apply(registry: &KvRegistry, actions: impl IntoIterator<Item = Action>)
 
 /// What is ours, and what stands at no other key.
 fn ours() -> Scope {
-    Scope { keys: Some(Vec::new()), contents: false }
+    Scope { keys: Some(Vec::new()), contents: false, looks: false }
 }
 
 fn named(name: u8, port: u16) -> Service {

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use registrator_web::page::{escaped, state};
+use registrator_web::page::{count, escaped, number, state};
 
 use super::super::look::UP;
 use super::super::view::{About, Docker, Registry};
@@ -57,8 +57,13 @@ fn engine(docker: &Docker) -> String {
     if let Some(error) = error {
         let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(error));
     }
-    let containers = if *containers == 1 { "1 container".to_owned() } else { format!("{containers} containers") };
-    let _ = write!(html, "<p class=\"figures\">{containers}</p><p class=\"facts\">{} since {}</p>", escaped(state), Past(*since));
+    let containers = count(*containers, "container", "containers");
+    let _ = write!(
+        html,
+        "<p class=\"figures\">{containers}</p><p class=\"facts\"><span>{} since {}</span></p>",
+        escaped(state),
+        Past(*since)
+    );
     for unknown in unknown.iter().take(NAMED) {
         let name = unknown.name.as_deref().unwrap_or(&unknown.id);
         let _ = write!(html, "<p class=\"note\"><b>{}</b>: {}</p>", escaped(name), escaped(&unknown.reason));
@@ -82,31 +87,32 @@ fn card(about: &About, registry: &Registry) -> String {
         let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(problem));
     }
     let right = registry.states.get("in_sync").copied().unwrap_or_default();
-    let services = if *desired == 1 { "service" } else { "services" };
+    let (right, services) = (number(right), count(*desired, "service", "services"));
     let _ = match (state.as_str(), registry.last_read) {
-        (UP, _) => write!(html, "<p class=\"figures\">{right} of {desired} {services} in sync</p>"),
-        (_, None) => write!(html, "<p class=\"figures\">{desired} {services} to register, not read yet</p>"),
-        _ => write!(html, "<p class=\"figures\">{desired} {services}, of which {right} were in sync when it was last read</p>"),
+        (UP, _) => write!(html, "<p class=\"figures\">{right} of {services} in sync</p>"),
+        (_, None) => write!(html, "<p class=\"figures\">{services} to register, not read yet</p>"),
+        _ => write!(html, "<p class=\"figures\">{services}, of which {right} were in sync when it was last read</p>"),
     };
     if about.dry_run {
         let waiting: usize = registry.pending.values().sum();
-        let _ = write!(html, "<p class=\"dry\">{waiting} writes would be made</p>");
+        let _ = write!(html, "<p class=\"dry\">{} would be made</p>", count(waiting, "write", "writes"));
     }
-    let entry = if *entries == 1 { "entry" } else { "entries" };
-    let mut facts = vec![format!("{entries} {entry} of {}", escaped(owner))];
+    let entries = count(*entries, "entry", "entries");
+    let mut facts = format!("<span>{entries} of {}</span>", escaped(owner));
     if *foreign > 0 {
-        facts.push(format!("{foreign} of other owners"));
+        let _ = write!(facts, "<span>{} of other owners</span>", number(*foreign));
     }
     let fact = |word: &str, time: &dyn Display| format!("<span class=\"fact\">{} {time}</span>", escaped(word));
     if let (Some(since), true) = (registry.since, state != UP) {
-        facts.push(fact(&format!("{state} since"), &Past(since)));
+        facts += &fact(&format!("{state} since"), &Past(since));
     }
     facts.extend(registry.last_read.map(|read| fact("read", &Past(read))));
     facts.extend(registry.last_write.map(|write| fact("written", &Past(write))));
     facts.extend(registry.next_attempt.map(|next| fact("next attempt", &Next(next))));
-    let _ = write!(html, "<p class=\"facts\">{}</p>", facts.join(" · "));
+    let _ = write!(html, "<p class=\"facts\">{facts}</p>");
     if let Some(error) = registry.last_error.as_ref().filter(|_| problem.is_empty()) {
-        let _ = write!(html, "<p class=\"facts\">last error {}: {}</p>", Past(error.at), escaped(&error.text));
+        let _ =
+            write!(html, "<p class=\"facts\"><span>last error {}: {}</span></p>", Past(error.at), escaped(&error.text));
     }
     html + "</li>\n"
 }

@@ -21,13 +21,13 @@ const UPDATES: Updates = Updates {
 };
 
 /// Everything above the registries.
-pub(super) fn head(about: &About, containers: usize, attention: usize, now: u64) -> String {
+pub(super) fn head(about: &About, containers: usize, attention: usize, tag: &str, now: u64) -> String {
     let title = match attention {
         0 => format!("{} – registrator", about.hostname),
         _ => format!("({attention}) {} – registrator", about.hostname),
     };
-    let counted = if containers == 1 { "1 container".to_owned() } else { format!("{containers} containers") };
-    page::head(&title, UPDATES, now)
+    let counted = page::count(containers, "container", "containers");
+    page::head(&title, UPDATES, tag, now)
         + &format!("<header>\n<h1>{}</h1>\n", escaped(&about.hostname))
         + page::LIVE
         + &self::about(about)
@@ -50,13 +50,19 @@ pub(super) fn events(last: &[Arc<Happened>]) -> String {
          <ol id=\"log\" tabindex=\"0\" data-number=\"{number}\" aria-label=\"Latest events, newest first\">",
     );
     for happened in last.iter().rev().take(EVENTS) {
-        let Happened { at, level, text, .. } = &**happened;
+        let Happened { at, level, text, registry, .. } = &**happened;
         let level = match level.as_str() {
             "warn" => state("warn", "warning"),
             "error" => state("bad", "error"),
             _ => String::new(),
         };
-        let _ = write!(html, "<li>{}{level}<span class=\"text\">{}</span></li>", Past(at / 1000), escaped(text));
+        let _ = write!(html, "<li>{}{level}<span class=\"text\">", Past(at / 1000));
+        // Which registry, where the text does not say it.
+        if let Some(registry) = registry.as_deref().filter(|registry| !text.contains(registry)) {
+            let scheme = registry.split(':').next().unwrap_or_default();
+            let _ = write!(html, "<span class=\"idle\">{}</span> ", escaped(scheme));
+        }
+        let _ = write!(html, "{}</span></li>", escaped(text));
     }
     html + "</ol>\n</section>\n"
 }
@@ -94,7 +100,7 @@ mod tests {
                 event: "added".to_owned(),
                 text: "<b>x</b>".to_owned(),
                 reason: None,
-                registry: None,
+                registry: Some("consul://h:1".to_owned()),
                 service: None,
                 container: None,
                 container_name: None,
@@ -102,6 +108,7 @@ mod tests {
         };
         let html = events(&[happened(6, "info"), happened(7, "error")]);
         assert!(html.contains("data-number=\"7\"") && !html.contains("<b>"), "{html}");
+        assert!(html.contains("<span class=\"idle\">consul</span> "), "{html}");
         assert_eq!((html.matches(">error<").count(), html.matches("&lt;b&gt;x").count()), (1, 2));
     }
 }

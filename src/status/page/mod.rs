@@ -13,7 +13,7 @@ use crate::container::ContainerId;
 
 use super::hub::Hub;
 use super::look;
-use super::serve::{Gone, Out};
+use super::serve::{Gone, Out, tag};
 use super::view::UNKNOWN;
 use labels::Labels;
 
@@ -55,11 +55,13 @@ impl Part {
 /// # Errors
 /// When the reader is gone.
 pub async fn send(hub: &Hub, out: &Out) -> Result<(), Gone> {
+    // Before anything is looked at: what changes meanwhile is then asked for again.
+    let tag = tag(look::version(hub).await);
     let (docker, registries) = (look::docker(hub).await, look::registries(hub).await);
     let sorted = Sorted::look(hub).await;
     let attention = sorted.first.len() + cards::attention(&docker, &registries);
     let last = hub.listeners.journal.after(0);
-    out.send(frame::head(&hub.about, sorted.count(), attention, look::now())).await?;
+    out.send(frame::head(&hub.about, sorted.count(), attention, &tag, look::now())).await?;
     out.send(cards::section(&hub.about, &docker, &registries)).await?;
     out.send(frame::events(&last)).await?;
     out.send(frame::before_containers()).await?;

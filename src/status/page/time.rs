@@ -36,7 +36,10 @@ mod tests {
     #[test]
     fn a_time_is_there_for_people_and_for_the_script() {
         let shown = Past(1_700_000_000).to_string();
-        assert!(shown.starts_with("<time datetime=\"2023-11-14T22:13:20Z\" data-at=\"1700000000\">2023-11-1"), "{shown}");
+        assert!(
+            shown.starts_with("<time datetime=\"2023-11-14T22:13:20Z\" data-at=\"1700000000\">2023-11-1"),
+            "{shown}"
+        );
         assert!(Next(u64::MAX).to_string().ends_with("</time>"));
     }
 }

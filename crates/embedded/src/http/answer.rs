@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use registrator_web::page::HTML;
 use registrator_web::{Foreign, Names, Network, Permits, RESERVE_FRACTION, Room, Unsent};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Limits;
 use super::bodies::{Bodies, TooCostly};
+use super::figures::{self, Requests};
+use super::page;
 use super::query::Query;
-use super::reply::{Answer, Body, moved, status, text, with_methods};
+use super::reply::{self, Answer, Body, moved, status, text, with_methods};
 use super::route::{Endpoint, route};
 use crate::catalog::{Catalog, Topic};
 use crate::filter::{Filter, Filters, Held, Refusal, fields};
@@ -32,7 +36,8 @@ const WELCOME: &str = "This is registrator's embedded registry. It answers the r
 /v1/catalog/services, /v1/catalog/service/<name>, /v1/catalog/nodes, /v1/catalog/node/<node>,
 /v1/catalog/datacenters, /v1/health/service/<name>, /v1/health/node/<node>, /v1/health/state/<state>,
 /v1/health/checks/<name>, /v1/agent/self, /v1/agent/services, /v1/agent/checks, /v1/agent/members,
-/v1/status/leader, /v1/status/peers; and /sd/prometheus for Prometheus's http_sd_configs.
+/v1/status/leader, /v1/status/peers; /sd/prometheus for Prometheus's http_sd_configs; and
+/metrics, /health, /ready. In a browser this is a page.
 ";
 
 /// Answers from the catalog.
@@ -46,6 +51,7 @@ pub(crate) struct Api {
     costly: Permits<Network>,
     filters: Arc<Filters>,
     unsent: Arc<Unsent>,
+    requests: Requests,
     tell: Tell,
 }
 
@@ -63,12 +69,19 @@ impl Api {
             costly: Permits::new(limits.costly_answers),
             filters: Arc::default(),
             unsent: Arc::new(Unsent::new(limits.unsent_bytes)),
+            requests: Requests::default(),
             tell,
         }
     }
 
     /// Answers a request of a client, whose body is not looked at.
     pub(super) async fn answer(&self, request: &Parts, client: Network) -> Answer {
+        let answer = self.respond(request, client).await;
+        self.requests.count(answer.status());
+        answer
+    }
+
+    async fn respond(&self, request: &Parts, client: Network) -> Answer {
         let path = request.uri.path();
         if let Err(foreign) = self.names.check(&request.headers) {
             let why = match foreign {
@@ -83,6 +96,13 @@ impl Api {
             // What Consul writes through is not known here, so every path of its API may be one.
             (Endpoint::Unknown, _) if reads || !path.starts_with("/v1/") => status(StatusCode::NOT_FOUND),
             (_, &Method::OPTIONS) => with_methods(status(StatusCode::OK)),
+            (Endpoint::PageServices, &Method::GET) => self.page(page::rows, &request.headers, client).await,
+            (Endpoint::Root, &Method::GET) if wants_html(&request.headers) => {
+                self.page(page::whole, &request.headers, client).await
+            }
+            (Endpoint::PageFile(file), &Method::GET) if file.is_known(&request.headers) => {
+                reply::same(file.kind(), &file.tag())
+            }
             (_, &Method::GET) => self.get(endpoint, request.uri.query().unwrap_or_default(), client).await,
             (_, &Method::HEAD) => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, "method HEAD not allowed")),
             _ => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY)),
@@ -92,6 +112,16 @@ impl Api {
     async fn get(&self, endpoint: Endpoint, query: &str, client: Network) -> Answer {
         match &endpoint {
             Endpoint::Root => return text(StatusCode::OK, WELCOME),
+            Endpoint::PageFile(file) => {
+                return reply::page(Bytes::from_static(file.text().as_bytes()), file.kind(), &file.tag());
+            }
+            Endpoint::Metrics => {
+                let mut answer = text(StatusCode::OK, &figures::text(&self.catalog, &self.requests));
+                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(figures::KIND));
+                return answer;
+            }
+            // Whoever gets an answer at all gets all that is known: there is nothing else to wait for.
+            Endpoint::Health | Endpoint::Ready => return text(StatusCode::OK, "ok\n"),
             Endpoint::Unknown => return status(StatusCode::NOT_FOUND),
             Endpoint::Lacking(name) => return text(StatusCode::BAD_REQUEST, name),
             Endpoint::Moved(to) => return moved(to, query),
@@ -130,6 +160,31 @@ impl Api {
         match Unsent::hold(&self.unsent, json, client) {
             Some(json) => Body { index, json }.into_answer(consistency, cached),
             None => text(StatusCode::TOO_MANY_REQUESTS, TOO_MUCH_UNSENT),
+        }
+    }
+
+    /// A page, or a part of it, unless the browser has what is here now. It grows with what runs, so it is made where it
+    /// stalls nobody else, and only a few at a time.
+    async fn page(&self, make: fn(&Catalog) -> (String, String), headers: &HeaderMap, client: Network) -> Answer {
+        let tag = page::tag(self.catalog.indexes());
+        if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+            return reply::same(HTML, &tag);
+        }
+        let permit = self.costly.acquire(&client).await;
+        let catalog = Arc::clone(&self.catalog);
+        let making = spawn_blocking(move || {
+            let _permit = permit;
+            make(&catalog)
+        });
+        match making.await {
+            Ok((html, tag)) => match Unsent::hold(&self.unsent, Bytes::from(html), client) {
+                Some(html) => reply::page(html, HTML, &tag),
+                None => text(StatusCode::TOO_MANY_REQUESTS, TOO_MUCH_UNSENT),
+            },
+            Err(error) => {
+                (self.tell)(Notice::AnswerFailed { reason: error.to_string() });
+                status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
         }
     }
 
@@ -232,6 +287,11 @@ impl Api {
             Ok(Body { index: None, json: Bytes::from_static(b"null") })
         })
     }
+}
+
+/// Whether a browser asks, which names HTML first or at all; other programs take anything.
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// What an endpoint's elements can be filtered by; `None` where Consul ignores a filter.

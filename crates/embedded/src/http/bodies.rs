@@ -142,9 +142,15 @@ impl Bodies {
                 only(&|| json::body(&targets, pretty))
             }
             // Answered before anything is looked up.
-            Endpoint::Root | Endpoint::Lacking(_) | Endpoint::Moved(_) | Endpoint::Unknown => {
-                only(&|| json::body(&(), pretty))
-            }
+            Endpoint::Root
+            | Endpoint::PageServices
+            | Endpoint::PageFile(_)
+            | Endpoint::Metrics
+            | Endpoint::Health
+            | Endpoint::Ready
+            | Endpoint::Lacking(_)
+            | Endpoint::Moved(_)
+            | Endpoint::Unknown => only(&|| json::body(&(), pretty)),
         }
     }
 

@@ -7,7 +7,9 @@
 
 mod answer;
 mod bodies;
+mod figures;
 mod json;
+mod page;
 pub(super) mod query;
 mod reply;
 pub(super) mod route;

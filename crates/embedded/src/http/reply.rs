@@ -1,9 +1,10 @@
 //! The forms of an answer: Consul's headers around a body, or a line of text.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, VARY};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use registrator_web::page::protect;
 
 use super::query::Consistency;
 
@@ -63,6 +64,26 @@ pub(super) fn text(code: StatusCode, text: &str) -> Answer {
     let mut answer = status(code);
     *answer.body_mut() = Full::from(text.to_owned());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+/// Something for a browser, with its tag.
+pub(super) fn page(body: Bytes, kind: &'static str, tag: &str) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(ETAG, tag);
+    }
+    protect(headers);
+    answer
+}
+
+/// The browser has it already.
+pub(super) fn same(kind: &'static str, tag: &str) -> Answer {
+    let mut answer = page(Bytes::new(), kind, tag);
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
     answer
 }
 

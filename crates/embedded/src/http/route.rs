@@ -1,12 +1,23 @@
 //! From a path to an endpoint. Pure.
 
 use percent_encoding::percent_decode_str;
+use registrator_web::page::File;
 
 /// What a path asks for. Names are as they stand in the path, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// `/`: a few words for a person.
+    /// `/`: a page for a browser, a few words for others.
     Root,
+    /// `/page/services`: the rows of the page.
+    PageServices,
+    /// A file that the page loads.
+    PageFile(File),
+    /// `/metrics`
+    Metrics,
+    /// `/health`
+    Health,
+    /// `/ready`
+    Ready,
     /// `/v1/catalog/services`
     CatalogServices,
     /// `/v1/catalog/service/<name>`
@@ -74,7 +85,14 @@ pub fn route(path: &str) -> Endpoint {
         "/v1/status/leader" => return Endpoint::StatusLeader,
         "/v1/status/peers" => return Endpoint::StatusPeers,
         "/sd/prometheus" => return Endpoint::Prometheus,
+        "/page/services" => return Endpoint::PageServices,
+        "/metrics" => return Endpoint::Metrics,
+        "/health" => return Endpoint::Health,
+        "/ready" => return Endpoint::Ready,
         _ => {}
+    }
+    if let Some(file) = File::find(path) {
+        return Endpoint::PageFile(file);
     }
     for (prefix, lacking, endpoint) in NAMED {
         match path.strip_prefix(prefix) {
@@ -105,6 +123,10 @@ mod tests {
             ("/v1/health/service/", Endpoint::Lacking("Missing service name")),
             ("/v1/health/state/", Endpoint::Lacking("Missing check state")),
             ("/v1/health/node/%ff", Endpoint::HealthNode("\u{fffd}".into())),
+            ("/page/style.css", Endpoint::PageFile(File::Style)),
+            ("/page/services", Endpoint::PageServices),
+            ("/metrics", Endpoint::Metrics),
+            ("/page/", Endpoint::Unknown),
             ("/v1/kv/x", Endpoint::Unknown),
             ("/V1/catalog/nodes", Endpoint::Unknown),
             ("", Endpoint::Unknown),

@@ -77,7 +77,10 @@ mod tests {
         ] {
             assert_eq!(File::find(path), Some(file));
             let elsewhere = file.text().replace("http://www.w3.org/2000/svg", "");
-            assert!(!elsewhere.contains("//cdn") && !elsewhere.contains("http:") && !elsewhere.contains("https:"), "{path}");
+            assert!(
+                !elsewhere.contains("//cdn") && !elsewhere.contains("http:") && !elsewhere.contains("https:"),
+                "{path}"
+            );
         }
         assert_eq!(File::find("/page/other"), None);
     }

@@ -51,9 +51,10 @@ pub struct Updates {
 
 /// The beginning of a page, up to its `<body>` and the link for those who read by keyboard.
 ///
-/// `now` is the server's time in seconds since 1970; the script counts from there.
+/// `tag` is the entity tag of the rows as they are shown. `now` is the server's time in seconds since 1970; the script
+/// counts from there.
 #[must_use]
-pub fn head(title: &str, updates: Updates, now: u64) -> String {
+pub fn head(title: &str, updates: Updates, tag: &str, now: u64) -> String {
     let Updates { events, rows, row, parts, nouns } = updates;
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -62,8 +63,9 @@ pub fn head(title: &str, updates: Updates, now: u64) -> String {
          <link rel=\"icon\" href=\"/page/icon.svg\">\n<link rel=\"stylesheet\" href=\"/page/style.css\">\n\
          <script src=\"/page/script.js\" defer></script>\n</head>\n\
          <body data-events=\"{events}\" data-rows=\"{rows}\" data-row=\"{row}\" data-parts=\"{parts}\" \
-         data-nouns=\"{nouns}\" data-now=\"{now}\">\n<a class=\"skip\" href=\"#list\">Skip to the list</a>\n",
+         data-nouns=\"{nouns}\" data-tag=\"{tag}\" data-now=\"{now}\">\n<a class=\"skip\" href=\"#list\">Skip to the list</a>\n",
         title = escaped(title),
+        tag = escaped(tag),
         events = events.unwrap_or_default(),
     )
 }
@@ -72,13 +74,33 @@ pub fn head(title: &str, updates: Updates, now: u64) -> String {
 pub const LIVE: &str = "<p id=\"live\" role=\"status\" aria-live=\"polite\"><noscript>no scripts: reload the page to see \
     changes</noscript></p>\n";
 
+/// A number for people: `10,000`.
+#[must_use]
+pub fn number(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// So many of something: `1 entry`, `10,000 entries`.
+#[must_use]
+pub fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// How many rows there are, and how many need attention.
 #[must_use]
 pub fn summary(counted: &str, attention: usize) -> String {
     let attention = match attention {
         0 => "<span class=\"calm\">nothing needs attention</span>".to_owned(),
         1 => "<a class=\"alarm\" href=\"?q=needs+attention\">1 needs attention</a>".to_owned(),
-        many => format!("<a class=\"alarm\" href=\"?q=needs+attention\">{many} need attention</a>"),
+        many => format!("<a class=\"alarm\" href=\"?q=needs+attention\">{} need attention</a>", number(many)),
     };
     format!("<p id=\"summary\">{} · {attention}</p>\n", escaped(counted))
 }
@@ -175,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_by_people() {
+        let read = [0, 999, 1000, 123_456, 1_234_567].map(number);
+        assert_eq!(read, ["0", "999", "1,000", "123,456", "1,234,567"]);
+        assert_eq!([count(1, "entry", "entries"), count(1000, "entry", "entries")], ["1 entry", "1,000 entries"]);
+    }
+
+    #[test]
     fn an_id_is_the_same_in_html_and_in_the_document() {
         assert_eq!(identifier("c-0a9f"), "c-0a9f");
         assert_eq!(identifier("h:a.b\"<é"), "h_3a_a_2e_b_22__3c__e9_");
@@ -184,7 +213,7 @@ mod tests {
     #[test]
     fn a_title_cannot_leave_its_place() {
         let updates = Updates { events: None, rows: "/r", row: "", parts: "", nouns: "a b" };
-        let head = head("</title><script>x</script>", updates, 1);
+        let head = head("</title><script>x</script>", updates, "\"1\"", 1);
         assert!(head.contains("<title>&lt;/title&gt;&lt;script&gt;"), "{head}");
         assert_eq!(head.matches("<script").count(), 1);
     }

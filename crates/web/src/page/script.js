@@ -103,12 +103,13 @@
         const noun = (size) => `${number.format(size)} ${size === 1 ? one : many}`;
         count.textContent = words.length ? `${number.format(all - hidden)} of ${noun(all)}` : "";
         part("nothing").hidden = !words.length || hidden < all;
+        rows.hidden = !part("nothing").hidden;
         const title = attention ? `(${attention}) ${baseTitle()}` : baseTitle();
         if (document.title !== title) document.title = title;
         const summary = part("summary"), state = document.createElement(attention ? "a" : "span");
         if (attention) state.href = "?q=needs+attention";
         state.className = attention ? "alarm" : "calm";
-        state.textContent = attention ? `${attention} ${attention === 1 ? "needs" : "need"} attention` : "nothing needs attention";
+        state.textContent = attention ? `${number.format(attention)} ${attention === 1 ? "needs" : "need"} attention` : "nothing needs attention";
         if (summary.textContent !== `${noun(all)} · ${state.textContent}`) summary.replaceChildren(`${noun(all)} · `, state);
     }
 
@@ -142,6 +143,13 @@
         return fresh;
     }
 
+    // Puts a row before this one, unless it is there, or close behind: what stands between has gone or moves.
+    function place(row, cursor) {
+        let at = cursor;
+        for (let step = 0; at && at !== row && step < 8; step++) at = at.nextElementSibling;
+        if (!at || at !== row) rows.insertBefore(row, cursor);
+    }
+
     function forget(row) {
         sight.unobserve(row);
         inSight.delete(row);
@@ -154,7 +162,9 @@
         if (id && document.activeElement === document.body) part(id)?.focus({ preventScroll: true });
     }
 
-    let tag = "";
+    // What the rows are, as the server calls it; rows that were read alone since all were last asked for.
+    let tag = document.body.dataset.tag;
+    const alone = new Set();
 
     // Reads all rows, line by line; false if there is nothing new.
     async function readRows() {
@@ -163,34 +173,29 @@
         if (!answer.ok) throw new Error(`${rowsPath}: ${answer.status}`);
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         const seen = new Set();
-        let rest = "", cursor = rows.firstElementChild, whole = false, began = performance.now();
+        let rest = "", last = "", whole = false, began = performance.now();
+        alone.clear();
         for (;;) {
             const { done, value } = await reader.read();
             if (done) break;
             const lines = (rest + value).split("\n");
             rest = lines.pop();
             for (const line of lines) {
-                if (line.startsWith("<!--end ")) whole = true;
-                // A row may be replaced while the cursor stands at it.
-                const before = cursor?.previousElementSibling ?? null;
+                whole ||= line.startsWith("<!--end ");
                 const row = rowOf(line);
                 if (!row) continue;
-                if (cursor && !cursor.isConnected) cursor = before ? before.nextElementSibling : rows.firstElementChild;
                 seen.add(row.id);
-                let at = cursor;
-                for (let step = 0; at && at !== row && step < 8; step++) at = at.nextElementSibling;
-                if (at && at === row) cursor = row.nextElementSibling;
-                else rows.insertBefore(row, cursor);
+                place(row, part(last)?.nextElementSibling ?? (last ? null : rows.firstElementChild));
+                last = row.id;
                 if (performance.now() - began > SLICE) {
                     await pause();
                     began = performance.now();
-                    if (cursor && !cursor.isConnected) cursor = row.nextElementSibling;
                 }
             }
         }
         if (!whole) throw new Error(`${rowsPath}: it ended too early`);
         for (const row of Array.from(rows.children)) {
-            if (!seen.has(row.id)) {
+            if (!seen.has(row.id) && !alone.has(row.id)) {
                 forget(row);
                 row.remove();
             }
@@ -213,7 +218,9 @@
             return;
         }
         const row = rowOf(line);
-        if (!row || row.isConnected) return;
+        if (!row) return;
+        alone.add(row.id);
+        if (row.isConnected) return;
         // Rows that need attention come first, then the names decide.
         const name = (other) => other.querySelector("h3").firstChild.textContent;
         const rank = (other) => (other.classList.contains("attention") ? 0 : 1);
@@ -240,11 +247,9 @@
 
     const QUICK = 120, SLOWEST = 10000;
     const partPaths = parts.split(" ").filter(Boolean);
-    const changed = new Set();
     let timer, busy = false, pace = QUICK, ended = 0;
 
-    function soon(row) {
-        if (row) changed.add(row);
+    function soon() {
         if (timer || busy) return void (busy = busy && "again");
         timer = setTimeout(refresh, performance.now() - ended < 2 * pace ? pace : QUICK);
     }
@@ -255,11 +260,6 @@
         const began = performance.now();
         try {
             await keepingFocus(async () => {
-                // With many rows, those that events name are shown before the rest is read.
-                if (rowPath && rows.childElementCount > 500 && changed.size < 10) {
-                    for (const id of changed) await readRow(id);
-                }
-                changed.clear();
                 await readParts(partPaths);
                 await readRows();
             });
@@ -277,6 +277,29 @@
         if (again) soon();
     }
 
+    // With many rows, those that events name are read alone, before all are: a few, one after the other.
+    const MANY = 500, FEW = 20;
+    const named = new Set();
+    let reading = false;
+
+    async function readNamed(id) {
+        if (!rowPath || !id || rows.childElementCount < MANY || named.size > FEW) return;
+        named.add(id);
+        if (reading) return;
+        reading = true;
+        await pause();
+        for (const next of named) {
+            named.delete(next);
+            try {
+                await keepingFocus(() => readRow(next));
+            } catch {
+                named.clear();
+            }
+        }
+        reading = false;
+        counted();
+    }
+
     // --- The connection.
 
     function connection(state, word) {
@@ -289,7 +312,7 @@
     const SHOWN_EVENTS = 100;
 
     function happened({ data }) {
-        const { number: own, at, level, text, container } = JSON.parse(data);
+        const { number: own, at, level, text, registry, container } = JSON.parse(data);
         const log = part("log"), item = document.createElement("li"), time = document.createElement("time");
         if (own <= Number(log.dataset.number)) return;
         log.dataset.number = own;
@@ -299,7 +322,14 @@
         const line = document.createElement("span");
         line.className = "text";
         // As on the server: nothing turns the direction of its neighbours.
-        line.textContent = text.replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
+        const shown = text.replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
+        if (registry && !text.includes(registry)) {
+            const where = document.createElement("span");
+            where.className = "idle";
+            where.textContent = registry.split(":")[0];
+            line.append(where, " ");
+        }
+        line.append(shown);
         item.append(time);
         if (level === "warn" || level === "error") {
             const state = document.createElement("span");
@@ -311,20 +341,23 @@
         tick(item);
         log.prepend(item);
         while (log.childElementCount > SHOWN_EVENTS) log.lastElementChild.remove();
-        soon(container);
+        readNamed(container);
+        soon();
     }
 
-    let source, retry, attempts = 0;
+    let source, retry, attempts = 0, listening = 0;
 
     // Listens to events. A connection that broke begins with what is there now: the program may be another one.
     async function listen(again) {
+        const mine = ++listening;
         clearTimeout(retry);
         source?.close();
         try {
             if (again) await readParts([...partPaths, "/page/events"]);
         } catch {
-            return lost();
+            return mine === listening ? lost() : undefined;
         }
+        if (mine !== listening) return;
         source = new EventSource(`${events}?after=${part("log").dataset.number}`);
         source.onopen = () => {
             attempts = 0;
@@ -368,6 +401,7 @@
         clearTimeout(hiddenTimer);
         if (document.hidden) {
             hiddenTimer = setTimeout(() => {
+                listening++;
                 clearTimeout(retry);
                 source?.close();
                 source = undefined;
@@ -428,6 +462,11 @@
     counted();
     tickAll();
     setInterval(tickAll, 1000);
+    // Paper does not tick.
+    addEventListener("beforeprint", () => {
+        for (const time of document.querySelectorAll("time[title]")) time.textContent = time.title;
+    });
+    addEventListener("afterprint", tickAll);
     connection("wait", "connecting …");
     if (events) {
         document.addEventListener("visibilitychange", visibility);
