@@ -29,6 +29,8 @@ const STATUS_PACE: Duration = Duration::from_secs(10);
 /// How long the host's task may take to answer before the service manager's watchdog is no longer told that it lives.
 const ALIVE: Duration = Duration::from_secs(5);
 
+/// The shortest watchdog that is served; to be in time for a shorter one would be a load.
+const SHORTEST_WATCHDOG: Duration = Duration::from_millis(100);
 /// How long the service manager may take to hear of the stop.
 const LAST_NOTICE: Duration = Duration::from_millis(100);
 
@@ -161,17 +163,19 @@ async fn notify(hub: Hub, stop: CancellationToken, events: Events) {
         let text = format!("the service manager cannot be told that the program runs (NOTIFY_SOCKET): {error}");
         events.emit(Event::Advice { about: "service manager", text });
     }
-    let mut watchdog = 0;
-    let pace = if sd_notify::watchdog_enabled(false, &mut watchdog) {
-        STATUS_PACE.min(Duration::from_micros(watchdog / 3))
-    } else {
-        STATUS_PACE
-    };
+    let [asked, whose] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(|name| std::env::var(name).ok());
+    let watchdog = watchdog(asked.as_deref(), whose.as_deref(), std::process::id());
+    let pace = watchdog.map_or(STATUS_PACE, |watchdog| STATUS_PACE.min(watchdog / 3));
     let living = async {
         loop {
             if let Ok(line) = timeout(ALIVE, in_one_line(&hub)).await {
-                let _ =
-                    say(move || sd_notify::notify(false, &[NotifyState::Status(&line), NotifyState::Watchdog])).await;
+                let told = say(move || {
+                    let lives = watchdog.map(|_| NotifyState::Watchdog);
+                    let all: Vec<_> = [NotifyState::Status(&line)].into_iter().chain(lives).collect();
+                    sd_notify::notify(false, &all)
+                });
+                // A service manager that is not there was already named.
+                let _ = told.await;
             }
             sleep(pace).await;
         }
@@ -183,6 +187,15 @@ async fn notify(hub: Hub, stop: CancellationToken, events: Events) {
         }
         () = living => {}
     }
+}
+
+/// How often the service manager wants a sign of life, if it does
+/// (<https://www.freedesktop.org/software/systemd/man/latest/sd_watchdog_enabled.html>): `WATCHDOG_USEC`, in
+/// microseconds, which is for the process `WATCHDOG_PID`, or for whoever has it if that is not set.
+fn watchdog(asked: Option<&str>, whose: Option<&str>, own: u32) -> Option<Duration> {
+    let is_ours = whose.is_none_or(|pid| pid.trim().parse() == Ok(own));
+    let period = Duration::from_micros(asked?.trim().parse().ok()?);
+    (is_ours && period >= SHORTEST_WATCHDOG).then_some(period)
 }
 
 /// Says it on a thread that may wait: a service manager that does not read must not hold up the run.
@@ -211,5 +224,28 @@ pub async fn write_state(hub: &Hub, events: &Events) {
     lines.extend(health::health(hub).await.text(true).lines().map(str::to_owned));
     for text in lines {
         events.emit(Event::State { text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_served_if_it_is_ours() {
+        let second = Some(Duration::from_secs(1));
+        for (asked, whose, expected) in [
+            (None, None, None),
+            (Some("1000000"), None, second),
+            (Some("1000000"), Some("7"), second),
+            (Some("1000000"), Some("8"), None),
+            (Some("1000000"), Some("x"), None),
+            (Some("0"), None, None),
+            (Some("1"), None, None),
+            (Some("-1"), None, None),
+            (Some("infinity"), None, None),
+        ] {
+            assert_eq!(watchdog(asked, whose, 7), expected, "{asked:?} {whose:?}");
+        }
     }
 }
