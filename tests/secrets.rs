@@ -163,6 +163,7 @@ async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
     let consul = Consul::with(Options { acl: true, ..Options::default() }).await;
     let (recorder, etcd, engine) =
         (HttpRecorder::start(consul.address()).await, EtcdServer::start().await, FakeEngine::start().await);
+    etcd.enable_users();
     recorder.set(Mode::Answer(403, format!("{SECRET}: ACL not found: {SECRET}-uri {SECRET}-token")));
     engine.run(FakeContainer::new("web").publish("80/tcp", 8080));
     let rules = r#"service_prefix "" { policy = "write" } node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }"#;
