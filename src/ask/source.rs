@@ -97,6 +97,9 @@ impl Source {
 
     /// The containers that a person means, with the decisions.
     pub(super) fn explained(&self, reference: &str) -> Result<view::Container, Error> {
+        if reference.trim_matches('/').is_empty() {
+            return Err(Error::Failed("name a container: registrator explain web".to_owned()));
+        }
         match &self.from {
             From::Running(running) => {
                 let name = percent_encoding::utf8_percent_encode(reference, percent_encoding::NON_ALPHANUMERIC);
@@ -105,10 +108,10 @@ impl Source {
             From::Own(own) => self.wait(async {
                 let found = look::find(&own.hub, reference).await;
                 if found.len() > 1 {
-                    return Err(Error::Failed(format!("{} containers are meant by {reference:?}", found.len())));
+                    return Err(Error::Failed(look::not_one(reference, found.len())));
                 }
                 let mut containers = look::containers(&own.hub, found, true).await;
-                containers.pop().ok_or_else(|| Error::Failed(format!("Docker lists no container {reference:?}")))
+                containers.pop().ok_or_else(|| Error::Failed(look::not_one(reference, 0)))
             }),
         }
     }

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hub::Hub;
-use super::look;
 use super::serve::{Answer, response};
+use super::{look, query};
 
 /// How often a reader hears something, so that it and what lies between knows that the connection is alive.
 const PULSE: Duration = Duration::from_secs(15);
@@ -35,13 +35,12 @@ struct Reader {
 }
 
 /// The events after the `Last-Event-ID`, or after `?after=N`; without either, those that are kept.
-pub(super) fn stream(hub: &Hub, headers: &HeaderMap, query: &str, place: Permit<Network>) -> Answer {
+pub(super) fn stream(hub: &Hub, headers: &HeaderMap, asked: &str, place: Permit<Network>) -> Answer {
     let given = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
-    let asked = query.split('&').find_map(|part| part.strip_prefix("after=")?.parse().ok());
     let reader = Reader {
         hub: hub.clone(),
         news: hub.listeners.journal.listen(),
-        sent: given.or(asked).unwrap_or(0),
+        sent: given.or_else(|| query::after(asked)).unwrap_or(0),
         version: 0,
         quiet_since: Instant::now(),
         _place: place,
