@@ -16,6 +16,7 @@ use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::program::Program;
 use testkit::proxy::HttpRecorder;
 use testkit::wait::becomes;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Asks about this engine and this registry, without a running instance.
 fn ask(engine: &FakeEngine, uri: &str, arguments: &[&str]) -> Said {
@@ -228,6 +229,36 @@ async fn a_running_instance_is_asked_and_answers_as_a_look_does() {
     assert!(containers.as_array().unwrap().iter().any(|seen| seen["name"] == container.name.as_str()));
     assert_eq!(running(&["-healthcheck"]).code, 0);
     assert_eq!(asked(&["plan"], &[("REGISTRATOR_STATUS", &address)]).code, 0, "{:?}", running(&["plan"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_watched_as_they_happen() {
+    let engine = FakeEngine::start().await;
+    let arguments = ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", "embedded://127.0.0.1:0?dns=off"];
+    let host = engine.host();
+    let program =
+        Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);
+    let status = Status::of(&program).await;
+    program.wait_for("compared:").await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_registrator"))
+        .env_clear()
+        .args(["watch", "-format", "json", "-status", &status.address.to_string()])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut number = 0;
+    // It may not listen yet when the first one starts.
+    let first = loop {
+        engine.run(FakeContainer::new(&format!("watched{number}")).publish("80/tcp", 8000 + number));
+        number += 1;
+        if let Ok(line) = tokio::time::timeout(std::time::Duration::from_secs(2), lines.next_line()).await {
+            break serde_json::from_str::<Value>(&line.unwrap().unwrap()).unwrap();
+        }
+        assert!(number < 15, "nothing is told");
+    };
+    assert!(first["event"] == "added" || first["event"] == "syncing", "only what happens from now on: {first}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

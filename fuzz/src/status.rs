@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(Path::parse(&asked), Path::Container(path.to_owned()));
     }
     let asked = line();
-    if let Some(number) = query::after(asked) {
+    if let Some(query::After::Number(number)) = query::after(asked) {
         assert!(asked.contains("after=") && asked.contains(&number.to_string()), "{asked:?}");
     }
     assert!(!query::is_verbose(asked) || asked.contains("verbose"), "{asked:?}");

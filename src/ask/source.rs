@@ -147,7 +147,7 @@ impl Source {
             From::Running(running) => self.wait(async {
                 let mut happened = Vec::new();
                 // The kept ones come at once, and then nothing for a while.
-                let all = running.follow(|event| {
+                let all = running.follow("/v1/events", |event| {
                     happened.push(event);
                     Ok(())
                 });
@@ -166,7 +166,7 @@ impl Source {
     /// Each event as it happens, until the instance ends or the reader has seen enough.
     pub(super) fn follow(&self, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
         match &self.from {
-            From::Running(running) => self.runtime.block_on(running.follow(each)),
+            From::Running(running) => self.runtime.block_on(running.follow("/v1/events?after=now", each)),
             From::Own(own) => self.runtime.block_on(async {
                 let journal = &own.hub.listeners.journal;
                 let (mut news, mut sent) = (journal.listen(), 0);
@@ -249,8 +249,8 @@ impl Running {
         })
     }
 
-    async fn follow(&self, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
-        let mut response = self.send("/v1/events").await?;
+    async fn follow(&self, path: &str, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
+        let mut response = self.send(path).await?;
         if !response.status().is_success() {
             let body = client::body(response, LARGEST).await.map_err(|error| Error::Failed(error.to_string()))?;
             return Err(Error::Failed(format!("{}: {}", self.base, String::from_utf8_lossy(&body).trim())));

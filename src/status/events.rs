@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hub::Hub;
+use super::query::After;
 use super::serve::{Answer, response};
 use super::{look, query};
 
@@ -34,13 +35,19 @@ struct Reader {
     _place: Permit<Network>,
 }
 
-/// The events after the `Last-Event-ID`, or after `?after=N`; without either, those that are kept.
+/// The events after the `Last-Event-ID`, or after `?after=N`; with `?after=now` only new ones; without
+/// any of these, those that are kept as well.
 pub(super) fn stream(hub: &Hub, headers: &HeaderMap, asked: &str, place: Permit<Network>) -> Answer {
+    let news = hub.listeners.journal.listen();
     let given = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
+    let asked = query::after(asked).map(|after| match after {
+        After::Now => *news.borrow(),
+        After::Number(number) => number,
+    });
     let reader = Reader {
         hub: hub.clone(),
-        news: hub.listeners.journal.listen(),
-        sent: given.or_else(|| query::after(asked)).unwrap_or(0),
+        news,
+        sent: given.or(asked).unwrap_or(0),
         version: 0,
         quiet_since: Instant::now(),
         _place: place,

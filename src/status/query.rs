@@ -6,10 +6,22 @@ pub fn is_verbose(query: &str) -> bool {
     query.split('&').any(|part| matches!(part, "verbose" | "verbose=true" | "verbose=1"))
 }
 
-/// `?after=N`: only the events after this one.
+/// From where on events are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Those after the event of this number.
+    Number(u64),
+    /// Those from now on.
+    Now,
+}
+
+/// `?after=N` or `?after=now`.
 #[must_use]
-pub fn after(query: &str) -> Option<u64> {
-    query.split('&').find_map(|part| part.strip_prefix("after=")?.parse().ok())
+pub fn after(query: &str) -> Option<After> {
+    query.split('&').find_map(|part| match part.strip_prefix("after=")? {
+        "now" => Some(After::Now),
+        number => number.parse().ok().map(After::Number),
+    })
 }
 
 #[cfg(test)]
@@ -31,7 +43,10 @@ mod tests {
             ("after=99999999999999999999999", false, None),
             ("before=7", false, None),
         ] {
-            assert_eq!((is_verbose(query), after(query)), (verbose, number), "{query}");
+            assert_eq!((is_verbose(query), after(query)), (verbose, number.map(After::Number)), "{query}");
+        }
+        for query in ["after=now", "after=x&after=now"] {
+            assert_eq!(after(query), Some(After::Now), "{query}");
         }
     }
 }
