@@ -158,15 +158,15 @@ async fn what_the_guard_holds_is_in_the_plan_of_the_running_instance() {
     for number in 0..12_u16 {
         engine.run(FakeContainer::new(&format!("c{number}")).publish("80/tcp", 8000 + number));
     }
-    let arguments =
-        ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", "-removal-guard", "50", "-resync", "1", &consul.uri()];
+    registered(&engine, &consul.uri(), 12).await;
+    // An engine that has just started may list nothing at first.
+    engine.list_nothing(true);
+    let arguments = ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", &consul.uri()];
     let host = engine.host();
     let program =
         Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);
     let status = Status::of(&program).await;
-    program.wait_for_count("added:", 12).await;
-    engine.list_nothing(true);
-    program.wait_for("asking Docker again in").await;
+    program.wait_for("12 of 12 entries have no container").await;
     becomes(12, SOON, async || left(&status.json("/v1/plan").await[0], "held")).await;
     assert!(status.json("/v1/registries").await[0]["guard"].as_u64().is_some());
     engine.list_nothing(false);
