@@ -25,7 +25,7 @@ pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// An answer.
 pub type Answer = Response<Body>;
 
-/// Long answers that are made at the same time: they share the tasks that answer.
+/// Answers of a kind that are made at the same time: they share the tasks that answer.
 const COSTLY: Room = Room { most: 4, reserve: 2, share: 2 };
 /// Readers of the events at the same time.
 const LISTENERS: Room = Room { most: 64, reserve: 8, share: 32 };
@@ -42,6 +42,7 @@ pub struct Desk {
     names: Names,
     token: Option<Token>,
     costly: Permits<Network>,
+    turns: Permits<Network>,
     listeners: Permits<Network>,
 }
 
@@ -105,24 +106,37 @@ impl Path {
     }
 }
 
+impl Path {
+    /// Whether the answer is short, but the tasks are asked for it.
+    fn is_short(&self) -> bool {
+        matches!(self, Self::Registries | Self::Plan | Self::Metrics | Self::Health | Self::Ready | Self::Container(_))
+    }
+}
+
 impl Desk {
     /// Answers to these names; with a token, only to whoever has it.
     #[must_use]
     pub fn new(hub: Hub, names: Names, token: Option<Token>) -> Self {
-        Self { hub, names, token, costly: Permits::new(COSTLY), listeners: Permits::new(LISTENERS) }
+        Self {
+            hub,
+            names,
+            token,
+            costly: Permits::new(COSTLY),
+            turns: Permits::new(COSTLY),
+            listeners: Permits::new(LISTENERS),
+        }
     }
 
     async fn get(&self, path: Path, request: &Parts, client: Network) -> Answer {
         let asked = request.uri.query().unwrap_or_default();
         let hub = &self.hub;
+        // Each asks the tasks that serve containers: a few at a time, and every client has its turn.
+        let _turn = if path.is_short() { Some(self.turns.acquire(&client).await) } else { None };
         match path {
             Path::Unknown => text(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is\n"),
             Path::About => json(&*hub.about),
             Path::Registries => json(&look::registries(hub).await),
-            Path::Plan => {
-                let Some(_permit) = self.costly.try_acquire(&client) else { return busy() };
-                json(&look::plans(hub).await)
-            }
+            Path::Plan => json(&look::plans(hub).await),
             Path::Metrics => {
                 hub.listeners.meter.set_running(&look::running(hub).await);
                 for registry in look::registries(hub).await {
