@@ -185,6 +185,8 @@ async fn a_question_without_an_answer_says_what_to_do() {
     }
     let said = ask(&engine, "consul://127.0.0.1:1", &["plan"]);
     assert!(said.code == 1 && said.stdout.contains("cannot be reached"), "{said:?}");
+    let said = ask(&engine, "consul://127.0.0.1:1", &["registries"]);
+    assert!(said.code == 2 && said.stdout.contains("unreachable"), "{said:?}");
     let said = ask(&engine, "embedded://", &["plan"]);
     assert!(said.code == 1 && said.stderr.contains("-status"), "{said:?}");
     let said = asked(&["-healthcheck", "-status", &free], &[]);

@@ -43,7 +43,7 @@ impl Manager {
     /// The next message.
     async fn hear(&self) -> String {
         let mut bytes = [0; 4096];
-        let length = timeout(SOON, self.socket.recv(&mut bytes)).await.expect("a message").unwrap();
+        let length = timeout(SOON, self.socket.recv(&mut bytes)).await.unwrap().unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     }
 
