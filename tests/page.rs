@@ -138,6 +138,8 @@ async fn what_comes_from_containers_stays_text() {
     let logged = async || page.text("#log").await.contains(&format!("c{EVIL}\u{fffd}")).then_some(());
     eventually("its event is shown", SOON, logged).await;
     assert_eq!(page.text(".row .tag").await, EVIL);
+    page.run("document.querySelector('a.explain').click()").await;
+    eventually("it is explained", SOON, async || page.text(".why").await.contains(EVIL).then_some(())).await;
     assert_eq!(
         page.run("document.querySelectorAll('img, [onerror], body script, ol ol, a[href^=javascript]').length").await,
         0
@@ -187,6 +189,14 @@ async fn the_filter_is_typed_or_in_the_url_and_the_keyboard_is_enough() {
     let row = format!("#c-{focused_id}");
     eventually("it is paused", SOON, async || page.text(&row).await.contains("paused").then_some(())).await;
     becomes(json!("web-11"), SOON, focused).await;
+    // Enter explains it: what decided each field.
+    page.press("Enter").await;
+    let explained = async || page.text(".row .why").await.contains("port 80/tcp").then_some(());
+    eventually("it is explained", SOON, explained).await;
+    let why = page.text(".row .why").await;
+    assert!(why.contains("nginx") && why.contains("8111") && why.contains("as JSON"), "{why}");
+    page.press("Enter").await;
+    assert_eq!(page.shown(".row .why").await, 0);
     page.press("Escape").await;
     eventually("all are there", SOON, async || (page.shown(".row").await == 31).then_some(())).await;
     becomes(String::new(), SOON, query).await;
@@ -220,6 +230,14 @@ async fn what_needs_somebody_comes_first_and_is_counted_in_the_title() {
     shows(&page, &["z", "a"]).await;
     becomes("2 containers · 2 need attention".to_owned(), SOON, || page.text("#summary")).await;
     becomes(json!(format!("(2) {HOST} – registrator")), SOON, || page.run("document.title")).await;
+    // An engine that is gone needs somebody too; what ran stays.
+    engine.go_away().await;
+    becomes(2, SOON, || page.shown(".card.attention")).await;
+    let docker = page.text(".card").await;
+    assert!(docker.contains("lost"), "{docker}");
+    shows(&page, &["z", "a"]).await;
+    engine.come_back().await;
+    becomes("2 containers · 2 need attention".to_owned(), SOON, || page.text("#summary")).await;
     // The same without scripts, at the first paint.
     let page = browser.page().await;
     page.forbid_scripts().await;
@@ -246,6 +264,8 @@ async fn nothing_is_asked_of_anybody_else_and_nothing_is_wider_than_a_telephone(
     is_live(&page).await;
     engine.run(web("another", 8002));
     eventually("it is there", SOON, async || (page.shown(".row").await == 3).then_some(())).await;
+    page.run("document.querySelector('a.explain').click()").await;
+    eventually("it is explained", SOON, async || (page.shown(".why").await == 1).then_some(())).await;
     let wider = "Array.from(document.body.querySelectorAll('*')).filter((e) => e.getBoundingClientRect().right > 361 \
                  && !e.matches('.skip')).map((e) => `${e.tagName}.${e.className}#${e.id}`)";
     let width = page.run("document.documentElement.scrollWidth").await;

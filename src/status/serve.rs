@@ -51,7 +51,8 @@ pub struct Desk {
 pub enum Path {
     /// `/`
     Page,
-    /// A part of the page: `/page/registries`, `/page/containers`, `/page/container/<id>`, `/page/events`, and its files.
+    /// A part of the page: `/page/registries`, `/page/containers`, `/page/container/<id>`, `/page/explain/<id>`,
+    /// `/page/events`, and its files.
     Part(page::Part),
     /// `/v1/state`
     State,
@@ -187,7 +188,14 @@ impl Desk {
         if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
             return tagged(empty(StatusCode::NOT_MODIFIED), &tag);
         }
-        let Some(permit) = self.costly.try_acquire(&client) else { return busy() };
+        // With the work, not with whoever asked: that may be gone before it is done.
+        let permit = match &path {
+            Path::Part(part) if !part.is_long() => self.turns.acquire(&client).await,
+            _ => match self.costly.try_acquire(&client) {
+                Some(permit) => permit,
+                None => return busy(),
+            },
+        };
         let (sender, receiver) = mpsc::channel(PARTS);
         let hub = self.hub.clone();
         let kind = match path {

@@ -102,7 +102,7 @@ fn card(about: &About, registry: &Registry) -> String {
     if *foreign > 0 {
         let _ = write!(facts, "<span>{} of other owners</span>", number(*foreign));
     }
-    let fact = |word: &str, time: &dyn Display| format!("<span class=\"fact\">{} {time}</span>", escaped(word));
+    let fact = |word: &str, time: &dyn Display| format!("<span>{} {time}</span>", escaped(word));
     if let (Some(since), true) = (registry.since, state != UP) {
         facts += &fact(&format!("{state} since"), &Past(since));
     }

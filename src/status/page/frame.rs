@@ -16,6 +16,7 @@ const UPDATES: Updates = Updates {
     events: Some("/v1/events"),
     rows: "/page/containers",
     row: "/page/container/",
+    explain: "/page/explain/",
     parts: "/page/registries",
     nouns: "container containers",
 };

@@ -2,6 +2,7 @@
 //! HTML, so that everything is spelled once. What our pages have in common is in [`registrator_web::page`].
 
 mod cards;
+mod explain;
 mod frame;
 mod labels;
 mod rows;
@@ -28,6 +29,8 @@ pub enum Part {
     Containers,
     /// One container, by its ID.
     Container(String),
+    /// Why each field of a container's services is as it is, by its ID.
+    Explain(String),
     /// The latest events.
     Events,
     /// A file that the page loads.
@@ -35,6 +38,12 @@ pub enum Part {
 }
 
 impl Part {
+    /// Whether it grows with what runs.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        matches!(self, Self::Containers)
+    }
+
     /// The part of a path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
@@ -42,10 +51,15 @@ impl Part {
             "/page/registries" => Some(Self::Registries),
             "/page/containers" => Some(Self::Containers),
             "/page/events" => Some(Self::Events),
-            _ => match path.strip_prefix("/page/container/") {
-                Some(id) => Some(Self::Container(id.to_owned())),
-                None => File::find(path).map(Self::File),
-            },
+            _ => {
+                if let Some(id) = path.strip_prefix("/page/container/") {
+                    return Some(Self::Container(id.to_owned()));
+                }
+                if let Some(id) = path.strip_prefix("/page/explain/") {
+                    return Some(Self::Explain(id.to_owned()));
+                }
+                File::find(path).map(Self::File)
+            }
         }
     }
 }
@@ -88,6 +102,13 @@ pub async fn send_part(hub: &Hub, part: &Part, out: &Out) -> Result<(), Gone> {
                 [container] if container.state != UNKNOWN => {
                     out.send(rows::container(container, &Labels::new(hub))).await
                 }
+                _ => Ok(()),
+            }
+        }
+        Part::Explain(id) => {
+            let found = look::find(hub, id).await;
+            match look::containers(hub, found, true).await.as_slice() {
+                [container] => out.send(explain::panel(container)).await,
                 _ => Ok(()),
             }
         }
@@ -140,6 +161,7 @@ mod tests {
             ("/page/registries", Some(Part::Registries)),
             ("/page/containers", Some(Part::Containers)),
             ("/page/container/abc", Some(Part::Container("abc".to_owned()))),
+            ("/page/explain/abc", Some(Part::Explain("abc".to_owned()))),
             ("/page/events", Some(Part::Events)),
             ("/page/script.js", Some(Part::File(File::Script))),
             ("/page/", None),

@@ -55,7 +55,7 @@ fn what(container: &Container) -> String {
     let short = id.get(..12).unwrap_or(id);
     let _ = write!(
         html,
-        " <a href=\"/v1/containers/{0}\" title=\"everything that is known, as JSON\"><code>{1}</code></a></p>",
+        " <code>{1}</code> <a class=\"explain\" href=\"/v1/containers/{0}\">explain</a></p>",
         escaped(id),
         escaped(short)
     );

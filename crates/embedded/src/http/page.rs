@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, CheckState, Group, Indexes, Instance, Node, Status
 const TAGS: usize = 20;
 
 const UPDATES: Updates =
-    Updates { events: None, rows: "/page/services", row: "", parts: "", nouns: "instance instances" };
+    Updates { events: None, rows: "/page/services", row: "", explain: "", parts: "", nouns: "instance instances" };
 
 /// The tag of what is shown: it changes with every change.
 pub(super) fn tag(indexes: Indexes) -> String {

@@ -43,6 +43,8 @@ pub struct Updates {
     pub rows: &'static str,
     /// The path of one row, without its ID; empty if there is none.
     pub row: &'static str,
+    /// The path of what explains a row, without its ID; empty if there is none. A link of the class `explain` shows it.
+    pub explain: &'static str,
     /// Paths of parts that replace the elements with their IDs, separated by spaces.
     pub parts: &'static str,
     /// What a row is, and what rows are: `container containers`.
@@ -55,14 +57,14 @@ pub struct Updates {
 /// counts from there.
 #[must_use]
 pub fn head(title: &str, updates: Updates, tag: &str, now: u64) -> String {
-    let Updates { events, rows, row, parts, nouns } = updates;
+    let Updates { events, rows, row, explain, parts, nouns } = updates;
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <link rel=\"icon\" href=\"/page/icon.svg\">\n<link rel=\"stylesheet\" href=\"/page/style.css\">\n\
          <script src=\"/page/script.js\" defer></script>\n</head>\n\
-         <body data-events=\"{events}\" data-rows=\"{rows}\" data-row=\"{row}\" data-parts=\"{parts}\" \
+         <body data-events=\"{events}\" data-rows=\"{rows}\" data-row=\"{row}\" data-explain=\"{explain}\" data-parts=\"{parts}\" \
          data-nouns=\"{nouns}\" data-tag=\"{tag}\" data-now=\"{now}\">\n<a class=\"skip\" href=\"#list\">Skip to the list</a>\n",
         title = escaped(title),
         tag = escaped(tag),
@@ -133,7 +135,7 @@ pub const AFTER_ROWS: &str = "</ol>\n<p id=\"nothing\" hidden>Nothing matches. <
 
 /// What keys do; shown by the script.
 pub const KEYS: &str = "<p id=\"keys\" hidden><kbd>/</kbd> filter <kbd>j</kbd> <kbd>k</kbd> next and previous row \
-    <kbd>Esc</kbd> show all</p>\n";
+    <kbd>Enter</kbd> explain <kbd>Esc</kbd> show all</p>\n";
 
 /// The last line of an answer with rows: without it, the script takes none away.
 #[must_use]
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_title_cannot_leave_its_place() {
-        let updates = Updates { events: None, rows: "/r", row: "", parts: "", nouns: "a b" };
+        let updates = Updates { events: None, rows: "/r", row: "", explain: "", parts: "", nouns: "a b" };
         let head = head("</title><script>x</script>", updates, "\"1\"", 1);
         assert!(head.contains("<title>&lt;/title&gt;&lt;script&gt;"), "{head}");
         assert_eq!(head.matches("<script").count(), 1);

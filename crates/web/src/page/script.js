@@ -2,7 +2,7 @@
 // complete without this. HTML comes from our own server alone, which has escaped whatever is not its own.
 "use strict";
 (() => {
-    const { events, rows: rowsPath, row: rowPath, parts, nouns } = document.body.dataset;
+    const { events, rows: rowsPath, row: rowPath, explain: explainPath, parts, nouns } = document.body.dataset;
     const [one, many] = nouns.split(" ");
     const part = (id) => document.getElementById(id);
     const rows = part("rows"), filter = part("filter"), count = part("count"), live = part("live");
@@ -138,6 +138,7 @@
         if (known) {
             forget(known);
             known.replaceWith(fresh);
+            if (known.querySelector(".why")) explain(fresh);
         }
         sight.observe(fresh);
         return fresh;
@@ -241,6 +242,22 @@
             }
         }
         tickAll();
+    }
+
+    // --- What explains a row.
+
+    async function explain(row) {
+        const link = row?.querySelector("a.explain");
+        if (!explainPath || !link) return;
+        const shown = row.querySelector(".why");
+        link.setAttribute("aria-expanded", String(!shown));
+        if (shown) return shown.remove();
+        try {
+            const answer = await fetch(explainPath + link.getAttribute("href").split("/").pop(), { cache: "no-store" });
+            if (answer.ok && !row.querySelector(".why")) row.append(parse(await answer.text()));
+        } catch {
+            // Whoever watches the connection says that the server is gone.
+        }
     }
 
     // --- Asking again: soon after a change, ever more rarely when much changes.
@@ -435,6 +452,8 @@
         } else if (event.key === "/") {
             filter.focus();
             filter.select();
+        } else if (event.key === "Enter" && event.target.matches?.(".row")) {
+            explain(event.target);
         } else if (event.key === "j" || event.key === "k") {
             step(event.key === "j");
         } else {
@@ -452,6 +471,11 @@
         if (!event.target.closest("a") || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
         show("needs attention");
+    });
+    rows.addEventListener("click", (event) => {
+        if (!explainPath || event.ctrlKey || event.metaKey || !event.target.closest("a.explain")) return;
+        event.preventDefault();
+        explain(event.target.closest(".row"));
     });
     part("search").hidden = false;
     part("keys").hidden = false;
