@@ -12,6 +12,7 @@ use registrator::audit::Audit;
 use registrator::cli::{self, Answer, Parsed};
 use registrator::config::{Config, LogLevel, Mode};
 use registrator::event::{Event, Events};
+use registrator::registry;
 use registrator::status::{Listeners, look};
 use registrator::{log, machine};
 use tokio::runtime::{Builder, Handle};
@@ -159,11 +160,18 @@ fn read_again(
 ) {
     let environment = Arc::new(std::env::vars_os().collect());
     let parsed = cli::parse(std::env::args_os().skip(1), &environment, &machine::name());
-    let read = match parsed {
-        Ok(parsed) => parsed.into_config(),
-        Err(answer) => {
+    let read = parsed.map(Parsed::into_config);
+    let read = read.map_err(|answer| answer.stderr.lines().next().unwrap_or_default().to_owned());
+    // What would keep the program from starting again is said now.
+    let read =
+        read.and_then(|read| match read.registries.iter().find_map(|settings| registry::check(settings).err()) {
+            None => Ok(read),
+            Some(error) => Err(error.to_string()),
+        });
+    let read = match read {
+        Ok(read) => read,
+        Err(why) => {
             listeners.meter.reloaded(false);
-            let why = answer.stderr.lines().next().unwrap_or_default().to_owned();
             let text = format!("the settings were not read again, and stay as they were: {why}");
             return events.emit(Event::Advice { about: "settings", text });
         }

@@ -88,6 +88,10 @@ async fn the_options_for_services_count_at_once() {
     assert_eq!(run.entry("named", "Address").await, "10.0.0.2");
     run.change("ip = \"10.0.0.2\"\n");
     becomes(json!("10.0.0.2"), SOON, || run.entry("unnamed", "Address")).await;
+    // The container's own port, and not the one of the host.
+    assert_eq!(run.entry("named", "Port").await, 8002);
+    run.change("ip = \"10.0.0.2\"\ninternal = true\n");
+    becomes(json!(80), SOON, || run.entry("named", "Port")).await;
     assert!(run.was_read().await);
 }
 
@@ -157,6 +161,7 @@ async fn a_broken_file_leaves_everything_as_it_is_and_says_why() {
         (format!("registries = [\"{uri}\"]\n{USUAL}explicit = \"maybe\"\nip = \"10.0.0.2\"\n"), "explicit"),
         (format!("registries = [\"{uri}\"]\n{USUAL}explicit = true\nipp = \"10.0.0.2\"\n"), "ipp"),
         ("explicit = true\n".to_owned(), "registry"),
+        (format!("registries = [\"nosuch://h\"]\n{USUAL}explicit = true\n"), "nosuch"),
     ] {
         let before = run.program.logged("the settings were not read again");
         run.write(&broken);

@@ -113,6 +113,10 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
     runs.push((vec![uri, "-nosuch"], vec![]));
     runs.push((vec!["-ttl=5", uri], vec![]));
     runs.push((vec!["plan", "-ttl=5", uri], vec![]));
+    // Its value was forgotten, so that the URI takes its place.
+    runs.push((vec!["-resync", uri], vec![]));
+    runs.push((vec!["plan", "-status", uri], vec![]));
+    runs.push((vec![], vec![("REGISTRATOR_RESYNC", uri)]));
     for variable in ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "ZOOKEEPER_AUTH", "CONSUL_HTTP_SSL"] {
         runs.push((vec!["consul://127.0.0.1:1"], vec![(variable, "hunter2\n:hunter2")]));
         runs.push((vec!["zookeeper://127.0.0.1:1"], vec![(variable, "hunter2")]));
@@ -264,4 +268,46 @@ async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
             assert!(registries.contains(part), "{registries}");
         }
     }
+}
+
+#[tokio::test]
+async fn secrets_in_a_file_of_settings_are_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("registrator.toml");
+    let path = file.to_str().unwrap();
+    let well = |password: &str| {
+        format!("registries = [\n  \"embedded://127.0.0.1:0?dns=off\",\n  \"consul://me:{password}@127.0.0.1:1\",\n]\n")
+    };
+    let texts = [
+        well(SECRET),
+        format!("registries = [\"consul://me:{SECRET}@127.0.0.1:1\n"),
+        format!("registries = [\"consul://me:{SECRET}@127.0.0.1:1\", 5]\n"),
+        format!("registries = \"consul://me:{SECRET}@127.0.0.1:1\"\n"),
+        format!("registries = [\"nosuch://me:{SECRET}@127.0.0.1:1\"]\n"),
+        format!("registries = [\"consul://me:a/{SECRET}@127.0.0.1:1\"]\n"),
+        format!("registry = \"consul://me:{SECRET}@127.0.0.1:1\"\n"),
+        format!("{}resync = \"consul://me:{SECRET}@127.0.0.1:1\"\n", well("x")),
+        format!("consul://me:{SECRET}@127.0.0.1:1\n"),
+    ];
+    for text in &texts {
+        std::fs::write(&file, text).unwrap();
+        for command in [["config", "show"], ["config", "check"]] {
+            let said = printed(&[&command[..], &["-config", path]].concat(), &[]);
+            assert!(!said.contains(SECRET), "{command:?} of {text}: {said}");
+        }
+    }
+    // Read again while it runs: a new password is said to be one, and a mistake is named without the line.
+    std::fs::write(&file, &texts[0]).unwrap();
+    let engine = FakeEngine::start().await;
+    let program = talkative("text", &["-config", path], &[("DOCKER_HOST", engine.host().as_str())]);
+    program.wait_for("Syncing services").await;
+    std::fs::write(&file, well(&format!("another-{SECRET}"))).unwrap();
+    program.signal("HUP");
+    program.wait_for("a password or token in registries has changed, and counts after a restart").await;
+    for (count, text) in texts[1..].iter().enumerate() {
+        std::fs::write(&file, text).unwrap();
+        program.signal("HUP");
+        program.wait_for_count("the settings were not read again, and stay as they were", count + 1).await;
+    }
+    assert_silent(&program);
 }

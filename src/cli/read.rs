@@ -275,6 +275,9 @@ impl Reading {
 /// What is said of a value that an option does not take.
 fn refused(value: &str, bad: Bad, source: &Source) -> Invalid {
     let in_file = matches!(source, Source::File { .. });
+    // A URI that took the place of a forgotten value may hold a password.
+    let is_uri = value.contains("://");
+    let value = if is_uri { redacted(value) } else { value.to_owned() };
     match bad {
         Bad::Value(reason) if in_file => Invalid::Rule(format!("{source} = {value:?}: {reason}")),
         Bad::Value(reason) => Invalid::Usage(format!("invalid value {value:?} for {source}: {reason}")),

@@ -15,13 +15,14 @@ use crate::event::Counts;
 use crate::host::Knowledge;
 use crate::host::desired::Remark;
 use crate::host::pacing::{Delay, Delayed};
-use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Status, Summary, SyncState};
+use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Summary, SyncState};
 use crate::registry::{Action, Content, Reason, Write};
 use crate::service::describe::{self, PortDecisions};
 use crate::service::notes::{quote, quote_key};
 use crate::service::{self, CheckKind};
 use crate::validate::{Misspelt, misspelt};
 
+use super::entry;
 use super::hub::{Hub, Kept, ago, ahead, seconds};
 use super::meter::RunningCounts;
 use super::view;
@@ -285,7 +286,7 @@ pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Ve
             let place = at + place;
             statuses
                 .iter()
-                .filter_map(|(kept, all)| Some(entry(&kept.name, all.get(place)?, hub.about.dry_run)))
+                .filter_map(|(kept, all)| Some(entry::view(&kept.name, all.get(place)?, hub.about.dry_run)))
                 .collect::<Vec<_>>()
         };
         views.push(container_view(seen, entries));
@@ -507,43 +508,6 @@ fn check_in_words(check: &service::Check) -> String {
     }
 }
 
-/// `dry_run`: whether nothing is written.
-fn entry(registry: &str, status: &Status, dry_run: bool) -> view::Entry {
-    let now = Instant::now();
-    let known = status.state;
-    view::Entry {
-        registry: registry.to_owned(),
-        state: if status.present { known.as_str() } else { view::UNKNOWN }.to_owned(),
-        text: entry_in_words(status, dry_run),
-        last_known: (!status.present).then(|| known.as_str().to_owned()),
-        since: ago(status.since),
-        exists: status.exists,
-        owner: status.owner.as_ref().map(ToString::to_string),
-        error: status.error.as_ref().map(ToString::to_string),
-        tried: status.tried.map(|tried| ago(now.saturating_duration_since(tried))),
-        next_attempt: status.next.map(|next| ahead(next.saturating_duration_since(now))),
-    }
-}
-
-/// Where an entry stands, as it follows its state.
-fn entry_in_words(status: &Status, dry_run: bool) -> String {
-    match (status.present, status.state, &status.owner) {
-        (false, SyncState::InSync, _) => {
-            "the registry cannot be reached; the entry was right when it was last read".to_owned()
-        }
-        (false, ..) => "the registry cannot be reached".to_owned(),
-        (true, SyncState::Contested, Some(owner)) => {
-            format!("the owner {} has this entry: give the container another SERVICE_ID", quote(owner))
-        }
-        (true, SyncState::Pending, _) => {
-            let is = if status.exists { "it differs" } else { "it is not there" };
-            let when = if dry_run { "would be written" } else { "is about to be written" };
-            format!("{is}, and {when}")
-        }
-        (true, state, _) => state.in_words().to_owned(),
-    }
-}
-
 /// The plans of all registries.
 pub async fn plans(hub: &Hub) -> Vec<view::Plan> {
     let mut plans = Vec::new();
@@ -661,52 +625,4 @@ pub async fn settle(hub: &Hub) {
 /// The registries that cannot be reached.
 pub async fn unread(hub: &Hub) -> Vec<String> {
     registries(hub).await.into_iter().filter(|registry| registry.state != UP).map(|registry| registry.name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every state that an entry can have, as `explain` says it: (state, there, reached) and what is said.
-    #[test]
-    fn an_entry_is_said_to_be_what_it_is_and_no_more() {
-        let status = |state, exists, present, owner: Option<&str>| Status {
-            state,
-            present,
-            exists,
-            owner: owner.map(Arc::from),
-            since: Duration::ZERO,
-            error: None,
-            tried: None,
-            next: None,
-        };
-        let away = "the registry cannot be reached";
-        for (state, exists, owner, said) in [
-            (SyncState::InSync, true, None, "as it should be"),
-            (SyncState::Pending, false, None, "it is not there, and is about to be written"),
-            (SyncState::Pending, true, None, "it differs, and is about to be written"),
-            (SyncState::InFlight, false, None, "being written"),
-            (SyncState::Refused, false, None, "refused by the registry"),
-            (SyncState::Contested, true, None, "another owner or instance has this entry"),
-            (
-                SyncState::Contested,
-                true,
-                Some("web\n2"),
-                r#"the owner "web\n2" has this entry: give the container another SERVICE_ID"#,
-            ),
-            (SyncState::Held, true, None, "the removal guard asks Docker again first"),
-            (SyncState::InDoubt, false, None, "the last write failed on the way"),
-            (SyncState::Reaped, false, None, "removed by the registry's own rule"),
-        ] {
-            let view = entry("consul:", &status(state, exists, true, owner), false);
-            assert_eq!((view.state.as_str(), view.text.as_str(), view.last_known), (state.as_str(), said, None));
-            // What a registry held before it went away is not said to be there now.
-            let view = entry("consul:", &status(state, exists, false, owner), false);
-            assert_eq!((view.state.as_str(), view.last_known.as_deref()), ("unknown", Some(state.as_str())));
-            assert!(view.text.starts_with(away), "{}", view.text);
-            assert_eq!(view.text.contains("was right"), state == SyncState::InSync, "{}", view.text);
-        }
-        let pending = entry("consul:", &status(SyncState::Pending, false, true, None), true);
-        assert_eq!(pending.text, "it is not there, and would be written");
-    }
 }

@@ -10,6 +10,7 @@
 //! ([`crate::asking`]), and [`look`] makes [`view`]s of their answers. [`Desk`] answers over HTTP.
 
 mod certificates;
+mod entry;
 mod events;
 pub mod health;
 pub mod hub;
