@@ -10,7 +10,7 @@ use registrator::app::{self, Control, Watching};
 use registrator::ask;
 use registrator::audit::Audit;
 use registrator::cli::{self, Answer, Parsed};
-use registrator::config::{Config, Mode};
+use registrator::config::{Config, LogLevel, Mode};
 use registrator::event::{Event, Events};
 use registrator::status::{Listeners, look};
 use registrator::{log, machine};
@@ -87,14 +87,14 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
     let mut tellers = Some(tellers);
     let watching = tellers.as_ref().map(|tellers| Watching { listeners: tellers.listeners(), ready, waits: true });
     let mut bridge = workers.spawn(app::run_asked(config.clone(), control.clone(), events.clone(), watching));
-    let (mut deadline, mut hub, mut _telling, mut rehearsal) = (None, None, None, None);
+    let (mut deadline, mut hub, mut telling, mut rehearsal) = (None, None, None, None);
     let outcome = loop {
         tokio::select! {
             outcome = &mut bridge => break outcome,
             Ok(ready) = &mut hub_ready, if hub.is_none() => {
                 let entered = workers.enter();
                 if let Some(tellers) = tellers.take() {
-                    _telling = Some(tellers.begin(&ready, &config, &events, &control.stop)?);
+                    telling = Some(tellers.begin(&ready, &config, &events, &control.stop)?);
                 }
                 drop(entered);
                 if config.mode == Mode::DryRunOnce {
@@ -132,6 +132,10 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
             () = until(deadline) => return Ok(fail(workers, format!("Not stopped within {STOP_DEADLINE:?}")).await),
         }
     };
+    control.stop.cancel();
+    if let Some(telling) = telling {
+        telling.ended().await;
+    }
     Ok(match outcome {
         Ok(Ok(())) => match rehearsal {
             None => ExitCode::SUCCESS,
@@ -170,10 +174,15 @@ fn read_again(
     if changes.is_empty() {
         return;
     }
+    // That the log says more, or less, is itself said.
+    let level = read.log.level;
+    if matches!(level, LogLevel::Debug | LogLevel::Info) {
+        log::set_level(level);
+    }
     for change in &changes {
         events.emit(Event::SettingsRead { change: change.to_string() });
     }
-    log::set_level(read.log.level);
+    log::set_level(level);
     settings.send_replace(Some(Arc::new(read)));
 }
 

@@ -16,6 +16,7 @@ use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::program::Program;
 use testkit::proxy::HttpRecorder;
 use testkit::wait::becomes;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Asks about this engine and this registry, without a running instance.
 fn ask(engine: &FakeEngine, uri: &str, arguments: &[&str]) -> Said {
@@ -157,15 +158,15 @@ async fn what_the_guard_holds_is_in_the_plan_of_the_running_instance() {
     for number in 0..12_u16 {
         engine.run(FakeContainer::new(&format!("c{number}")).publish("80/tcp", 8000 + number));
     }
-    let arguments =
-        ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", "-removal-guard", "50", "-resync", "1", &consul.uri()];
+    registered(&engine, &consul.uri(), 12).await;
+    // An engine that has just started may list nothing at first.
+    engine.list_nothing(true);
+    let arguments = ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", &consul.uri()];
     let host = engine.host();
     let program =
         Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);
     let status = Status::of(&program).await;
-    program.wait_for_count("added:", 12).await;
-    engine.list_nothing(true);
-    program.wait_for("asking Docker again in").await;
+    program.wait_for("12 of 12 entries have no container").await;
     becomes(12, SOON, async || left(&status.json("/v1/plan").await[0], "held")).await;
     assert!(status.json("/v1/registries").await[0]["guard"].as_u64().is_some());
     engine.list_nothing(false);
@@ -184,6 +185,8 @@ async fn a_question_without_an_answer_says_what_to_do() {
     }
     let said = ask(&engine, "consul://127.0.0.1:1", &["plan"]);
     assert!(said.code == 1 && said.stdout.contains("cannot be reached"), "{said:?}");
+    let said = ask(&engine, "consul://127.0.0.1:1", &["registries"]);
+    assert!(said.code == 2 && said.stdout.contains("unreachable"), "{said:?}");
     let said = ask(&engine, "embedded://", &["plan"]);
     assert!(said.code == 1 && said.stderr.contains("-status"), "{said:?}");
     let said = asked(&["-healthcheck", "-status", &free], &[]);
@@ -228,6 +231,36 @@ async fn a_running_instance_is_asked_and_answers_as_a_look_does() {
     assert!(containers.as_array().unwrap().iter().any(|seen| seen["name"] == container.name.as_str()));
     assert_eq!(running(&["-healthcheck"]).code, 0);
     assert_eq!(asked(&["plan"], &[("REGISTRATOR_STATUS", &address)]).code, 0, "{:?}", running(&["plan"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_watched_as_they_happen() {
+    let engine = FakeEngine::start().await;
+    let arguments = ["-hostname", HOST, "-ip", IP, "-status", "127.0.0.1:0", "embedded://127.0.0.1:0?dns=off"];
+    let host = engine.host();
+    let program =
+        Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);
+    let status = Status::of(&program).await;
+    program.wait_for("compared:").await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_registrator"))
+        .env_clear()
+        .args(["watch", "-format", "json", "-status", &status.address.to_string()])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut number = 0;
+    // It may not listen yet when the first one starts.
+    let first = loop {
+        engine.run(FakeContainer::new(&format!("watched{number}")).publish("80/tcp", 8000 + number));
+        number += 1;
+        if let Ok(line) = tokio::time::timeout(std::time::Duration::from_secs(2), lines.next_line()).await {
+            break serde_json::from_str::<Value>(&line.unwrap().unwrap()).unwrap();
+        }
+        assert!(number < 15, "nothing is told");
+    };
+    assert!(first["event"] == "added" || first["event"] == "syncing", "only what happens from now on: {first}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,12 +6,16 @@
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use registrator::cli;
+use support::status::Status;
 use support::{SOON, id, ids, set};
 use testkit::consul::{Consul, Options};
 use testkit::docker::{Spec, unique};
+use testkit::engine::{FakeContainer, FakeEngine};
+use testkit::etcd::EtcdServer;
 use testkit::program::Program;
 use testkit::proxy::{HttpRecorder, Mode};
 use testkit::wait::becomes;
@@ -136,4 +140,128 @@ fn settings_that_are_printed_for_debugging_show_no_secret() {
     assert_eq!(config.registries.len(), 1);
     let shown = format!("{config:?} {config:#?}");
     assert!(!shown.contains(SECRET), "{shown}");
+}
+
+/// What a command prints, on both outputs, and the files that it makes.
+fn printed(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_registrator"));
+    command.current_dir(&folder).env_clear().envs(environment.iter().copied()).args(arguments);
+    let output = command.output().unwrap();
+    let mut all = [output.stdout, output.stderr].concat();
+    assert!(!all.is_empty(), "{arguments:?} prints nothing");
+    for file in std::fs::read_dir(&folder).unwrap() {
+        all.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Every answer of the listener and of the commands, from a run with a registry that is well, and three that are not: one
+/// that repeats what it was sent, one that refuses the user, and one that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
+    let consul = Consul::with(Options { acl: true, ..Options::default() }).await;
+    let (recorder, etcd, engine) =
+        (HttpRecorder::start(consul.address()).await, EtcdServer::start().await, FakeEngine::start().await);
+    etcd.enable_users();
+    recorder.set(Mode::Answer(403, format!("{SECRET}: ACL not found: {SECRET}-uri {SECRET}-token")));
+    engine.run(FakeContainer::new("web").publish("80/tcp", 8080));
+    let rules = r#"service_prefix "" { policy = "write" } node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }"#;
+    let token = consul.token(rules).await;
+    let folder = tempfile::tempdir().unwrap();
+    let [token_file, status_file, audit] = ["token", "status", "audit.json"].map(|name| folder.path().join(name));
+    let [token_file, status_file, audit] = [&token_file, &status_file, &audit].map(|path| path.to_str().unwrap());
+    std::fs::write(token_file, &token).unwrap();
+    std::fs::write(status_file, format!("{SECRET}-status\n")).unwrap();
+    let uris = [
+        consul.uri(),
+        format!("consul://me:{SECRET}-uri@{}", recorder.address()),
+        format!("etcd3://root:{SECRET}-etcd@{}/base", etcd.address()),
+        format!("consulkv://me:{SECRET}-kv@127.0.0.1:1/base"),
+    ];
+    let uris = uris.each_ref().map(String::as_str);
+    let host = engine.host();
+    for given in [("CONSUL_HTTP_TOKEN", token.as_str()), ("CONSUL_HTTP_TOKEN_FILE", token_file)] {
+        let etcd_user = format!("root:{SECRET}-etcd");
+        let environment = [("DOCKER_HOST", host.as_str()), given, ("ETCD_USER", &etcd_user)];
+        let listens = ["-status", "127.0.0.1:0", "-status-token-file", status_file, "-audit", audit, "-resync", "1"];
+        let program = talkative("json", &[&listens[..], &uris].concat(), &environment);
+        let line = program.wait_for("status: http").await;
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let status = Status { address: address.parse().unwrap(), https: false };
+        let bearer = format!("Bearer {SECRET}-status");
+        let with_token = [("authorization", bearer.as_str())];
+        let registries = async || {
+            let reply = status.ask("GET", "/v1/registries", &with_token).await;
+            let all: Vec<serde_json::Value> = serde_json::from_slice(&reply.body).unwrap();
+            all.iter().map(|registry| registry["attention"] == true).collect::<Vec<_>>()
+        };
+        becomes(vec![false, true, true, true], SOON, registries).await;
+        let mut said: Vec<(String, String)> = Vec::new();
+        for path in [
+            "/v1/state",
+            "/v1/containers",
+            "/v1/containers/web",
+            "/v1/services",
+            "/v1/registries",
+            "/v1/plan",
+            "/v1/about",
+            "/metrics",
+            "/",
+            "/page/registries",
+            "/page/containers",
+            "/page/events",
+            "/prometheus/targets",
+        ] {
+            let reply = status.ask("GET", path, &with_token).await;
+            assert_eq!(reply.status, 200, "{path}");
+            said.push((path.to_owned(), String::from_utf8(reply.body).unwrap()));
+        }
+        for path in ["/health?verbose", "/ready?verbose", "/v1/state"] {
+            said.push((format!("{path} without a token"), String::from_utf8(status.get(path).await.body).unwrap()));
+        }
+        let request = format!("GET /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: {bearer}\r\n\r\n");
+        let events = String::from_utf8(status.plain(&request).await).unwrap();
+        assert!(events.contains("\"event\":"), "{events}");
+        said.push(("/v1/events".to_owned(), events));
+        let audited = async || std::fs::read_to_string(audit).unwrap_or_default();
+        becomes(true, SOON, async || audited().await.contains("put")).await;
+        said.push(("the audit".to_owned(), audited().await));
+        program.signal("USR1");
+        program.wait_for("docker ok").await;
+        said.push(("the log".to_owned(), program.log().join("\n")));
+        let asks = ["-status", &address, "-status-token-file", status_file];
+        let looks = [&["-hostname", support::HOST, "-ip", support::IP][..], &uris].concat();
+        for command in
+            [&["explain", "web"][..], &["plan"], &["services"], &["containers"], &["registries"], &["support-dump"]]
+        {
+            for format in ["table", "json"] {
+                for from in [&asks[..], &looks] {
+                    let format: &[&str] = if command == ["support-dump"] { &[] } else { &["-format", format] };
+                    let arguments = [command, format, from].concat();
+                    said.push((format!("{arguments:?}"), printed(&arguments, &environment)));
+                }
+            }
+        }
+        for command in [&["config", "show"][..], &["config", "check"], &["check"], &["doctor"]] {
+            for format in ["table", "json"] {
+                let arguments = [command, &["-format", format], &looks].concat();
+                said.push((format!("{arguments:?}"), printed(&arguments, &environment)));
+            }
+        }
+        for (what, text) in &said {
+            for secret in [SECRET, token.as_str()] {
+                let at = text.find(secret);
+                let around = at.map(|at| {
+                    String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(200)..(at + 60).min(text.len())])
+                });
+                assert!(around.is_none(), "a secret in {what}: {around:?}");
+            }
+        }
+        // What failed is told all the same, each with its reason.
+        let registries = &said.iter().find(|(what, _)| what == "/v1/registries").unwrap().1;
+        for part in ["ACL not found", "127.0.0.1:1"] {
+            assert!(registries.contains(part), "{registries}");
+        }
+    }
 }

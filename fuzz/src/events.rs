@@ -10,6 +10,8 @@ pub fn run(bytes: &[u8]) {
     let mut parts = decoder.push(first);
     let rest = decoder.push(second);
     parts.hints.extend(rest.hints);
+    parts.signals.extend(rest.signals);
+    parts.actions.extend(rest.actions);
     parts.skipped += rest.skipped;
     assert_eq!(parts, whole);
 }

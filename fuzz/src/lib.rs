@@ -13,6 +13,7 @@ pub mod filter;
 pub mod http_query;
 pub mod inspect;
 pub mod metadata;
+pub mod status;
 pub mod template;
 pub mod uri;
 pub mod validate;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("http_query", http_query::run),
     ("inspect", inspect::run),
     ("metadata", metadata::run),
+    ("status", status::run),
     ("template", template::run),
     ("uri", uri::run),
     ("validate", validate::run),

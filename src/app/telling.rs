@@ -2,6 +2,7 @@
 //!
 //! Everything that can fail is tried before the run begins: a port that is taken, a file that cannot be read.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sd_notify::NotifyState;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,6 +29,11 @@ const STATUS_PACE: Duration = Duration::from_secs(10);
 /// How long the host's task may take to answer before the service manager's watchdog is no longer told that it lives.
 const ALIVE: Duration = Duration::from_secs(5);
 
+/// The shortest watchdog that is served; to be in time for a shorter one would be a load.
+const SHORTEST_WATCHDOG: Duration = Duration::from_millis(100);
+/// How long the service manager may take to hear of the stop.
+const LAST_NOTICE: Duration = Duration::from_millis(100);
+
 /// What tells of a run, ready to begin.
 pub struct Tellers {
     listeners: Listeners,
@@ -38,6 +45,17 @@ pub struct Tellers {
 pub struct Telling {
     _serving: Option<Serving>,
     _tasks: Vec<AbortOnDropHandle<()>>,
+    /// Tells the service manager, if there is one.
+    notifying: Option<AbortOnDropHandle<()>>,
+}
+
+impl Telling {
+    /// Waits until the service manager knows of the stop, for a short time. For after the stop.
+    pub async fn ended(self) {
+        if let Some(notifying) = self.notifying {
+            let _ = timeout(LAST_NOTICE, notifying).await;
+        }
+    }
 }
 
 impl Tellers {
@@ -90,13 +108,7 @@ impl Tellers {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn begin(
-        self,
-        hub: &Hub,
-        config: &Config,
-        events: &Events,
-        stop: &CancellationToken,
-    ) -> std::io::Result<Telling> {
+    pub fn begin(self, hub: &Hub, config: &Config, events: &Events, stop: &CancellationToken) -> io::Result<Telling> {
         let mut tasks = Vec::new();
         let mut serving = None;
         if let Some((listener, token, tls)) = self.listener {
@@ -111,10 +123,10 @@ impl Tellers {
         if let Some(path) = &config.status.prometheus_file {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(keep_file(hub.clone(), path.clone(), stop.clone()))));
         }
-        if std::env::var_os("NOTIFY_SOCKET").is_some() {
-            tasks.push(AbortOnDropHandle::new(tokio::spawn(notify(hub.clone()))));
-        }
-        Ok(Telling { _serving: serving, _tasks: tasks })
+        let notifying = std::env::var_os("NOTIFY_SOCKET")
+            .is_some()
+            .then(|| AbortOnDropHandle::new(tokio::spawn(notify(hub.clone(), stop.clone(), events.clone()))));
+        Ok(Telling { _serving: serving, _tasks: tasks, notifying })
     }
 }
 
@@ -146,21 +158,49 @@ fn tls(files: &StatusTls) -> Result<Arc<ServerConfig>, String> {
 
 /// Tells the service manager that the program runs, how it is, and that it lives
 /// (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>).
-async fn notify(hub: Hub) {
-    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
-    let mut watchdog = 0;
-    let pace = if sd_notify::watchdog_enabled(false, &mut watchdog) {
-        STATUS_PACE.min(Duration::from_micros(watchdog / 3))
-    } else {
-        STATUS_PACE
-    };
-    loop {
-        let line = timeout(ALIVE, in_one_line(&hub)).await;
-        if let Ok(line) = line {
-            let _ = sd_notify::notify(false, &[NotifyState::Status(&line), NotifyState::Watchdog]);
-        }
-        sleep(pace).await;
+async fn notify(hub: Hub, stop: CancellationToken, events: Events) {
+    if let Err(error) = say(|| sd_notify::notify(false, &[NotifyState::Ready])).await {
+        let text = format!("the service manager cannot be told that the program runs (NOTIFY_SOCKET): {error}");
+        events.emit(Event::Advice { about: "service manager", text });
     }
+    let [asked, whose] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(|name| std::env::var(name).ok());
+    let watchdog = watchdog(asked.as_deref(), whose.as_deref(), std::process::id());
+    let pace = watchdog.map_or(STATUS_PACE, |watchdog| STATUS_PACE.min(watchdog / 3));
+    let living = async {
+        loop {
+            if let Ok(line) = timeout(ALIVE, in_one_line(&hub)).await {
+                let told = say(move || {
+                    let lives = watchdog.map(|_| NotifyState::Watchdog);
+                    let all: Vec<_> = [NotifyState::Status(&line)].into_iter().chain(lives).collect();
+                    sd_notify::notify(false, &all)
+                });
+                // A service manager that is not there was already named.
+                let _ = told.await;
+            }
+            sleep(pace).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            let _ = say(|| sd_notify::notify(false, &[NotifyState::Stopping])).await;
+        }
+        () = living => {}
+    }
+}
+
+/// How often the service manager wants a sign of life, if it does
+/// (<https://www.freedesktop.org/software/systemd/man/latest/sd_watchdog_enabled.html>): `WATCHDOG_USEC`, in
+/// microseconds, which is for the process `WATCHDOG_PID`, or for whoever has it if that is not set.
+fn watchdog(asked: Option<&str>, whose: Option<&str>, own: u32) -> Option<Duration> {
+    let is_ours = whose.is_none_or(|pid| pid.trim().parse() == Ok(own));
+    let period = Duration::from_micros(asked?.trim().parse().ok()?);
+    (is_ours && period >= SHORTEST_WATCHDOG).then_some(period)
+}
+
+/// Says it on a thread that may wait: a service manager that does not read must not hold up the run.
+async fn say(what: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    spawn_blocking(what).await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
 }
 
 /// The state in one line.
@@ -184,5 +224,28 @@ pub async fn write_state(hub: &Hub, events: &Events) {
     lines.extend(health::health(hub).await.text(true).lines().map(str::to_owned));
     for text in lines {
         events.emit(Event::State { text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_served_if_it_is_ours() {
+        let second = Some(Duration::from_secs(1));
+        for (asked, whose, expected) in [
+            (None, None, None),
+            (Some("1000000"), None, second),
+            (Some("1000000"), Some("7"), second),
+            (Some("1000000"), Some("8"), None),
+            (Some("1000000"), Some("x"), None),
+            (Some("0"), None, None),
+            (Some("1"), None, None),
+            (Some("-1"), None, None),
+            (Some("infinity"), None, None),
+        ] {
+            assert_eq!(watchdog(asked, whose, 7), expected, "{asked:?} {whose:?}");
+        }
     }
 }

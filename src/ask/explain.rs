@@ -29,7 +29,7 @@ pub(super) fn run(ask: &Ask, container: &str, out: &mut dyn Write) -> Result<Exi
 }
 
 fn needs_somebody(container: &Container) -> bool {
-    let wrong = |entry: &Entry| !matches!(entry.state.as_str(), "in_sync" | "pending" | "in_flight");
+    let wrong = |entry: &Entry| entry.state != "in_sync";
     container.attention
         || !container.hints.is_empty()
         || !container.ignored.is_empty()
@@ -37,24 +37,16 @@ fn needs_somebody(container: &Container) -> bool {
 }
 
 fn write(out: &mut dyn Write, style: Style, container: &Container) -> Result<(), Error> {
-    let Container { id, name, image, state, health, started, ports, ignored, notes, hints, delayed_until, .. } =
-        container;
+    let Container { id, name, image, state, health, started, ports, ignored, notes, hints, .. } = container;
     let now = now();
     let health = if health == "none" { String::new() } else { format!(", {health}") };
     let since = started.map(|started| format!(" since {}", distance(now, started))).unwrap_or_default();
-    writeln!(
-        out,
-        "{}  {}  {}  {state}{health}{since}",
-        style.paint(Look::Bold, &plain(name)),
-        plain(id.get(..12).unwrap_or(id)),
-        plain(image),
-    )?;
-    if let Some(until) = delayed_until {
-        let text = format!(
-            "  it ends again and again, or drains: what is seen of it takes effect in {}",
-            distance(now, *until)
-        );
-        writeln!(out, "{}", style.paint(Look::Odd, &text))?;
+    let (id, image) = (plain(id.get(..12).unwrap_or(id)), plain(image));
+    let facts = [id, image, format!("{state}{health}{since}")];
+    let facts = facts.iter().filter(|fact| !fact.is_empty()).map(|fact| format!("  {fact}")).collect::<String>();
+    writeln!(out, "{}{facts}", style.paint(Look::Bold, &plain(name)))?;
+    if let Some(text) = what_waits(container, now) {
+        writeln!(out, "  {}", style.paint(Look::Odd, &text))?;
     }
     for port in ports {
         write_port(out, style, port, now)?;
@@ -70,12 +62,32 @@ fn write(out: &mut dyn Write, style: Style, container: &Container) -> Result<(),
         }
     }
     if !notes.is_empty() {
-        writeln!(out, "\n{}", style.paint(Look::Odd, "its metadata"))?;
+        writeln!(out, "\n{}", style.paint(Look::Odd, "notes"))?;
         for note in notes {
             writeln!(out, "  {}", plain(note))?;
         }
     }
     Ok(())
+}
+
+/// Why what is registered does not follow the container's state, if it does not.
+fn what_waits(container: &Container, now: u64) -> Option<String> {
+    let is = |mode| container.ports.iter().filter_map(|port| port.service.as_ref()).any(|service| service.mode == mode);
+    if let Some(until) = container.delayed_until {
+        let rest = distance(now, until);
+        return Some(match container.delayed_because.as_deref() {
+            Some("draining") => format!("it has ended; its entries stay for -drain, and are removed in {rest}"),
+            _ => format!("it ended again and again: that it runs takes effect if it lasts, in {rest}"),
+        });
+    }
+    if is("paused") {
+        return Some("it is paused: its entries stay, and are critical where the registry has that".to_owned());
+    }
+    let kept = is("kept").then_some("their entries stay, and are critical where the registry has that");
+    kept.map(|kept| match container.state.as_str() {
+        "exited" => format!("it has ended, and -deregister keeps its services: {kept}"),
+        _ => format!("it was told to stop, and its services drain (-drain): {kept}"),
+    })
 }
 
 fn write_port(out: &mut dyn Write, style: Style, port: &Port, now: u64) -> Result<(), Error> {

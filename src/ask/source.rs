@@ -97,6 +97,9 @@ impl Source {
 
     /// The containers that a person means, with the decisions.
     pub(super) fn explained(&self, reference: &str) -> Result<view::Container, Error> {
+        if reference.trim_matches('/').is_empty() {
+            return Err(Error::Failed("name a container: registrator explain web".to_owned()));
+        }
         match &self.from {
             From::Running(running) => {
                 let name = percent_encoding::utf8_percent_encode(reference, percent_encoding::NON_ALPHANUMERIC);
@@ -105,10 +108,10 @@ impl Source {
             From::Own(own) => self.wait(async {
                 let found = look::find(&own.hub, reference).await;
                 if found.len() > 1 {
-                    return Err(Error::Failed(format!("{} containers are meant by {reference:?}", found.len())));
+                    return Err(Error::Failed(look::not_one(reference, found.len())));
                 }
                 let mut containers = look::containers(&own.hub, found, true).await;
-                containers.pop().ok_or_else(|| Error::Failed(format!("Docker lists no container {reference:?}")))
+                containers.pop().ok_or_else(|| Error::Failed(look::not_one(reference, 0)))
             }),
         }
     }
@@ -144,7 +147,7 @@ impl Source {
             From::Running(running) => self.wait(async {
                 let mut happened = Vec::new();
                 // The kept ones come at once, and then nothing for a while.
-                let all = running.follow(|event| {
+                let all = running.follow("/v1/events", |event| {
                     happened.push(event);
                     Ok(())
                 });
@@ -163,7 +166,7 @@ impl Source {
     /// Each event as it happens, until the instance ends or the reader has seen enough.
     pub(super) fn follow(&self, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
         match &self.from {
-            From::Running(running) => self.runtime.block_on(running.follow(each)),
+            From::Running(running) => self.runtime.block_on(running.follow("/v1/events?after=now", each)),
             From::Own(own) => self.runtime.block_on(async {
                 let journal = &own.hub.listeners.journal;
                 let (mut news, mut sent) = (journal.listen(), 0);
@@ -246,8 +249,8 @@ impl Running {
         })
     }
 
-    async fn follow(&self, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
-        let mut response = self.send("/v1/events").await?;
+    async fn follow(&self, path: &str, mut each: impl FnMut(Happened) -> Result<(), Error>) -> Result<(), Error> {
+        let mut response = self.send(path).await?;
         if !response.status().is_success() {
             let body = client::body(response, LARGEST).await.map_err(|error| Error::Failed(error.to_string()))?;
             return Err(Error::Failed(format!("{}: {}", self.base, String::from_utf8_lossy(&body).trim())));

@@ -148,6 +148,7 @@ impl Following {
     }
 
     fn see(&mut self, seen: Seen, now: Instant) {
+        // Also of what takes effect only later: it can be asked for at once.
         self.known.version += 1;
         if let Seen::Stopping(id) = seen {
             if self.known.pacing.stopping(&id, now) {

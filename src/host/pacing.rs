@@ -37,6 +37,37 @@ pub enum Step {
     Undrain(ContainerId),
 }
 
+/// A container whose present state has not taken effect yet.
+#[derive(Clone, Debug)]
+pub struct Delayed {
+    /// As last seen.
+    pub container: Arc<Container>,
+    /// How long until it takes effect.
+    pub rest: Duration,
+    /// Why it is delayed.
+    pub why: Delay,
+}
+
+/// Why something is delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// The container ended again and again, and its start is to last.
+    Flapping,
+    /// The container has ended, and its entry stays for `-drain`.
+    Draining,
+}
+
+impl Delay {
+    /// A word for it, for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flapping => "flapping",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// The delays, and what is known about each container to decide on them.
 #[derive(Debug, Default)]
 pub struct Pacing {
@@ -155,10 +186,16 @@ impl Pacing {
         steps
     }
 
-    /// The containers whose present state has not taken effect yet, and how long until it does.
-    pub fn delayed(&self, now: Instant) -> impl Iterator<Item = (&Arc<Container>, Duration)> {
-        let held = self.lives.values().filter_map(|life| Some((&life.container, life.held.as_ref()?.until)));
-        held.map(move |(container, until)| (container, until.saturating_duration_since(now)))
+    /// The containers whose present state has not taken effect yet.
+    pub fn delayed(&self, now: Instant) -> impl Iterator<Item = Delayed> {
+        self.lives.values().filter_map(move |life| {
+            let held = life.held.as_ref()?;
+            Some(Delayed {
+                container: Arc::clone(&life.container),
+                rest: held.until.saturating_duration_since(now),
+                why: if held.is_end() { Delay::Draining } else { Delay::Flapping },
+            })
+        })
     }
 
     fn changed(&mut self, tagged: Tagged, now: Instant) -> Vec<Step> {

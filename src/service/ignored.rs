@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::container::Protocol;
+
 use super::address::Unreachable;
 
 /// How many ports ignored for the same reason are named one by one; of further ones, only the number is reported.
@@ -67,9 +69,24 @@ impl Ignored {
         if let Self::Ports(count, _) = self { *count } else { 1 }
     }
 
-    /// The one line to change.
+    /// Why, as it follows `not registered: `.
     #[must_use]
-    pub fn cure(&self) -> String {
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Port(port, Why::Asked) => format!("SERVICE_{port}_IGNORE or SERVICE_IGNORE is set"),
+            Self::Ports(count, Why::Asked) => format!("SERVICE_IGNORE is set, for {} ports", Grouped(*count)),
+            other => other.to_string(),
+        }
+    }
+
+    /// The one line to change; `protocol` is that of the port, if the reason is about one.
+    #[must_use]
+    pub fn cure(&self, protocol: Option<Protocol>) -> String {
+        let published = match protocol {
+            None | Some(Protocol::Tcp) => "",
+            Some(Protocol::Udp) => "/udp",
+            Some(Protocol::Sctp) => "/sctp",
+        };
         let port = self.port().map_or_else(|| "<port>".to_owned(), |port| port.to_string());
         match self {
             Self::NoPorts => {
@@ -77,9 +94,8 @@ impl Ignored {
             }
             Self::Unreachable(reason) => match reason {
                 Unreachable::NoNetwork => "attach it to a network: docker network connect <network> <container>",
-                Unreachable::SharedMissing(_) | Unreachable::SharedStopped(_) => {
-                    "start the container whose network it shares"
-                }
+                Unreachable::SharedMissing(_) => "start it anew, with the network of a container that is there",
+                Unreachable::SharedStopped(_) => "start the container whose network it shares",
                 Unreachable::SharedEndlessly => "let one of the containers have a network of its own",
                 Unreachable::NoContainerAddress => "attach it to a network, or run registrator without -internal",
                 Unreachable::OnlyIngress => "attach it to another network, or set SERVICE_NETWORK=ingress",
@@ -88,7 +104,7 @@ impl Ignored {
             .to_owned(),
             Self::Port(_, why) | Self::Ports(_, why) => match why {
                 Why::NotPublished => {
-                    format!("publish it: docker run -p {port}:{port}, or run registrator with -internal")
+                    format!("publish it: docker run -p {port}:{port}{published}, or run registrator with -internal")
                 }
                 Why::Asked => format!("remove SERVICE_{port}_IGNORE (or SERVICE_IGNORE) from the container"),
                 Why::Unnamed => {
@@ -261,6 +277,19 @@ mod tests {
         );
         let reason = Ignored::Unreachable(Unreachable::NoHostAddress);
         assert_eq!(said([reason.clone(), reason]), ["the address of this host is not known; -ip sets it"]);
+    }
+
+    #[test]
+    fn the_one_line_to_change_fits_the_protocol() {
+        let reason = Ignored::Port(53, Why::NotPublished);
+        for (protocol, end) in [
+            (None, "-p 53:53, "),
+            (Some(Protocol::Tcp), "-p 53:53, "),
+            (Some(Protocol::Udp), "-p 53:53/udp, "),
+            (Some(Protocol::Sctp), "-p 53:53/sctp, "),
+        ] {
+            assert!(reason.cure(protocol).contains(end), "{}", reason.cure(protocol));
+        }
     }
 
     #[test]

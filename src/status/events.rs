@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hub::Hub;
-use super::look;
+use super::query::After;
 use super::serve::{Answer, response};
+use super::{look, query};
 
 /// How often a reader hears something, so that it and what lies between knows that the connection is alive.
 const PULSE: Duration = Duration::from_secs(15);
@@ -34,13 +35,18 @@ struct Reader {
     _place: Permit<Network>,
 }
 
-/// The events after the `Last-Event-ID`, or after `?after=N`; without either, those that are kept.
-pub(super) fn stream(hub: &Hub, headers: &HeaderMap, query: &str, place: Permit<Network>) -> Answer {
+/// The events after the `Last-Event-ID`, or after `?after=N`; with `?after=now` only new ones; without
+/// any of these, those that are kept as well.
+pub(super) fn stream(hub: &Hub, headers: &HeaderMap, asked: &str, place: Permit<Network>) -> Answer {
+    let news = hub.listeners.journal.listen();
     let given = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
-    let asked = query.split('&').find_map(|part| part.strip_prefix("after=")?.parse().ok());
+    let asked = query::after(asked).map(|after| match after {
+        After::Now => *news.borrow(),
+        After::Number(number) => number,
+    });
     let reader = Reader {
         hub: hub.clone(),
-        news: hub.listeners.journal.listen(),
+        news,
         sent: given.or(asked).unwrap_or(0),
         version: 0,
         quiet_since: Instant::now(),

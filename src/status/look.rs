@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::container::{self, ContainerId, Health};
+use crate::container::{self, ContainerId, Health, Protocol};
 use crate::desired::Mode;
-use crate::docker::Unread;
+use crate::docker::{self, Unread};
 use crate::event::Counts;
 use crate::host::Knowledge;
 use crate::host::desired::Remark;
+use crate::host::pacing::{Delay, Delayed};
 use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Status, Summary, SyncState};
 use crate::registry::{Action, Content, Reason, Write};
 use crate::service::describe::{self, PortDecisions};
-use crate::service::notes::quote_key;
+use crate::service::notes::{quote, quote_key};
 use crate::service::{self, CheckKind};
 use crate::validate::{Misspelt, misspelt};
 
@@ -54,23 +55,25 @@ pub async fn docker(hub: &Hub) -> view::Docker {
 }
 
 fn count(known: &Knowledge) -> usize {
-    known.desired.containers().count() + known.unknown.len()
+    known.desired.containers().count() + undescribed(known).count()
+}
+
+/// The containers of which nothing is known but that the engine lists them. Those that were described before the engine
+/// was lost are known.
+fn undescribed(known: &Knowledge) -> impl Iterator<Item = &docker::Unknown> {
+    known.unknown.values().filter(|unknown| known.desired.container(&unknown.id).is_none())
 }
 
 fn unknown(known: &Knowledge) -> Vec<view::Unknown> {
-    let mut unknown: Vec<_> = known
-        .unknown
-        .values()
-        .map(|unknown| view::Unknown {
+    let view = |unknown: &docker::Unknown| {
+        let view::Ignored { text, cure, .. } = unread_view(unknown.why);
+        view::Unknown {
             id: unknown.id.to_string(),
             name: unknown.name.as_ref().map(ToString::to_string),
-            reason: match unknown.why {
-                Unread::NotYet => "Docker lists it, but does not describe it yet; it is asked again",
-                Unread::TooLarge => "its labels or environment are larger than what is read: make them smaller",
-            }
-            .to_owned(),
-        })
-        .collect();
+            reason: format!("{text}: {cure}"),
+        }
+    };
+    let mut unknown: Vec<_> = known.unknown.values().map(view).collect();
     unknown.sort_by(|one, other| one.id.cmp(&other.id));
     unknown
 }
@@ -94,7 +97,7 @@ fn running_counts(known: &Knowledge) -> RunningCounts {
             }
         }
     }
-    counts.containers = states.into_iter().chain([("unknown", known.unknown.len())]).collect();
+    counts.containers = states.into_iter().chain([("unknown", undescribed(known).count())]).collect();
     counts.ignored = ignored.into_iter().collect();
     counts
 }
@@ -178,7 +181,7 @@ pub async fn ids(hub: &Hub) -> Vec<ContainerId> {
     let named = |known: &Knowledge| {
         let mut all: Vec<(Arc<str>, ContainerId)> =
             known.desired.containers().map(|container| (Arc::clone(&container.name), container.id.clone())).collect();
-        all.extend(known.pacing.delayed(Instant::now()).filter_map(|(container, _)| {
+        all.extend(known.pacing.delayed(Instant::now()).filter_map(|Delayed { container, .. }| {
             let is_new = known.desired.container(&container.id).is_none();
             is_new.then(|| (Arc::clone(&container.name), container.id.clone()))
         }));
@@ -188,19 +191,22 @@ pub async fn ids(hub: &Hub) -> Vec<ContainerId> {
     hub.host.ask(named).await.unwrap_or_default()
 }
 
-/// The containers that a person means by a name, an ID or the beginning of one.
+/// The containers that a person means by a name, an ID or the beginning of one; also those that the engine lists but
+/// does not describe.
 pub async fn find(hub: &Hub, reference: &str) -> Vec<ContainerId> {
     let reference = reference.trim_start_matches('/').to_owned();
     let search = move |known: &Knowledge| {
-        let delayed = known.pacing.delayed(Instant::now()).map(|(container, _)| container);
-        let all = || known.desired.containers().chain(delayed);
+        let delayed: Vec<_> = known.pacing.delayed(Instant::now()).map(|delayed| delayed.container).collect();
+        let described =
+            known.desired.containers().chain(&delayed).map(|container| (Some(&*container.name), &container.id));
+        let undescribed = undescribed(known).map(|unknown| (unknown.name.as_deref(), &unknown.id));
         let mut exact = Vec::new();
         let mut begins = Vec::new();
-        for container in all() {
-            if *container.name == *reference || container.id.as_str() == reference {
-                exact.push(container.id.clone());
-            } else if reference.len() >= 2 && container.id.as_str().starts_with(&reference) {
-                begins.push(container.id.clone());
+        for (name, id) in described.chain(undescribed) {
+            if name == Some(reference.as_str()) || id.as_str() == reference {
+                exact.push(id.clone());
+            } else if reference.len() >= 2 && id.as_str().starts_with(&reference) {
+                begins.push(id.clone());
             }
         }
         let mut found = if exact.is_empty() { begins } else { exact };
@@ -211,10 +217,26 @@ pub async fn find(hub: &Hub, reference: &str) -> Vec<ContainerId> {
     hub.host.ask(search).await.unwrap_or_default()
 }
 
+/// Why a reference is no container, or several, in one line.
+#[must_use]
+pub fn not_one(reference: &str, count: usize) -> String {
+    let reference = quote(reference);
+    match count {
+        0 => format!("no container is called {reference}, or has an ID that begins so; docker ps shows those that run"),
+        _ => format!("{count} containers are meant by {reference}: give more of the ID"),
+    }
+}
+
 /// What a host says of a container.
+enum Looked {
+    Described(Seen),
+    Undescribed(docker::Unknown),
+}
+
+/// What a host knows of a container.
 struct Seen {
     container: Arc<container::Container>,
-    delayed: Option<Duration>,
+    delayed: Option<(Duration, Delay)>,
     offers: Vec<(Arc<service::Service>, Mode)>,
     ignored: Vec<describe::Ignored>,
     notes: Vec<String>,
@@ -227,16 +249,21 @@ struct Seen {
 /// These containers; those that are gone meanwhile are left out. With `decisions`, why each field is as it is.
 pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Vec<view::Container> {
     let see = move |known: &Knowledge| {
-        let delayed: BTreeMap<ContainerId, (Arc<container::Container>, Duration)> = known
-            .pacing
-            .delayed(Instant::now())
-            .map(|(container, rest)| (container.id.clone(), (Arc::clone(container), rest)))
-            .collect();
-        ids.iter().filter_map(|id| seen(known, id, delayed.get(id), decisions)).collect::<Vec<_>>()
+        let delayed = known.pacing.delayed(Instant::now());
+        let delayed: BTreeMap<ContainerId, Delayed> =
+            delayed.map(|delayed| (delayed.container.id.clone(), delayed)).collect();
+        let look = |id| {
+            let described = seen(known, id, delayed.get(id), decisions).map(Looked::Described);
+            described.or_else(|| known.unknown.get(id).cloned().map(Looked::Undescribed))
+        };
+        ids.iter().filter_map(look).collect::<Vec<_>>()
     };
-    let seen = hub.host.ask(see).await.unwrap_or_default();
-    let services: Vec<Arc<service::Service>> =
-        seen.iter().flat_map(|seen| seen.offers.iter().map(|(service, _)| Arc::clone(service))).collect();
+    let looked = hub.host.ask(see).await.unwrap_or_default();
+    let offers = looked.iter().flat_map(|looked| match looked {
+        Looked::Described(seen) => seen.offers.as_slice(),
+        Looked::Undescribed(_) => &[],
+    });
+    let services: Vec<Arc<service::Service>> = offers.map(|(service, _)| Arc::clone(service)).collect();
     let mut statuses = Vec::new();
     for kept in hub.registries.iter() {
         let asked = services.clone();
@@ -244,12 +271,22 @@ pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Ve
         statuses.push((kept, answers.unwrap_or_default()));
     }
     let mut at = 0;
-    let mut views = Vec::with_capacity(seen.len());
-    for seen in seen {
+    let mut views = Vec::with_capacity(looked.len());
+    for looked in looked {
+        let seen = match looked {
+            Looked::Described(seen) => seen,
+            Looked::Undescribed(unknown) => {
+                views.push(undescribed_view(&unknown));
+                continue;
+            }
+        };
         let next = at + seen.offers.len();
         let entries = |place: usize| {
             let place = at + place;
-            statuses.iter().filter_map(|(kept, all)| Some(entry(kept, all.get(place)?))).collect::<Vec<_>>()
+            statuses
+                .iter()
+                .filter_map(|(kept, all)| Some(entry(&kept.name, all.get(place)?, hub.about.dry_run)))
+                .collect::<Vec<_>>()
         };
         views.push(container_view(seen, entries));
         at = next;
@@ -257,13 +294,9 @@ pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Ve
     views
 }
 
-fn seen(
-    known: &Knowledge,
-    id: &ContainerId,
-    delayed: Option<&(Arc<container::Container>, Duration)>,
-    decisions: bool,
-) -> Option<Seen> {
-    let container = known.desired.container(id).or(delayed.map(|(container, _)| container))?;
+fn seen(known: &Knowledge, id: &ContainerId, delayed: Option<&Delayed>, decisions: bool) -> Option<Seen> {
+    // What Docker says of it now, even if that takes effect only later.
+    let container = delayed.map(|delayed| &delayed.container).or_else(|| known.desired.container(id))?;
     let (mut ignored, mut notes) = (Vec::new(), Vec::new());
     for remark in known.desired.remarks(id) {
         match remark {
@@ -271,10 +304,13 @@ fn seen(
             Remark::Note(note) => notes.push(note.clone()),
         }
     }
+    if known.unknown.contains_key(id) {
+        notes.push("Docker does not describe it at present: what is said here is as it was before".to_owned());
+    }
     let explained = if decisions { known.desired.explain(id).map(|explanation| explanation.ports) } else { None };
     Some(Seen {
         container: Arc::clone(container),
-        delayed: delayed.map(|(_, rest)| *rest),
+        delayed: delayed.map(|delayed| (delayed.rest, delayed.why)),
         offers: known.desired.offers(id).map(|(service, mode)| (Arc::clone(service), mode)).collect(),
         ignored,
         notes,
@@ -314,22 +350,35 @@ fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> vi
     let mut rest = Vec::new();
     for reason in &ignored {
         let Some(port) = reason.port() else {
-            rest.push(ignored_view(reason));
+            rest.push(ignored_view(reason, None));
             continue;
         };
         let of_port: Vec<_> = container.ports.iter().filter(|known| known.number == port).collect();
         let offered = |protocol| offers.iter().any(|(s, _)| (s.origin.exposed_port, s.protocol) == (port, protocol));
         for known in of_port.into_iter().filter(|known| !offered(known.protocol)) {
             let decided = explained.iter().find(|said| (said.port, said.protocol) == (port, known.protocol));
+            // The protocols of a port may be ignored for different reasons, and each is named once.
+            let is_other = decided.is_some_and(|said| said.outcome.as_ref().err() != Some(reason));
+            let is_named = ports.iter().any(|said| (said.port, &*said.protocol) == (port, known.protocol.as_str()));
+            if is_other || is_named {
+                continue;
+            }
             ports.push(view::Port {
                 port,
                 protocol: known.protocol.as_str().to_owned(),
                 service: None,
-                ignored: Some(ignored_view(reason)),
+                ignored: Some(ignored_view(reason, Some(known.protocol))),
                 decisions: decided.map(decisions).unwrap_or_default(),
                 entries: Vec::new(),
             });
         }
+    }
+    if offers.is_empty()
+        && ports.is_empty()
+        && delayed.is_none()
+        && let Some(reason) = not_running_view(container.state)
+    {
+        rest.push(reason);
     }
     let wrong = |entry: &view::Entry| matches!(entry.state.as_str(), "refused" | "contested" | "reaped" | "in_doubt");
     let attention = !notes.is_empty() || ports.iter().any(|port| port.entries.iter().any(wrong));
@@ -352,12 +401,57 @@ fn container_view(seen: Seen, entries: impl Fn(usize) -> Vec<view::Entry>) -> vi
         .to_owned(),
         started,
         attention,
-        delayed_until: delayed.map(ahead),
+        delayed_until: delayed.map(|(rest, _)| ahead(rest)),
+        delayed_because: delayed.map(|(_, why)| why.as_str().to_owned()),
         ports,
         ignored: rest,
         notes,
         hints,
     }
+}
+
+/// A container of which nothing is known but that it is there.
+fn undescribed_view(unknown: &docker::Unknown) -> view::Container {
+    view::Container {
+        id: unknown.id.to_string(),
+        name: unknown.name.as_deref().unwrap_or(unknown.id.as_str()).to_owned(),
+        image: String::new(),
+        state: view::UNKNOWN.to_owned(),
+        health: "none".to_owned(),
+        started: None,
+        attention: true,
+        delayed_until: None,
+        delayed_because: None,
+        ports: Vec::new(),
+        ignored: vec![unread_view(unknown.why)],
+        notes: Vec::new(),
+        hints: Vec::new(),
+    }
+}
+
+fn unread_view(why: Unread) -> view::Ignored {
+    let (reason, text, cure) = match why {
+        Unread::NotYet => (
+            "not_described",
+            "Docker lists it, but does not describe it yet",
+            "it is asked again; if this stays so, see what docker inspect says of it",
+        ),
+        Unread::TooLarge => {
+            ("too_large_to_read", "its labels or environment are larger than what is read", "make them smaller")
+        }
+    };
+    view::Ignored { reason: reason.to_owned(), text: text.to_owned(), cure: cure.to_owned() }
+}
+
+/// Why a container that does not run offers nothing.
+fn not_running_view(state: container::State) -> Option<view::Ignored> {
+    let text = match state {
+        container::State::Running { .. } => return None,
+        container::State::Created => "it was created, but not started yet".to_owned(),
+        container::State::Exited { code } => format!("it does not run: it ended with the exit code {code}"),
+    };
+    let cure = "start it: docker start <container>".to_owned();
+    Some(view::Ignored { reason: "not_running".to_owned(), text, cure })
 }
 
 fn state_of(state: container::State) -> &'static str {
@@ -369,8 +463,8 @@ fn state_of(state: container::State) -> &'static str {
     }
 }
 
-fn ignored_view(reason: &describe::Ignored) -> view::Ignored {
-    view::Ignored { reason: reason.as_str().to_owned(), text: reason.to_string(), cure: reason.cure() }
+fn ignored_view(reason: &describe::Ignored, protocol: Option<Protocol>) -> view::Ignored {
+    view::Ignored { reason: reason.as_str().to_owned(), text: reason.in_words(), cure: reason.cure(protocol) }
 }
 
 fn decisions(port: &PortDecisions) -> Vec<view::Decision> {
@@ -413,19 +507,14 @@ fn check_in_words(check: &service::Check) -> String {
     }
 }
 
-fn entry(kept: &Kept, status: &Status) -> view::Entry {
+/// `dry_run`: whether nothing is written.
+fn entry(registry: &str, status: &Status, dry_run: bool) -> view::Entry {
     let now = Instant::now();
     let known = status.state;
-    let foreign = status.owner.as_ref().filter(|_| known == SyncState::Contested);
-    let text = match (status.present, foreign) {
-        (false, _) => "unknown: the registry cannot be reached".to_owned(),
-        (true, Some(owner)) => format!("the owner {owner:?} has this entry: give the container another SERVICE_ID"),
-        (true, None) => known.in_words().to_owned(),
-    };
     view::Entry {
-        registry: kept.name.to_string(),
-        state: if status.present { known.as_str() } else { "unknown" }.to_owned(),
-        text,
+        registry: registry.to_owned(),
+        state: if status.present { known.as_str() } else { view::UNKNOWN }.to_owned(),
+        text: entry_in_words(status, dry_run),
         last_known: (!status.present).then(|| known.as_str().to_owned()),
         since: ago(status.since),
         exists: status.exists,
@@ -433,6 +522,25 @@ fn entry(kept: &Kept, status: &Status) -> view::Entry {
         error: status.error.as_ref().map(ToString::to_string),
         tried: status.tried.map(|tried| ago(now.saturating_duration_since(tried))),
         next_attempt: status.next.map(|next| ahead(next.saturating_duration_since(now))),
+    }
+}
+
+/// Where an entry stands, as it follows its state.
+fn entry_in_words(status: &Status, dry_run: bool) -> String {
+    match (status.present, status.state, &status.owner) {
+        (false, SyncState::InSync, _) => {
+            "the registry cannot be reached; the entry was right when it was last read".to_owned()
+        }
+        (false, ..) => "the registry cannot be reached".to_owned(),
+        (true, SyncState::Contested, Some(owner)) => {
+            format!("the owner {} has this entry: give the container another SERVICE_ID", quote(owner))
+        }
+        (true, SyncState::Pending, _) => {
+            let is = if status.exists { "it differs" } else { "it is not there" };
+            let when = if dry_run { "would be written" } else { "is about to be written" };
+            format!("{is}, and {when}")
+        }
+        (true, state, _) => state.in_words().to_owned(),
     }
 }
 
@@ -553,4 +661,52 @@ pub async fn settle(hub: &Hub) {
 /// The registries that cannot be reached.
 pub async fn unread(hub: &Hub) -> Vec<String> {
     registries(hub).await.into_iter().filter(|registry| registry.state != UP).map(|registry| registry.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every state that an entry can have, as `explain` says it: (state, there, reached) and what is said.
+    #[test]
+    fn an_entry_is_said_to_be_what_it_is_and_no_more() {
+        let status = |state, exists, present, owner: Option<&str>| Status {
+            state,
+            present,
+            exists,
+            owner: owner.map(Arc::from),
+            since: Duration::ZERO,
+            error: None,
+            tried: None,
+            next: None,
+        };
+        let away = "the registry cannot be reached";
+        for (state, exists, owner, said) in [
+            (SyncState::InSync, true, None, "as it should be"),
+            (SyncState::Pending, false, None, "it is not there, and is about to be written"),
+            (SyncState::Pending, true, None, "it differs, and is about to be written"),
+            (SyncState::InFlight, false, None, "being written"),
+            (SyncState::Refused, false, None, "refused by the registry"),
+            (SyncState::Contested, true, None, "another owner or instance has this entry"),
+            (
+                SyncState::Contested,
+                true,
+                Some("web\n2"),
+                r#"the owner "web\n2" has this entry: give the container another SERVICE_ID"#,
+            ),
+            (SyncState::Held, true, None, "the removal guard asks Docker again first"),
+            (SyncState::InDoubt, false, None, "the last write failed on the way"),
+            (SyncState::Reaped, false, None, "removed by the registry's own rule"),
+        ] {
+            let view = entry("consul:", &status(state, exists, true, owner), false);
+            assert_eq!((view.state.as_str(), view.text.as_str(), view.last_known), (state.as_str(), said, None));
+            // What a registry held before it went away is not said to be there now.
+            let view = entry("consul:", &status(state, exists, false, owner), false);
+            assert_eq!((view.state.as_str(), view.last_known.as_deref()), ("unknown", Some(state.as_str())));
+            assert!(view.text.starts_with(away), "{}", view.text);
+            assert_eq!(view.text.contains("was right"), state == SyncState::InSync, "{}", view.text);
+        }
+        let pending = entry("consul:", &status(SyncState::Pending, false, true, None), true);
+        assert_eq!(pending.text, "it is not there, and would be written");
+    }
 }

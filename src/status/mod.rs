@@ -17,6 +17,7 @@ pub mod journal;
 pub mod look;
 pub mod meter;
 pub mod page;
+pub mod query;
 pub mod serve;
 mod targets;
 mod token;

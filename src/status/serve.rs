@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::hub::Hub;
 use super::token::Token;
-use super::{events, health, look, page, targets};
+use super::{events, health, look, page, query, targets};
 
 /// A body, whole or in parts.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -129,7 +129,7 @@ impl Desk {
     }
 
     async fn get(&self, path: Path, request: &Parts, client: Network) -> Answer {
-        let query = request.uri.query().unwrap_or_default();
+        let asked = request.uri.query().unwrap_or_default();
         let hub = &self.hub;
         // Each asks the tasks that serve containers: a few at a time, and every client has its turn.
         let _turn = if path.is_short() { Some(self.turns.acquire(&client).await) } else { None };
@@ -151,20 +151,22 @@ impl Desk {
             Path::Health | Path::Ready => {
                 let report = if path == Path::Ready { health::ready(hub).await } else { health::health(hub).await };
                 let code = if report.is_well() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                let verbose = query.split('&').any(|part| part == "verbose" || part == "verbose=true");
-                text(code, &report.text(verbose))
+                text(code, &report.text(query::is_verbose(asked)))
             }
-            Path::Container(name) => match look::find(hub, &name).await.as_slice() {
-                [] => text(StatusCode::NOT_FOUND, &format!("Docker lists no container {name:?}\n")),
-                [id] => match look::containers(hub, vec![id.clone()], true).await.first() {
-                    Some(container) => json(container),
-                    None => text(StatusCode::NOT_FOUND, "the container is gone\n"),
-                },
-                many => text(StatusCode::CONFLICT, &format!("{} containers are meant by {name:?}\n", many.len())),
-            },
+            Path::Container(name) => {
+                let found = look::find(hub, &name).await;
+                let count = found.len();
+                let code = if count > 1 { StatusCode::CONFLICT } else { StatusCode::NOT_FOUND };
+                // One that is gone meanwhile is not there, either.
+                let container = if count == 1 { look::containers(hub, found, true).await.pop() } else { None };
+                match container {
+                    Some(container) => json(&container),
+                    None => text(code, &format!("{}\n", look::not_one(&name, if count > 1 { count } else { 0 }))),
+                }
+            }
             Path::Events => {
                 let Some(permit) = self.listeners.try_acquire(&client) else { return busy() };
-                events::stream(hub, &request.headers, query, permit)
+                events::stream(hub, &request.headers, asked, permit)
             }
             Path::State | Path::Containers | Path::Services | Path::Targets | Path::Page | Path::Part(_) => {
                 self.long(path, request, client).await

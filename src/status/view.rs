@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The state of a container, or of an entry, of which nothing is known at present.
+pub const UNKNOWN: &str = "unknown";
+
 /// Everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
@@ -139,7 +142,7 @@ pub struct Container {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// `created`, `running`, `paused` or `exited`.
+    /// `created`, `running`, `paused`, `exited`, or [`UNKNOWN`] for one that the engine lists but does not describe.
     pub state: String,
     /// `none`, `starting`, `healthy` or `unhealthy`.
     pub health: String,
@@ -149,6 +152,9 @@ pub struct Container {
     pub attention: bool,
     /// Its present state takes effect only then, because it ends again and again or is draining.
     pub delayed_until: Option<u64>,
+    /// Why it is delayed: `flapping` or `draining`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_because: Option<String>,
     /// Its ports: the services first.
     pub ports: Vec<Port>,
     /// Why the container, or many of its ports, are no services.

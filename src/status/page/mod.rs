@@ -15,6 +15,7 @@ use crate::container::ContainerId;
 use super::hub::Hub;
 use super::look;
 use super::serve::{Gone, Out, tag};
+use super::view::UNKNOWN;
 use labels::Labels;
 
 pub use registrator_web::page::HTML;
@@ -97,7 +98,10 @@ pub async fn send_part(hub: &Hub, part: &Part, out: &Out) -> Result<(), Gone> {
         Part::Container(id) => {
             let found = look::find(hub, id).await;
             match look::containers(hub, found, false).await.as_slice() {
-                [container] => out.send(rows::container(container, &Labels::new(hub))).await,
+                // One that is not described has its line with the engine.
+                [container] if container.state != UNKNOWN => {
+                    out.send(rows::container(container, &Labels::new(hub))).await
+                }
                 _ => Ok(()),
             }
         }

@@ -238,6 +238,7 @@ mod tests {
             started: Some(1),
             attention: true,
             delayed_until: Some(3),
+            delayed_because: Some("flapping".to_owned()),
             ports: vec![Port {
                 port: 80,
                 protocol: hostile(),
