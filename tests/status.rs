@@ -212,6 +212,7 @@ async fn a_token_and_tls_are_asked_for_where_they_are_given() {
     )
     .await;
     assert!(status.is_https(), "{:?}", program.log());
+    program.wait_for("compared:").await;
     // Without TLS, nobody is answered.
     assert!(status.plain("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_empty());
     let ask = |extra: &[&str]| {
