@@ -15,9 +15,9 @@ pub(super) fn panel(container: &Container) -> String {
     for port in container.ports.iter().filter(|port| !port.decisions.is_empty()) {
         html += &decisions(port);
     }
-    let _ = write!(
+    let _ = writeln!(
         html,
-        "<p class=\"id\">container {0} · <a href=\"/v1/containers/{0}\">as JSON</a></p></div>\n",
+        "<p class=\"id\">container {0} · <a href=\"/v1/containers/{0}\">as JSON</a></p></div>",
         escaped(&container.id)
     );
     html
