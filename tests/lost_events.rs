@@ -611,6 +611,9 @@ impl Log {
     fn events(&self) -> Events {
         let lines = Arc::clone(&self.0);
         Events::new(move |event| {
+            if event.is_measurement() {
+                return;
+            }
             let line = event.line();
             lines.lock().unwrap().push(format!("{:?} {}", line.level, line.text));
         })

@@ -335,6 +335,57 @@ async fn the_embedded_registry_shows_its_services_in_the_same_way() {
     assert!(page.text(".row").await.contains("Docker says unhealthy"));
 }
 
+/// Whatever happens while a page is open: in the end it shows what one shows that is loaded then.
+async fn shows_in_the_end_what_a_new_page_shows(count: usize) {
+    let engine = FakeEngine::start().await;
+    let mut ids =
+        engine.populate(count, |number| web(&format!("web-{number:03}"), 10_000 + u16::try_from(number).unwrap()));
+    let (_program, url) = status_at(&engine, &[LOCAL], "0").await;
+    let browser = Chromium::start().await;
+    let page = browser.open(&url).await;
+    is_live(&page).await;
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..60_u16 {
+        let at = random.usize(..ids.len());
+        match random.u8(..6) {
+            0 | 1 => {
+                // In the middle of the others, or with something that needs attention.
+                let name = format!("web-{:03}-{round}", random.usize(..count));
+                let interval = if random.bool() { "often" } else { "5s" };
+                let new = web(&name, 30_000 + round)
+                    .env("SERVICE_CHECK_HTTP=/x")
+                    .env(&format!("SERVICE_CHECK_INTERVAL={interval}"));
+                ids.push(engine.run(new));
+            }
+            2 => engine.remove(&ids.swap_remove(at)),
+            3 => engine.pause(&ids[at]),
+            4 => engine.unpause(&ids[at]),
+            _ => engine.rename(&ids[at], &format!("renamed-{round}")),
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(..120))).await;
+    }
+    let all = "Array.from(document.getElementById('rows').children).map((row) => row.id + row.dataset.digest)";
+    let same = async || {
+        let fresh = browser.open(&url).await;
+        (page.run(all).await == fresh.run(all).await && page.text("#summary").await == fresh.text("#summary").await)
+            .then_some(())
+    };
+    eventually(&format!("seed {seed}: the page is as a new one"), 2 * SOON, same).await;
+    assert_eq!(page.shown(".row").await, ids.len() as u64, "seed {seed}");
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_it_shows_in_the_end_what_a_new_page_shows() {
+    shows_in_the_end_what_a_new_page_shows(30).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_does_with_many_rows_which_are_read_one_by_one() {
+    shows_in_the_end_what_a_new_page_shows(700).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_containers_do_not_hang_it() {
     const MANY: usize = 10_000;

@@ -58,6 +58,8 @@ impl Fault {
                 }
                 _ => Self::Other,
             },
+            // HTTP/2 finds no frame in an HTTP/1.1 answer, if that comes before the connection is closed.
+            None if error.to_string().ends_with("frame with invalid size") => Self::Broken,
             None => Self::Other,
         }
     }

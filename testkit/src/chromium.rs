@@ -33,6 +33,9 @@ use crate::wait::eventually;
 /// How long the browser may take for anything; machines are slow at times.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The machine got a network, or lost one.
+const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
+
 /// A browser of its own, with a profile of its own; killed when dropped.
 pub struct Chromium {
     process: Child,
@@ -176,10 +179,27 @@ impl Page {
     /// # Panics
     /// When it does not load.
     pub async fn go(&self, url: &str) {
-        let answer = self.call("Page.navigate", json!({"url": url})).await;
-        assert!(answer["errorText"].is_null(), "{url}: {}", answer["errorText"]);
-        let loaded = async || (self.run("document.readyState").await == "complete").then_some(());
-        eventually(&format!("{url} loads"), PATIENCE, loaded).await;
+        let mut attempts = 0;
+        loop {
+            let before = self.interrupted();
+            let answer = self.call("Page.navigate", json!({"url": url})).await;
+            let error = answer["errorText"].as_str().unwrap_or_default();
+            assert!(error.is_empty() || error == NETWORK_CHANGED, "{url}: {error}");
+            let loaded = async || (self.run("document.readyState").await == "complete").then_some(());
+            eventually(&format!("{url} loads"), PATIENCE, loaded).await;
+            if self.interrupted() == before && error.is_empty() {
+                return;
+            }
+            attempts += 1;
+            assert!(attempts < 50, "{url}: the machine's networks change all the time");
+        }
+    }
+
+    /// How many requests were given up because a network of the machine came or went, as they do while other tests start
+    /// containers. Chromium gives up those to this machine, too.
+    fn interrupted(&self) -> usize {
+        let failed = self.happened("Network.loadingFailed");
+        failed.iter().filter(|failed| failed["errorText"] == NETWORK_CHANGED).count()
     }
 
     /// What an expression of JavaScript gives; a promise is waited for.

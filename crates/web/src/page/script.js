@@ -396,6 +396,7 @@
 
     // Without events: asks every other second whether anything changed, while somebody looks.
     async function poll() {
+        const began = performance.now();
         if (!document.hidden) {
             try {
                 await keepingFocus(async () => {
@@ -409,7 +410,7 @@
                 connection("bad", "reconnecting …");
             }
         }
-        setTimeout(poll, 2000);
+        setTimeout(poll, Math.min(30000, Math.max(2000, 10 * (performance.now() - began))));
     }
 
     // A page that nobody sees holds no connection: a browser has few for each server.
