@@ -50,6 +50,8 @@ pub struct Listeners {
     pub meter: Arc<Meter>,
     /// The state of the engine.
     pub engine: Arc<Mutex<Engine>>,
+    /// When they began, in nanoseconds since 1970: tells two runs within one second apart.
+    pub born: u64,
     /// Whether anybody may ask for events and figures; otherwise they are not kept.
     told: bool,
 }
@@ -81,6 +83,7 @@ impl Listeners {
             journal: Arc::default(),
             meter: Arc::new(meter),
             engine: Arc::new(Mutex::new(Engine { since: seconds(), ..Engine::default() })),
+            born: nanoseconds(),
             told,
         })
     }
@@ -161,6 +164,11 @@ pub fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+fn nanoseconds() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    u64::try_from(passed).unwrap_or_default()
+}
+
 /// The time that was so long ago.
 #[must_use]
 pub fn ago(passed: Duration) -> u64 {
@@ -171,4 +179,16 @@ pub fn ago(passed: Duration) -> u64 {
 #[must_use]
 pub fn ahead(rest: Duration) -> u64 {
     seconds() + rest.as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a reader who has the state of the run before is told that nothing has changed.
+    #[test]
+    fn two_runs_within_one_second_are_told_apart() {
+        let born = || Listeners::new("1.0.0", true).unwrap().born;
+        assert_ne!(born(), born());
+    }
 }

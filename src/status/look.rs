@@ -585,9 +585,9 @@ fn differences(content: &Content, service: &service::Service) -> Vec<view::Diffe
     differ.map(|(field, is, should_be)| view::Difference { field: field.to_owned(), is, should_be }).collect()
 }
 
-/// A number that changes with what is looked at.
+/// A number that changes with what is looked at, and differs from run to run.
 pub async fn version(hub: &Hub) -> u64 {
-    let mut version = hub.about.started;
+    let mut version = hub.listeners.born;
     version = version.wrapping_mul(31).wrapping_add(hub.host.ask(|known| known.version).await.unwrap_or_default());
     for kept in hub.registries.iter() {
         let of_registry = kept.asker.ask(Reconciler::version).await.unwrap_or_default();
