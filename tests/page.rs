@@ -235,6 +235,7 @@ async fn what_needs_somebody_comes_first_and_is_counted_in_the_title() {
     becomes(2, SOON, || page.shown(".card.attention")).await;
     let docker = page.text(".card").await;
     assert!(docker.contains("lost"), "{docker}");
+    becomes("2 containers · 3 need attention".to_owned(), SOON, || page.text("#summary")).await;
     shows(&page, &["z", "a"]).await;
     engine.come_back().await;
     becomes("2 containers · 2 need attention".to_owned(), SOON, || page.text("#summary")).await;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::super::check::is_embedded;
 use super::engine::Engine;
 use super::look::{Answer, Held, Seen, SeenRegistry};
 use super::mounts::Mount;
@@ -109,7 +110,9 @@ fn owners(seen: &Seen, findings: &mut Vec<Finding>) {
     let mut any = false;
     for (index, one) in seen.instances.iter().enumerate() {
         for other in &seen.instances[index + 1..] {
-            let shared = one.registries.iter().find(|registry| other.registries.contains(registry));
+            // An embedded registry is each instance's own.
+            let is_shared = |registry: &&String| !is_embedded(registry) && other.registries.contains(registry);
+            let shared = one.registries.iter().find(is_shared);
             let Some(shared) = shared.filter(|_| one.owner == other.owner) else { continue };
             any = true;
             findings.push(found(
