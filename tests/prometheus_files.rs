@@ -18,7 +18,7 @@ use testkit::servers::binary;
 
 /// The metrics, without `registrator_`, and their own labels; `true` for a histogram.
 const METRICS: &[(&str, &[&str], bool)] = &[
-    ("build_info", &["version"], false),
+    ("build_info", &["version", "commit"], false),
     ("containers", &["state"], false),
     ("services", &[], false),
     ("ports_ignored", &["reason"], false),

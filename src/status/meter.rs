@@ -22,6 +22,12 @@ const REQUESTS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 /// Buckets from an event of the engine to the entry, in seconds.
 const LATENCIES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 120.0];
 
+/// The commit that the program was built from, where the build says; empty otherwise.
+const COMMIT: &str = match option_env!("REGISTRATOR_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
+
 /// Counts what happens.
 pub struct Meter {
     metrics: Registry,
@@ -107,7 +113,9 @@ impl Meter {
             let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
             Ok::<_, prometheus::Error>(maker.add(HistogramVec::new(opts, labels)?))
         };
-        gauges("build_info", "The version that runs; always 1.", &["version"])?.with_label_values(&[version]).set(1);
+        gauges("build_info", "The version that runs; always 1.", &["version", "commit"])?
+            .with_label_values(&[version, COMMIT])
+            .set(1);
         maker.0.register(Box::new(ProcessCollector::for_self()))?;
         let registry = &["registry"];
         Ok(Self {
