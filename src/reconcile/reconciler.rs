@@ -613,7 +613,9 @@ impl Reconciler {
     /// The registry refuses this write.
     fn refuse(&mut self, key: &Arc<str>, cause: Cause, text: Arc<str>, fingerprint: Option<u64>, now: Instant) {
         // If the desired state changed in the meantime, it is tried at once.
-        let changed = self.due.contains(key)
+        // At the end there is no next state to try.
+        let changed = !self.shutdown
+            && self.due.contains(key)
             && self.records.get(key).is_some_and(|record| self.decider.fingerprint(record) != fingerprint);
         if !changed {
             self.refusals.refused(key, cause, &text, now);

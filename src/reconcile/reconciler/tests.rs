@@ -650,3 +650,22 @@ fn the_result_of_each_comparison_and_the_end_of_an_outage_are_told() {
     let back = bench.lines.iter().find(|line| line.contains("reached again after")).expect("it is back");
     assert!(back.ends_with("2 right, 1 added, 0 changed, 0 removed"), "{back}");
 }
+
+#[test]
+fn at_the_end_a_refused_removal_is_not_asked_for_again_and_again() {
+    let rules = Rules { on_shutdown: crate::config::OnShutdown::Deregister, ..rules() };
+    let mut bench = Bench::with(Form::default(), rules);
+    let service = service("a", 1);
+    bench.compare();
+    bench.serve(&service);
+    bench.settle();
+    bench.written.clear();
+    bench.refuses = Some(no_rights);
+    // It changes at the same time, so that another write of it is due as well.
+    let mut changed = (*service).clone();
+    changed.port = 2;
+    bench.update(&service, Some(&service), Desired::Present(Arc::new(changed), Mode::Serving));
+    bench.tell(Input::Shutdown);
+    bench.settle();
+    assert!(bench.reconciler.is_finished() && bench.written.len() <= 2, "{:?}", bench.written);
+}
