@@ -26,7 +26,7 @@ use history::History;
 use replay::{Replay, many};
 
 /// How long the histories of a normal run take, in seconds.
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 20;
 
 /// Held by each test: whose trace a line of the log goes to is decided for the process as a whole.
 static LOG: Mutex<()> = Mutex::new(());
