@@ -12,9 +12,9 @@ use registrator_web::{Network, Permit};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::answer::{Answer, response};
 use super::hub::Hub;
 use super::query::After;
-use super::serve::{Answer, response};
 use super::{look, query};
 
 /// How often a reader hears something, so that it and what lies between knows that the connection is alive.

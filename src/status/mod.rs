@@ -9,6 +9,7 @@
 //! Nothing is kept for it but the last events and the figures: a [`Hub`] asks the tasks that own the state
 //! ([`crate::asking`]), and [`look`] makes [`view`]s of their answers. [`Desk`] answers over HTTP.
 
+pub mod answer;
 mod certificates;
 mod entry;
 mod events;

@@ -2,28 +2,20 @@
 
 use std::convert::Infallible;
 
-use bytes::Bytes;
 use futures_util::stream;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, HeaderValue, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Frame;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use percent_encoding::percent_decode_str;
-use registrator_web::page::protect;
 use registrator_web::{Answerer, Foreign, Names, Network, Permits, Room};
-use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::answer::{Answer, Body, JSON, Out, answer, busy, empty, json, response, tag, tagged, text};
 use super::hub::Hub;
 use super::token::Token;
 use super::{events, health, look, page, query, targets};
-
-/// A body, whole or in parts.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
-/// An answer.
-pub type Answer = Response<Body>;
 
 /// Answers of a kind that are made at the same time: they share the tasks that answer.
 const COSTLY: Room = Room { most: 4, reserve: 2, share: 2 };
@@ -31,10 +23,8 @@ const COSTLY: Room = Room { most: 4, reserve: 2, share: 2 };
 const LISTENERS: Room = Room { most: 64, reserve: 8, share: 32 };
 /// How many parts of a long answer wait for their reader.
 const PARTS: usize = 2;
-const JSON: &str = "application/json";
 /// Prometheus's text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers from a hub.
 pub struct Desk {
@@ -203,7 +193,7 @@ impl Desk {
             _ => JSON,
         };
         tokio::spawn(async move {
-            let out = Out(sender);
+            let out = Out::new(sender);
             // A reader that goes away ends it.
             let _ = match path {
                 Path::State => parts::state(&hub, &out).await,
@@ -257,28 +247,11 @@ impl Answerer for Desk {
     }
 }
 
-/// Takes the parts of a long answer.
-pub struct Out(mpsc::Sender<Bytes>);
-
-/// The reader is gone.
-#[derive(Debug)]
-pub struct Gone;
-
-impl Out {
-    /// Sends a part, when the reader has taken those before.
-    ///
-    /// # Errors
-    /// When the reader is gone.
-    pub async fn send(&self, part: impl Into<Bytes>) -> Result<(), Gone> {
-        self.0.send(part.into()).await.map_err(|_| Gone)
-    }
-}
-
 /// Long answers, part by part.
 mod parts {
+    use super::super::answer::{Gone, Out};
     use super::super::hub::Hub;
     use super::super::{look, view};
-    use super::{Gone, Out};
     use serde::Serialize;
 
     fn text(value: &impl Serialize) -> String {
@@ -337,53 +310,4 @@ mod parts {
         }
         out.send(if between == "[" { "[]" } else { "]" }).await
     }
-}
-
-fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_vec(value) {
-        Ok(mut text) => {
-            text.push(b'\n');
-            answer(StatusCode::OK, JSON, text)
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-    }
-}
-
-fn busy() -> Answer {
-    text(StatusCode::TOO_MANY_REQUESTS, "too many long answers are being made: ask again later\n")
-}
-
-fn text(code: StatusCode, text: &str) -> Answer {
-    answer(code, TEXT, text.to_owned())
-}
-
-fn empty(code: StatusCode) -> Answer {
-    answer(code, TEXT, Bytes::new())
-}
-
-fn answer(code: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    response(code, kind, Full::new(body.into()).boxed_unsync())
-}
-
-/// An answer with the headers that all have.
-pub fn response(code: StatusCode, kind: &'static str, body: Body) -> Answer {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = code;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    protect(headers);
-    answer
-}
-
-/// The entity tag of a version of all that runs.
-pub fn tag(version: u64) -> String {
-    format!("\"{version:x}\"")
-}
-
-/// The same with a tag.
-pub fn tagged(mut answer: Answer, tag: &str) -> Answer {
-    if let Ok(tag) = HeaderValue::from_str(tag) {
-        answer.headers_mut().insert(ETAG, tag);
-    }
-    answer
 }

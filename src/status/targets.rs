@@ -11,8 +11,8 @@ use serde::Serialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::{Gone, Out};
 use super::hub::Hub;
-use super::serve::{Gone, Out};
 use super::{look, view};
 use crate::event::Event;
 

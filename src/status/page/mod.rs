@@ -12,9 +12,9 @@ use registrator_web::page::{AFTER_ROWS, File, end_of_rows};
 
 use crate::container::ContainerId;
 
+use super::answer::{Gone, Out, tag};
 use super::hub::Hub;
 use super::look;
-use super::serve::{Gone, Out, tag};
 use super::view::UNKNOWN;
 use labels::Labels;
 
