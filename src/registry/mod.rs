@@ -45,7 +45,7 @@ pub use open::{Opened, check, open, settings};
 pub use policy::Policy;
 pub use site::{About, Site, Store};
 pub use uri::redacted;
-pub use write::{Action, Mark, Reason, Write};
+pub use write::{Action, ActionKind, Mark, Reason, Write};
 
 /// Optional features of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
