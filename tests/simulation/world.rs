@@ -347,9 +347,14 @@ impl Host {
         self.network_chain(container).any(often)
     }
 
+    /// A container that is there, or as it was before it was removed.
+    fn found(&self, id: &str) -> Option<&Container> {
+        self.engine.containers.get(id).or_else(|| self.engine.removed.get(id))
+    }
+
     /// A container, and those whose network it shares, one after the other.
     fn network_chain(&self, container: &str) -> impl Iterator<Item = &Container> {
-        let find = |id: &str| self.engine.containers.get(id);
+        let find = |id: &str| self.found(id);
         let shared = move |it: &&Container| match &it.made.network {
             Network::Shared(other) => find(other),
             _ => None,
@@ -359,8 +364,7 @@ impl Host {
 
     /// Whether a container may count as one that is told to stop.
     fn drains(&self, container: &str) -> bool {
-        let removed = self.engine.removed.get(container);
-        self.engine.containers.get(container).or(removed).is_some_and(|it| self.was_told_to_stop(it))
+        self.found(container).is_some_and(|it| self.was_told_to_stop(it))
     }
 
     /// Whether the network that a container shares may count as one whose container drains, and so still runs.
