@@ -26,6 +26,7 @@ mod json;
 pub mod machine;
 mod nearest;
 mod pool;
+mod yaml;
 
 // What a container offers, and why.
 pub mod service;

@@ -142,7 +142,7 @@ async fn keep(shared: Arc<Shared>) {
                 state.send_replace(State::Up(client.clone()));
                 // Changes during a lost connection were not reported.
                 changes.notify_one();
-                let end = watch::follow(&client, &settings.base, changes).await;
+                let end = watch::follow(&client, settings.watched.then_some(&settings.base), changes).await;
                 drop(connection);
                 if end != SessionState::AuthFailed {
                     state.send_replace(State::Connecting);

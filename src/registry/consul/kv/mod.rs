@@ -6,6 +6,7 @@
 
 mod item;
 mod listing;
+pub(in crate::registry) mod reader;
 mod renew;
 mod session;
 mod txn;
