@@ -27,7 +27,7 @@ use crate::reconcile::{Guarded, Keeper, Rules};
 use crate::registry::{self, Opened, RegistryError};
 use crate::status::view::About;
 use crate::status::{self, Hub, Kept, Listeners};
-use crate::template::{ForcedTags, TemplateError};
+use crate::template::{ForcedTags, TagsError};
 
 /// How long keepers may take to end once they are told to stop.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
@@ -66,7 +66,7 @@ impl Control {
 pub enum Error {
     /// `-tags` is not a template.
     #[error("-tags: {0}")]
-    Tags(#[from] TemplateError),
+    Tags(#[from] TagsError),
     /// A registry's URI or settings are wrong.
     #[error(transparent)]
     Registry(#[from] registry::OpenError),

@@ -8,7 +8,7 @@ use super::commands::Format;
 use super::typed::{Bad, Document, Question, Typed};
 use crate::config::{Applies, Deregister, LogFormat, LogLevel, OnShutdown, StatusAddress};
 use crate::service::duration;
-use crate::template::{ForcedTags, TemplateError};
+use crate::template::{ForcedTags, TagsError};
 
 /// One option: a row of [`OPTIONS`].
 #[derive(Debug)]
@@ -198,7 +198,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         applies: Applies::AtStart,
         set: |typed, text| {
             ForcedTags::parse(text).map_err(|error| match error {
-                TemplateError::Parse(reason) => Bad::Value(format!("not a valid template: {reason}")),
+                TagsError::Parse(reason) => Bad::Value(format!("not a valid template: {reason}")),
                 error => Bad::Value(error.to_string()),
             })?;
             typed.tags = Some(text.to_owned()).filter(|tags| !tags.is_empty());

@@ -63,11 +63,11 @@ fn container(inspect: Option<Json>) -> Container {
     }
 }
 
-fn evaluate_on(tags: &str, inspect: Json) -> Result<Vec<String>, TemplateError> {
+fn evaluate_on(tags: &str, inspect: Json) -> Result<Vec<String>, TagsError> {
     ForcedTags::parse(tags)?.evaluate(&container(Some(inspect)))
 }
 
-fn evaluate(tags: &str) -> Result<Vec<String>, TemplateError> {
+fn evaluate(tags: &str) -> Result<Vec<String>, TagsError> {
     evaluate_on(tags, inspect())
 }
 
@@ -110,7 +110,7 @@ fn a_template_says_what_it_needs() {
     assert!(plain.needs_inspect() && !plain.may_block());
     let fetching = ForcedTags::parse(r#"{{httpGet "http://127.0.0.1/"}}"#).unwrap();
     assert!(fetching.needs_inspect() && fetching.may_block());
-    assert_eq!(plain.evaluate(&container(None)), Err(TemplateError::NoInspect));
+    assert_eq!(plain.evaluate(&container(None)), Err(TagsError::NoInspect));
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! The template of a file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gtmpl_ng::Limits;
+
+use super::engine::Compiled;
+use super::error::{Fault, TemplateError};
+use super::functions;
+use super::functions::services;
+use super::instance::{Data, Dot};
+use super::scope::{self, Scope};
+
+/// The output limit of one rendering, in bytes.
+const LONGEST_OUTPUT: usize = 256 << 20;
+
+/// The limit of what one function gives: the bytes of its texts, and its elements.
+const LARGEST_VALUE: usize = 256 << 20;
+
+/// How often all loops of one rendering may run.
+const MOST_ITERATIONS: usize = 100_000_000;
+
+/// The time limit of one rendering, lookups of names included.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A template of a file, parsed once and rendered as often as its data changes.
+pub struct FileTemplate {
+    name: String,
+    folder: PathBuf,
+    compiled: Compiled,
+}
+
+impl FileTemplate {
+    /// Parses a template. `name` is the base name of its file, which its errors carry; `folder` is where `include` finds
+    /// files.
+    ///
+    /// # Errors
+    /// When it is not Go's language, or names a function that does not exist.
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, TemplateError> {
+        let compiled = Compiled::parse(name, text, functions::FILES, limits())
+            .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
+        Ok(Self { name: name.to_owned(), folder: folder.to_owned(), compiled })
+    }
+
+    /// As [`FileTemplate::parse`], from the bytes of a file.
+    ///
+    /// # Errors
+    /// As there, and when the bytes are not UTF-8.
+    pub fn parse_bytes(name: &str, bytes: &[u8], folder: &Path) -> Result<Self, TemplateError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(name, text, folder),
+            Err(error) => Err(TemplateError::NotUtf8 { name: name.to_owned(), offset: error.valid_up_to() }),
+        }
+    }
+
+    /// The file's text with this data.
+    ///
+    /// It may block: for lookups of names, and for files that it includes. So a caller on a runtime's thread runs it
+    /// where blocking is allowed.
+    ///
+    /// # Errors
+    /// When a function fails, a field is missing, or a limit is exceeded.
+    pub fn render(&self, data: &Arc<Data>, dot: &Dot) -> Result<String, TemplateError> {
+        let scope = Scope { data: Arc::clone(data), folder: self.folder.clone() };
+        scope::within(scope, || self.compiled.execute(services::dot(dot)))
+            .map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
+    }
+}
+
+impl fmt::Debug for FileTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileTemplate").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn limits() -> Limits {
+    Limits::unlimited()
+        .with_iterations(MOST_ITERATIONS)
+        .with_total_iterations(MOST_ITERATIONS)
+        .with_output_bytes(LONGEST_OUTPUT)
+        .with_function_output(LARGEST_VALUE)
+        .with_deadline(DEADLINE)
+}
+
+#[cfg(test)]
+mod tests;
