@@ -45,6 +45,7 @@ pub mod validate;
 // The core of the program.
 pub mod host;
 pub mod reconcile;
+pub mod render;
 
 // What is known, for whoever asks.
 pub mod audit;
