@@ -56,5 +56,8 @@ pub mod app;
 pub mod cli;
 pub mod log;
 
+// confd's command line over the rendering.
+pub mod confd;
+
 // Questions, each answered and done.
 pub mod ask;

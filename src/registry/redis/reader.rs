@@ -156,7 +156,9 @@ impl RedisReader {
         values: &mut Values,
     ) -> Result<(), RedisError> {
         let mut ask = pipe();
-        names.iter().for_each(|name| drop(ask.cmd("TYPE").arg(name)));
+        for name in names {
+            ask.cmd("TYPE").arg(name);
+        }
         let kinds: Vec<String> = ask.query_async(to).await?;
         let of_kind = |wanted: &str| {
             names.iter().zip(&kinds).filter(|(_, kind)| *kind == wanted).map(|(name, _)| name).collect::<Vec<_>>()
@@ -165,7 +167,9 @@ impl RedisReader {
         let strings = of_kind("string");
         if !strings.is_empty() {
             let mut ask = cmd("MGET");
-            strings.iter().for_each(|name| drop(ask.arg(name)));
+            for name in &strings {
+                ask.arg(name);
+            }
             let found: Vec<Option<Vec<u8>>> = ask.query_async(to).await?;
             for (name, value) in strings.into_iter().zip(found) {
                 values.extend(key(name).zip(value));

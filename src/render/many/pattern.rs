@@ -27,7 +27,7 @@ struct Part {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The template of the path fails.
-    #[error("dest: {0}")]
+    #[error(transparent)]
     Template(#[from] TemplateError),
     /// What the template gives is no name of a file.
     #[error("{name:?} cannot be a file's name: {why}")]
@@ -54,7 +54,7 @@ impl Pattern {
             root if root.is_empty() => ".".to_owned(),
             root => root,
         };
-        let part = |text: &&str| Ok(Part { template: FieldsTemplate::parse(text)?, text: (*text).to_owned() });
+        let part = |text: &&str| Ok(Part { template: FieldsTemplate::parse("dest", text)?, text: (*text).to_owned() });
         let parts = below.iter().filter(|part| !part.is_empty()).map(part).collect::<Result<_, TemplateError>>()?;
         Ok(Self { root: root.into(), parts })
     }

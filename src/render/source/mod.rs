@@ -1,11 +1,18 @@
 //! Sources: what templates are rendered from. One type for each kind of store, all behind [`Source`].
 
+mod backend;
+mod environment;
+mod files;
+mod store;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::template::Instance;
+
+pub use backend::{Backend, BackendSettings, open, unknown as unknown_backend};
 
 /// What a resource reads: its prefix, and its keys below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
