@@ -27,7 +27,7 @@ struct Part {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The template of the path fails.
-    #[error("dest: {0}")]
+    #[error(transparent)]
     Template(#[from] TemplateError),
     /// What the template gives is no name of a file.
     #[error("{name:?} cannot be a file's name: {why}")]
@@ -54,7 +54,7 @@ impl Pattern {
             root if root.is_empty() => ".".to_owned(),
             root => root,
         };
-        let part = |text: &&str| Ok(Part { template: FieldsTemplate::parse(text)?, text: (*text).to_owned() });
+        let part = |text: &&str| Ok(Part { template: FieldsTemplate::parse("dest", text)?, text: (*text).to_owned() });
         let parts = below.iter().filter(|part| !part.is_empty()).map(part).collect::<Result<_, TemplateError>>()?;
         Ok(Self { root: root.into(), parts })
     }
@@ -163,7 +163,7 @@ mod tests {
             ("/{{.Name}}", "/", "/web"),
             ("{{.Name}}.conf", ".", "./web.conf"),
             ("out/{{.Name}}", "out", "out/web"),
-            ("/d/{{replace .Name \"/\" \"_}}\" -1}}", "/d", "/d/web"),
+            ("/d/{{if eq .Name \"/}}\"}}no{{else}}{{.Name}}{{end}}", "/d", "/d/web"),
             ("/d/.{{.Name}}", "/d", "/d/.web"),
         ] {
             assert_eq!(Pattern::parse(dest).unwrap().root(), Path::new(root), "{dest}");
@@ -187,7 +187,7 @@ mod tests {
         assert!(fill("/d/{{.Name}}/x", ".").unwrap_err().contains("a folder"));
         assert!(fill("/d/{{.Name}}", "").unwrap_err().contains("empty"));
         assert!(fill("/d/{{.Name}}", &"x".repeat(256)).unwrap_err().contains("255"));
-        assert_eq!(fill("/d/{{replace .Name \"/\" \"_\" -1}}", "a/b").as_deref(), Ok("/d/a_b"));
+        assert_eq!(fill("/d/{{if eq .Name \"a/b\"}}a_b{{end}}", "a/b").as_deref(), Ok("/d/a_b"));
     }
 
     proptest! {

@@ -60,7 +60,7 @@ pub enum RunError {
         error: io::Error,
     },
     /// `dest` with `for_each` is no template of a path.
-    #[error("dest: {0}")]
+    #[error(transparent)]
     Dest(TemplateError),
     /// The list of files that were made cannot be kept.
     #[error("cannot keep {}, the list of files that were made: {error}", path.display())]
@@ -70,14 +70,9 @@ pub enum RunError {
         /// Why.
         error: io::Error,
     },
-    /// A command is no template.
-    #[error("{key}: {error}")]
-    CommandTemplate {
-        /// `check_cmd` or `reload_cmd`.
-        key: &'static str,
-        /// Why.
-        error: TemplateError,
-    },
+    /// `check_cmd` or `reload_cmd` is no template.
+    #[error(transparent)]
+    CommandTemplate(TemplateError),
     /// `check_cmd` failed.
     #[error("Config check failed: {0}")]
     Check(CommandError),

@@ -30,10 +30,10 @@ fn uses_fields(text: &str) -> bool {
     })
 }
 
-fn fill(key: &'static str, text: &str, src: &Path, dest: &Path) -> Result<String, RunError> {
-    let failed = |error| RunError::CommandTemplate { key, error };
+fn fill(key: &str, text: &str, src: &Path, dest: &Path) -> Result<String, RunError> {
+    let failed = RunError::CommandTemplate;
     let (src, dest) = (src.to_string_lossy(), dest.to_string_lossy());
-    let template = FieldsTemplate::parse(text).map_err(failed)?;
+    let template = FieldsTemplate::parse(key, text).map_err(failed)?;
     template.render(&[("src", &*src), ("dest", &*dest)]).map_err(failed)
 }
 
@@ -46,7 +46,7 @@ mod tests {
         let (src, dest) = (Path::new("/etc/.f1"), Path::new("/etc/f"));
         assert_eq!(check("nginx -t -c {{.src}} # {{ .dest }}", src, dest).unwrap(), "nginx -t -c /etc/.f1 # /etc/f");
         assert_eq!(reload("cat {{ .src }} {{- .dest -}}", dest).unwrap(), "cat /etc/f/etc/f");
-        assert!(check("x {{.source}", src, dest).unwrap_err().to_string().starts_with("check_cmd: "));
+        assert!(check("x {{.source}", src, dest).unwrap_err().to_string().starts_with("template: check_cmd:1:"));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Sources: what templates are rendered from. One type for each kind of store, all behind [`Source`].
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
