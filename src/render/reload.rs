@@ -199,37 +199,40 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_last_change_is_always_told_and_never_too_soon(steps in prop::collection::vec((0_u8..3, 0_u64..20), 1..60), min in 0_u64..15) {
-            let mut reloads = Reloads::new(min * SECOND);
+        fn the_last_change_is_always_told_and_never_too_soon(
+            steps in prop::collection::vec((0_u8..3, 0_u32..20), 1..60),
+            min in 0_u32..15,
+        ) {
+            let mut reloads = Reloads::new(SECOND * min);
             let mut now = Instant::now();
             let mut begun: Vec<Instant> = Vec::new();
-            let (mut untold, mut running, mut known) = (false, false, false);
-            let mut settle = |reloads: &mut Reloads, now: Instant, untold: &mut bool, running: &mut bool, known: &mut bool| {
-                if !*running && reloads.due().is_some_and(|due| due <= now) {
-                    reloads.begin(now);
-                    begun.push(now);
-                    (*running, *known, *untold) = (true, true, false);
-                }
-            };
+            let (mut untold, mut running) = (false, false);
             for (step, seconds) in steps {
-                now += seconds * SECOND;
+                now += SECOND * seconds;
                 match step {
-                    0 => { reloads.want(file("a"), now); untold = true; }
-                    _ if running => {
+                    0 => {
+                        reloads.want(file("a"), now);
+                        untold = true;
+                    }
+                    step if running => {
                         let well = step == 1;
                         reloads.end(well, now);
                         running = false;
-                        if !well { untold = true; }
-                        known = false;
+                        untold |= !well;
                     }
                     _ => {}
                 }
-                settle(&mut reloads, now, &mut untold, &mut running, &mut known);
-                // Whatever was not told is due, or is being told by another one.
+                if reloads.due().is_some_and(|due| due <= now) {
+                    prop_assert!(!running);
+                    reloads.begin(now);
+                    begun.push(now);
+                    (running, untold) = (true, false);
+                }
+                // Whatever was not told is due, or will be when the one in progress has ended.
                 prop_assert!(!untold || reloads.is_busy());
+                prop_assert!(!untold || running || reloads.due().is_some());
             }
-            let _ = known;
-            prop_assert!(begun.windows(2).all(|pair| pair[1] - pair[0] >= min * SECOND), "{:?}", begun);
+            prop_assert!(begun.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * min), "{:?}", begun);
         }
     }
 }

@@ -11,3 +11,6 @@ mod watching;
 
 pub use folder::{Folder, Kept, Noticed, Open};
 pub use keeper::{Keeper, Pace};
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,8 @@ use std::io;
 
 use super::prepare::{File, Prepared, Set, keep};
 use super::{Outcome, Renderer, RunError};
-use crate::render::stage::Stage;
 use crate::render::step::Step;
-use crate::render::target::{Target, TargetError};
+use crate::render::target::TargetError;
 
 /// Replaces what differs, and removes what is to be no longer.
 pub(super) fn apply(renderer: &Renderer, prepared: Prepared) -> Result<Outcome, RunError> {
@@ -99,16 +98,14 @@ fn replace(renderer: &Renderer, file: File) -> Result<Option<std::path::PathBuf>
         keep(renderer, stage);
         return Ok(None);
     }
-    let moved = moved(renderer, &target, &content, stage)?;
+    let moved = match stage {
+        Some(stage) if !renderer.rules.keep_stage_file => stage,
+        kept => {
+            keep(renderer, kept);
+            target.stage(content.as_bytes())?
+        }
+    };
     let how = target.replace(moved, content.as_bytes())?;
     renderer.steps.tell(&Step::Replaced { dest: dest.clone(), how });
     Ok(Some(dest))
-}
-
-/// The staged file that takes the place of the file: another one, if the first is to stay.
-fn moved(renderer: &Renderer, target: &Target, content: &str, stage: Option<Stage>) -> Result<Stage, RunError> {
-    match stage.filter(|_| !renderer.rules.keep_stage_file) {
-        Some(stage) => Ok(stage),
-        None => Ok(target.stage(content.as_bytes())?),
-    }
 }

@@ -128,6 +128,12 @@ impl Renderer {
         Self { resource, rules, steps }
     }
 
+    /// The same for another resource.
+    #[must_use]
+    pub fn of(self, resource: Arc<Resource>) -> Self {
+        Self { resource, ..self }
+    }
+
     /// Its resource.
     #[must_use]
     pub fn resource(&self) -> &Arc<Resource> {

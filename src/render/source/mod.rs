@@ -4,6 +4,8 @@ mod backend;
 mod environment;
 mod files;
 mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
