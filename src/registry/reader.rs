@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::RegistryError;
+use super::advice::TlsNames;
 use super::reporter::Reporter;
 use crate::config::Environment;
 use crate::event::Events;
@@ -57,6 +58,14 @@ pub struct AccessNames {
     pub certificate: &'static str,
     /// The file of its key.
     pub key: &'static str,
+}
+
+impl AccessNames {
+    /// Those of TLS.
+    pub(super) fn tls(&self) -> TlsNames {
+        let Self { with_tls, without_tls, authorities, certificate, key, .. } = *self;
+        TlsNames { with: with_tls, without: without_tls, authorities, certificate, key }
+    }
 }
 
 impl Access {

@@ -170,9 +170,8 @@ impl Settings {
     /// # Errors
     /// When the servers or the files of TLS cannot be used.
     pub(super) fn of_access(access: &Access) -> Result<Self, OpenError> {
-        let AccessNames { address, user, give_user, with_tls, without_tls, authorities, certificate, key } =
-            *access.names;
-        let tls = TlsNames { with: with_tls, without: without_tls, authorities, certificate, key };
+        let AccessNames { address, user, give_user, .. } = *access.names;
+        let tls = access.names.tls();
         let servers = servers(&access.hosts(), DEFAULT_PORT)
             .map_err(|reason| OpenError::Settings(format!("etcd: {reason}; correct {address}")))?;
         if access.secure {

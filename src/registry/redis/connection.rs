@@ -165,7 +165,7 @@ impl Connection {
             )),
             (_, Some("NOPERM")) => RegistryError::rights(format!("{name} denies it to this user: {said}")),
             (ErrorKind::Parse, _) => RegistryError::Unreachable(format!(
-                "what answers there is no Redis ({said}, from {name}); check {}",
+                "what answers there is no {name}; correct the host and the port of {}",
                 self.names.address
             )),
             _ if error.is_timeout() => RegistryError::Unreachable(format!("{name}: no answer in time")),

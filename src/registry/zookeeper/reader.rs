@@ -11,7 +11,7 @@ use zookeeper_client::{Client, Error, OneshotWatcher};
 
 use super::session::Session;
 use super::settings::Settings;
-use super::{DEADLINE, failure};
+use super::{DEADLINE, failure, watch};
 use crate::registry::reader::{Access, KeyReader, Mark, Values, is_below, outermost};
 use crate::registry::{OpenError, RegistryError};
 
@@ -95,10 +95,11 @@ async fn look(client: &Client, path: &str, watched: bool) -> Result<(Node, Vec<O
 }
 
 impl ZooKeeperReader {
-    async fn walk(&self, keys: &[String], watched: bool) -> Result<Walk, RegistryError> {
+    async fn walk(&self, keys: &[String], watched: bool) -> Result<(Client, Walk), RegistryError> {
         let until = Instant::now() + DEADLINE;
         let client = timeout_at(until, self.session.client()).await.map_err(|_| failure::too_late())??;
-        timeout_at(until, walk(&client, keys, watched)).await.map_err(|_| failure::too_late())?
+        let walk = timeout_at(until, walk(&client, keys, watched)).await.map_err(|_| failure::too_late())??;
+        Ok((client, walk))
     }
 
     /// The error, with the name of the server.
@@ -152,7 +153,7 @@ fn digest(walk: &Walk) -> Mark {
 #[async_trait]
 impl KeyReader for ZooKeeperReader {
     async fn read(&self, keys: &[String]) -> Result<Values, RegistryError> {
-        let walk = self.walk(keys, false).await.map_err(|error| self.named(error))?;
+        let (_, walk) = self.walk(keys, false).await.map_err(|error| self.named(error))?;
         match walk.missing.first() {
             None => Ok(walk.values),
             Some(path) => Err(RegistryError::service(format!("zk: node does not exist: {path}"))),
@@ -160,20 +161,27 @@ impl KeyReader for ZooKeeperReader {
     }
 
     async fn mark(&self, keys: &[String]) -> Result<Mark, RegistryError> {
-        let walk = self.walk(keys, false).await.map_err(|error| self.named(error))?;
+        let (_, walk) = self.walk(keys, false).await.map_err(|error| self.named(error))?;
         Ok(digest(&walk))
     }
 
     async fn changed(&self, keys: &[String], since: Mark) -> Result<Mark, RegistryError> {
         loop {
-            let walk = self.walk(keys, true).await.map_err(|error| self.named(error))?;
+            let (client, walk) = self.walk(keys, true).await.map_err(|error| self.named(error))?;
             let now = digest(&walk);
             if now != since {
                 return Ok(now);
             }
-            // A lost session fires all of them.
             let mut watchers: FuturesUnordered<_> = walk.watchers.into_iter().map(OneshotWatcher::changed).collect();
-            watchers.next().await;
+            tokio::select! {
+                // First, because the client's watchers panic when its connection is dropped, which follows its loss.
+                biased;
+                _ = watch::lost(&client) => {
+                    drop(watchers);
+                    return Err(self.named(RegistryError::Unreachable("the connection was lost".to_owned())));
+                }
+                _ = watchers.next() => {}
+            }
             sleep(PACE).await;
         }
     }

@@ -25,7 +25,8 @@ pub(super) async fn follow(client: &Client, base: Option<&String>, changes: &Not
     }
 }
 
-async fn lost(client: &Client) -> SessionState {
+/// Waits until the connection is lost. Returns the new state.
+pub(super) async fn lost(client: &Client) -> SessionState {
     let mut states = client.state_watcher();
     let mut state = client.state();
     while state == SessionState::SyncConnected {

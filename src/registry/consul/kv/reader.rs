@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::time::{Instant, sleep};
 
 use super::super::client::{Client, DEADLINE};
-use super::super::settings::{Settings, TLS_NAMES};
+use super::super::settings::Settings;
 use super::item::Item;
 use super::{listing, txn};
 use crate::config::RegistryConfig;
@@ -60,8 +60,10 @@ pub(crate) fn open(access: &Access) -> Result<ConsulReader, OpenError> {
         settings.token.clone_from(&access.token);
         settings.token_file = None;
     }
+    let names = access.names.tls();
+    settings.names = names;
     let client = Client::new(settings, access.reporter("consul"))
-        .map_err(|error| OpenError::Settings(format!("consul: {}", TLS_NAMES.of_files(&error))))?;
+        .map_err(|error| OpenError::Settings(format!("consul: {}", names.of_files(&error))))?;
     Ok(ConsulReader { client })
 }
 
