@@ -21,6 +21,7 @@ mod once;
 pub mod options;
 mod place;
 mod settings;
+mod srv;
 mod usage;
 
 use std::ffi::OsString;
@@ -97,9 +98,16 @@ fn prepare(program: &str, flags: Flags, variables: &Arc<Environment>) -> Result<
     settings
 }
 
-async fn run(settings: Settings) -> ExitCode {
+async fn run(mut settings: Settings) -> ExitCode {
     if settings.mode == Mode::CheckConfig {
         return check::run(&settings);
+    }
+    if let Some(record) = settings.srv_record.take() {
+        info!("SRV record set to {record}");
+        match srv::nodes(&record, &settings.backend).await {
+            Ok(nodes) => settings.backend.nodes = nodes,
+            Err(reason) => return fatal(&format!("Cannot get nodes from SRV records {reason}")),
+        }
     }
     info!("Backend set to {}", settings.backend.backend.name());
     info!("Starting confd");

@@ -17,9 +17,10 @@ use crate::registry::reader::{Access, KeyReader, Mark, Values, outermost};
 use crate::registry::uri::Uri;
 use crate::registry::{OpenError, RegistryError};
 
-/// The wait time of a query, and its deadline: Consul adds up to a sixteenth, to spread the load.
-const WAIT: Duration = Duration::from_secs(60);
-const WAIT_DEADLINE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 10_000);
+/// The wait time of a query, and its deadline: Consul adds up to a sixteenth, to spread the load. Short, because a
+/// Consul that has lost its data lets a query wait whose index it has not reached yet.
+const WAIT: Duration = Duration::from_secs(10);
+const WAIT_DEADLINE: Duration = Duration::from_millis(10_000 + 10_000 / 16 + 10_000);
 /// The shortest time between two queries, and the longest pause if they do not block.
 const PACE: Duration = Duration::from_millis(100);
 const BLIND_PACE: Duration = Duration::from_secs(10);
