@@ -11,3 +11,4 @@ mod documents;
 mod faults;
 mod fixture;
 mod modes;
+mod services;

@@ -60,7 +60,7 @@ pub(super) struct Tree {
 }
 
 /// Whether a `consul:` URI is the older spelling of the key-value store: it has a prefix.
-pub(super) fn is_tree(uri: &Uri<'_>) -> bool {
+pub(in crate::registry) fn is_tree(uri: &Uri<'_>) -> bool {
     uri.scheme.eq_ignore_ascii_case("consul") && uri.path.contains(|c| c != '/')
 }
 

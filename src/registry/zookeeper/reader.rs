@@ -1,6 +1,7 @@
 //! Reads the nodes below keys, and watches each of them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +12,12 @@ use zookeeper_client::{Client, Error, OneshotWatcher};
 
 use super::session::Session;
 use super::settings::Settings;
-use super::{DEADLINE, failure, watch};
+use super::{DEADLINE, failure, spelling, watch};
+use crate::config::RegistryConfig;
 use crate::registry::reader::{Access, KeyReader, Mark, Values, is_below, outermost};
+use crate::registry::reporter::Reporter;
+use crate::registry::services::{ServiceReader, StoredServices};
+use crate::registry::uri::Uri;
 use crate::registry::{OpenError, RegistryError};
 
 /// How many nodes are read at once.
@@ -25,12 +30,32 @@ const PACE: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the servers cannot be used.
 pub(crate) fn open(access: &Access) -> Result<ZooKeeperReader, OpenError> {
-    Ok(ZooKeeperReader { session: Session::new(Settings::of_access(access)?, access.reporter("zookeeper")) })
+    let session = Session::new(Settings::of_access(access)?, access.reporter("zookeeper"));
+    Ok(ZooKeeperReader { session, needs_all: true })
+}
+
+/// Opens the services in ZooKeeper for reading.
+///
+/// # Errors
+/// When the URI, the `ZOOKEEPER_*` variables or the files that they name cannot be used.
+pub(in crate::registry) fn services(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn ServiceReader>, OpenError> {
+    let settings = Settings { watched: false, ..Settings::new(uri, config)? };
+    let base = settings.base.clone();
+    let reader = ZooKeeperReader { session: Session::new(settings, reporter.clone()), needs_all: false };
+    // The data do not contain the service's ID, so the node's own name is used.
+    let decode = |path: &str, data: &[u8]| Some((path.rsplit('/').next()?.to_owned(), spelling::content(data)?));
+    Ok(StoredServices::new(Box::new(reader), &base, decode))
 }
 
 /// A reader of leaves: a node that has others below it gives no value of its own.
 pub(crate) struct ZooKeeperReader {
     session: Session,
+    /// Whether a key that is not there is an error.
+    needs_all: bool,
 }
 
 /// What a walk over nodes found.
@@ -154,7 +179,7 @@ fn digest(walk: &Walk) -> Mark {
 impl KeyReader for ZooKeeperReader {
     async fn read(&self, keys: &[String]) -> Result<Values, RegistryError> {
         let (_, walk) = self.walk(keys, false).await.map_err(|error| self.named(error))?;
-        match walk.missing.first() {
+        match walk.missing.first().filter(|_| self.needs_all) {
             None => Ok(walk.values),
             Some(path) => Err(RegistryError::service(format!("zk: node does not exist: {path}"))),
         }

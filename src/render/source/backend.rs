@@ -8,13 +8,14 @@ use secrecy::SecretString;
 use super::Source;
 use super::environment::Variables;
 use super::files::Files;
+use super::services::RegistrySource;
 use super::store::StoreSource;
 use crate::config::Environment;
 use crate::event::Events;
 use crate::http::Tls;
 use crate::nearest::nearest;
 use crate::registry::reader::{Access, AccessNames};
-use crate::registry::{ReadableStore, open_reader};
+use crate::registry::{ReadableStore, open_reader, open_services};
 
 /// A back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Backend {
     Env,
     /// YAML and JSON files.
     File,
+    /// The services of all hosts in a registry.
+    Services,
 }
 
 /// All of them, by their names.
@@ -46,6 +49,7 @@ const BACKENDS: &[(&str, Backend)] = &[
     ("etcdv3", Backend::EtcdV3),
     ("file", Backend::File),
     ("redis", Backend::Redis),
+    ("services", Backend::Services),
     ("zookeeper", Backend::ZooKeeper),
 ];
 
@@ -77,7 +81,7 @@ impl Backend {
             Self::EtcdV3 => "127.0.0.1:2379",
             Self::Redis => "127.0.0.1:6379",
             Self::ZooKeeper => "127.0.0.1:2181",
-            Self::Env | Self::File => return Vec::new(),
+            Self::Env | Self::File | Self::Services => return Vec::new(),
         };
         vec![node.to_owned()]
     }
@@ -85,7 +89,7 @@ impl Backend {
     /// Whether it is reached over the network, at nodes that SRV records may name.
     #[must_use]
     pub fn has_nodes(self) -> bool {
-        !matches!(self, Self::Env | Self::File)
+        !matches!(self, Self::Env | Self::File | Self::Services)
     }
 }
 
@@ -108,7 +112,7 @@ pub fn unknown(name: &str) -> String {
 pub struct BackendSettings {
     /// Which one it is.
     pub backend: Backend,
-    /// Its servers, each with or without `http://` or `https://`.
+    /// Its servers, each with or without `http://` or `https://`; for [`Backend::Services`], the URI of a registry.
     pub nodes: Vec<String>,
     /// The scheme of nodes that have none.
     pub scheme: Option<String>,
@@ -156,6 +160,7 @@ pub fn open(settings: &BackendSettings) -> Result<Arc<dyn Source>, String> {
             return Err("the backend file needs -file: a YAML or JSON file, or a folder of them".to_owned());
         }
         Backend::File => return Ok(Arc::new(Files::new(settings.files.clone(), &settings.filter))),
+        Backend::Services => return services(settings),
         Backend::Consul => ReadableStore::Consul,
         Backend::Etcd => ReadableStore::Etcd,
         Backend::EtcdV2 => ReadableStore::Etcd2,
@@ -165,6 +170,17 @@ pub fn open(settings: &BackendSettings) -> Result<Arc<dyn Source>, String> {
     };
     let reader = open_reader(&store, &access(settings)?).map_err(|error| error.to_string())?;
     Ok(Arc::new(StoreSource(reader)))
+}
+
+/// Opens the registry that a node names by its URI.
+fn services(settings: &BackendSettings) -> Result<Arc<dyn Source>, String> {
+    let [uri] = settings.nodes.as_slice() else {
+        return Err(
+            "the backend services needs one -node: the URI of a registry, as consul://127.0.0.1:8500".to_owned()
+        );
+    };
+    let reader = open_services(uri, &settings.environment, &settings.events).map_err(|error| error.to_string())?;
+    Ok(Arc::new(RegistrySource(reader)))
 }
 
 /// How the store is reached.
@@ -266,7 +282,7 @@ mod tests {
         assert_eq!(
             unknown("vault"),
             "Invalid backend: vault is not built in here; there are consul, env, etcd, etcdv2, etcdv3, file, redis, \
-             zookeeper"
+             services, zookeeper"
         );
         assert!(unknown("x\ny").starts_with("Invalid backend: there is no x\\ny; there are consul,"));
     }

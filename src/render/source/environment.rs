@@ -74,6 +74,7 @@ mod tests {
             ["/database/host=127.0.0.1", "/database/port=3306", "/databases=2", "/key="]
         );
         assert_eq!(read(&["/nothing"]), [""; 0]);
-        assert_eq!(read(&["/"]).len(), 5);
+        // Two variables that differ only in case are one key.
+        assert_eq!(read(&["/"]).len(), 4);
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod environment;
 mod files;
+mod services;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -74,6 +74,10 @@ pub(crate) struct ConsulReader {
 }
 
 impl ConsulReader {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
     async fn items(&self, keys: &[String]) -> Result<Vec<Item>, RegistryError> {
         match outermost(keys, |outer, key| key.starts_with(outer)).as_slice() {
             [] => Ok(Vec::new()),
