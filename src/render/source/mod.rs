@@ -1,5 +1,6 @@
 //! Sources: what templates are rendered from. One type for each kind of store, all behind [`Source`].
 
+mod running;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::template::Instance;
+
+pub use running::Running;
 
 /// What a resource reads: its prefix, and its keys below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,9 @@ pub trait Source: Send + Sync {
 
     /// Begins to watch what is wanted. Does not wait for the store.
     fn watch(&self, wanted: &Wanted) -> Box<dyn Watch>;
+
+    /// Asks whoever knows to look again, before a doubted reading is read again. Has its own deadline.
+    async fn recheck(&self) {}
 }
 
 /// Waits for changes of a source.
