@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtmpl_ng::Limits;
+use gtmpl_ng::{Limits, Value};
 
 use super::engine::Compiled;
 use super::error::{Fault, TemplateError};
@@ -40,7 +40,7 @@ impl FileTemplate {
     /// # Errors
     /// When it is not Go's language, or names a function that does not exist.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, TemplateError> {
-        let compiled = Compiled::parse(name, text, functions::FILES, limits())
+        let compiled = Compiled::parse(name, text, &functions::files(), limits(DEADLINE))
             .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
         Ok(Self { name: name.to_owned(), folder: folder.to_owned(), compiled })
     }
@@ -64,7 +64,7 @@ impl FileTemplate {
     /// # Errors
     /// When a function fails, a field is missing, or a limit is exceeded.
     pub fn render(&self, data: &Arc<Data>, dot: &Dot) -> Result<String, TemplateError> {
-        let scope = Scope { data: Arc::clone(data), folder: self.folder.clone() };
+        let scope = Scope::new(Arc::clone(data), self.folder.clone());
         scope::within(scope, || self.compiled.execute(services::dot(dot)))
             .map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
     }
@@ -76,14 +76,34 @@ impl fmt::Debug for FileTemplate {
     }
 }
 
-fn limits() -> Limits {
+/// A template that `include` names. It shares the time limit of the one that includes it.
+pub(super) struct Included {
+    name: String,
+    compiled: Compiled,
+}
+
+impl Included {
+    pub(super) fn parse(name: &str, text: &str, remaining: Option<Duration>) -> Result<Self, TemplateError> {
+        let compiled = Compiled::parse(name, text, &functions::files(), limits(remaining.unwrap_or(DEADLINE)))
+            .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
+        Ok(Self { name: name.to_owned(), compiled })
+    }
+
+    pub(super) fn execute(&self, dot: Value) -> Result<String, TemplateError> {
+        self.compiled.execute(dot).map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
+    }
+}
+
+fn limits(deadline: Duration) -> Limits {
     Limits::unlimited()
         .with_iterations(MOST_ITERATIONS)
         .with_total_iterations(MOST_ITERATIONS)
         .with_output_bytes(LONGEST_OUTPUT)
         .with_function_output(LARGEST_VALUE)
-        .with_deadline(DEADLINE)
+        .with_deadline(deadline)
 }
 
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod tests;

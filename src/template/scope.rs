@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::functions::scratch::Kept;
 use super::instance::Data;
 
 /// All that a running template can see besides its dot.
@@ -14,6 +17,18 @@ pub(super) struct Scope {
     pub(super) data: Arc<Data>,
     /// Where `include` finds files.
     pub(super) folder: PathBuf,
+    /// The files whose templates run, the innermost last.
+    pub(super) including: Vec<PathBuf>,
+    /// What `scratch` keeps.
+    pub(super) scratch: RefCell<Kept>,
+    /// The present time, if it is not the machine's: the examples of the documentation have their own.
+    pub(super) now: Option<Timestamp>,
+}
+
+impl Scope {
+    pub(super) fn new(data: Arc<Data>, folder: PathBuf) -> Self {
+        Self { data, folder, including: Vec::new(), scratch: RefCell::default(), now: None }
+    }
 }
 
 thread_local! {

@@ -15,7 +15,7 @@ use gtmpl_ng::{Context, Func, Limits, Template, Value};
 
 pub(super) use failure::{ERROR_CALLING, Failure, WRONG_COUNT, one_line};
 use rewrite::Rewritten;
-pub(super) use show::type_name;
+pub(super) use show::{TEXT, holds_struct, shown, type_name};
 
 /// Functions by name. A later table replaces what an earlier one, or Go, has under the same name.
 pub(super) type Table = &'static [(&'static str, Func)];

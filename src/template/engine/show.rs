@@ -21,10 +21,13 @@ pub(in crate::template) struct Shape {
 }
 
 impl Shape {
-    const ALL: &[Self] = &[Self::PAIR, Self::SRV, Self::INSTANCE, Self::SERVICE];
+    const ALL: &[Self] = &[Self::PAIR, Self::TREE_PAIR, Self::SRV, Self::INSTANCE, Self::SERVICE];
 
     /// A key and its value.
     const PAIR: Self = Self { name: "memkv.KVPair", fields: &["Key", "Value"] };
+
+    /// A key of a tree, and its value.
+    const TREE_PAIR: Self = Self { name: "KeyPair", fields: &["Path", "Key", "Value"] };
 
     /// A DNS record of that type.
     const SRV: Self = Self { name: "*net.SRV", fields: &["Target", "Port", "Priority", "Weight"] };

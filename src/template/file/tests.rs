@@ -54,7 +54,7 @@ fn an_error_is_gos_with_the_place_in_the_source() {
         ),
         (
             "{{define \"t\"}}{{get .}}{{end}}{{template \"t\" \"/y\"}}",
-            "template: test.tmpl:1:16: executing \"t\" at <get .>: error calling get: key does not exist: /y",
+            "template: test.tmpl:1:17: executing \"t\" at <get .>: error calling get: key does not exist: /y",
         ),
         (
             "{{(get \"/a\").Vlaue}}",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use gtmpl_ng::{FuncError, NumberKind, Value, limits};
+use gtmpl_ng::{FuncError, Value, limits};
 
 use crate::template::engine::{self, ERROR_CALLING, WRONG_COUNT};
 
@@ -126,19 +126,6 @@ fn list(value: &Value) -> Result<&[Value], Fault> {
         Value::Array(items) => Ok(items),
         Value::Nil | Value::NoValue => Ok(&[]),
         other => Err(Fault::expected("[]interface {}", other)),
-    }
-}
-
-/// The value as a number with a fraction.
-pub(in crate::template) fn float(value: &Value) -> Result<f64, Fault> {
-    match value {
-        #[expect(clippy::cast_precision_loss, reason = "as Go converts them")]
-        Value::Number(number) => Ok(match number.kind() {
-            NumberKind::Signed(number) => number as f64,
-            NumberKind::Unsigned(number) => number as f64,
-            NumberKind::Float(number) => number,
-        }),
-        other => Err(Fault::expected("float64", other)),
     }
 }
 
