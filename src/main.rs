@@ -128,6 +128,7 @@ async fn supervise(config: Config, events: Events, tellers: Tellers, workers: &H
                 Asked::Resync => {
                     read_again(&config, &known, &tell_settings, &events, &listeners);
                     control.resync.notify_one();
+                    control.read_again.notify_one();
                     audit.iter().for_each(Audit::reopen);
                 }
                 Asked::State => match hub.clone() {

@@ -45,6 +45,7 @@ use crate::service::Service;
 
 pub use entry::{Canonical, Content, Entry, Marked, Scope};
 pub use error::{Cause, OpenError, RegistryError, said_at_the_start};
+pub(crate) use kv::key_part;
 pub use open::{Opened, check, open, settings};
 pub use policy::Policy;
 pub use readers::{ReadableStore, open_reader, open_services};

@@ -21,6 +21,7 @@ pub mod pending;
 pub mod reload;
 pub mod resource;
 pub mod run;
+pub mod signal;
 pub mod source;
 pub mod stage;
 pub mod step;

@@ -23,6 +23,7 @@ pub async fn once(renderer: &Renderer, source: &dyn Source) -> Result<Outcome, R
         let (services, least) = (fetched.services, least(renderer));
         renderer.steps().tell(&Step::Guarded { dest: renderer.subject(), services, least, pause: RECHECK_AFTER });
         sleep(RECHECK_AFTER).await;
+        source.recheck().await;
         fetched = renderer.fetch(source).await?;
         outcome = render(renderer, &fetched, Belief::Sure).await?;
     }

@@ -50,6 +50,8 @@ pub enum Step {
     Noop {
         /// The file.
         dest: PathBuf,
+        /// Whether it would have been.
+        differs: bool,
     },
     /// What would change, as a unified diff.
     Diff {

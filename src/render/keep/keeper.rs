@@ -177,6 +177,9 @@ impl State {
         let believed = rechecks || self.doubt == Doubt::Settled;
         let (renderer, source) = (self.renderer.clone(), Arc::clone(&self.source));
         self.run = Some(Box::pin(async move {
+            if rechecks {
+                source.recheck().await;
+            }
             let fetched = renderer.fetch(&*source).await?;
             let doubted = doubt(&renderer, &fetched) == Belief::Doubted;
             let belief = if doubted && !believed { Belief::Doubted } else { Belief::Sure };

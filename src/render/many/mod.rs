@@ -2,4 +2,3 @@
 
 pub mod items;
 pub mod ledger;
-pub mod pattern;

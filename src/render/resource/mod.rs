@@ -4,6 +4,7 @@
 //! `reload_container`, `reload_pid_file` and `reload_signal`.
 
 mod mode;
+pub mod pattern;
 mod read;
 mod table;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use pattern::Pattern;
 
 pub use read::{KEYS, Read, parse, read};
 
@@ -53,6 +56,18 @@ pub struct Resource {
     pub debounce: Duration,
     /// The table `[backend]`, which overrides the general back end: its keys in lower case.
     pub backend: Option<BTreeMap<String, Setting>>,
+}
+
+impl Resource {
+    /// What is told of: the file, or the folder of several.
+    #[must_use]
+    pub fn subject(&self) -> PathBuf {
+        let whole = || PathBuf::from(&self.dest);
+        match self.for_each {
+            None => whole(),
+            Some(_) => Pattern::parse(&self.dest).map_or_else(|_| whole(), |pattern| pattern.root().to_owned()),
+        }
+    }
 }
 
 /// Whose the file is to be. `uid` and `gid` win over names.

@@ -155,7 +155,7 @@ impl Renderer {
     /// What is told of: the file, or the folder of several.
     #[must_use]
     pub fn subject(&self) -> PathBuf {
-        prepare::subject(&self.resource)
+        self.resource.subject()
     }
 
     /// Reads what its template needs.

@@ -13,8 +13,8 @@ use super::{Belief, Renderer, RunError};
 use crate::render::compare::{Difference, compare};
 use crate::render::many::items::{Item, items};
 use crate::render::many::ledger::Ledger;
-use crate::render::many::pattern::Pattern;
 use crate::render::pending::Pending;
+use crate::render::resource::pattern::Pattern;
 use crate::render::resource::{ForEach, Resource};
 use crate::render::stage::{self, Stage};
 use crate::render::step::Step;
@@ -85,7 +85,7 @@ impl Prepared {
         for File { target, differs, stage, .. } in self.files {
             let dest = target.path;
             if renderer.rules.noop {
-                renderer.steps.tell(&Step::Noop { dest });
+                renderer.steps.tell(&Step::Noop { dest, differs });
             } else if !differs {
                 renderer.steps.tell(&Step::InSync { dest });
             }
@@ -102,20 +102,9 @@ pub(super) fn keep(renderer: &Renderer, stage: Option<Stage>) {
     }
 }
 
-/// What is told of: the file, or the folder of several.
-pub(super) fn subject(resource: &Resource) -> PathBuf {
-    match resource.for_each {
-        None => PathBuf::from(&resource.dest),
-        Some(_) => {
-            let pattern = Pattern::parse(&resource.dest);
-            pattern.map_or_else(|_| PathBuf::from(&resource.dest), |pattern| pattern.root().to_owned())
-        }
-    }
-}
-
 /// The mark that a reload is due.
 pub(super) fn pending(resource: &Resource) -> Pending {
-    let subject = subject(resource);
+    let subject = resource.subject();
     match resource.for_each {
         None => {
             let folder = subject.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -3,6 +3,7 @@
 mod backend;
 mod environment;
 mod files;
+mod running;
 mod services;
 mod store;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use crate::template::Instance;
 
 pub use backend::{Backend, BackendSettings, open, unknown as unknown_backend};
+pub use running::Running;
 
 /// What a resource reads: its prefix, and its keys below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,9 @@ pub trait Source: Send + Sync {
 
     /// Begins to watch what is wanted. Does not wait for the store.
     fn watch(&self, wanted: &Wanted) -> Box<dyn Watch>;
+
+    /// Asks whoever knows to look again, before a doubted reading is read again. Has its own deadline.
+    async fn recheck(&self) {}
 }
 
 /// Waits for changes of a source.

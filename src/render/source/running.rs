@@ -132,8 +132,12 @@ impl Known {
     fn instances(&self, node: &str) -> Vec<Arc<Instance>> {
         let mut services: Vec<_> = self.services.iter().collect();
         services.sort_by(|(source, (service, _)), (other_source, (other, _))| {
-            (&service.name, &service.id, service.origin.created, source)
-                .cmp(&(&other.name, &other.id, other.origin.created, other_source))
+            (&service.name, &service.id, service.origin.created, source).cmp(&(
+                &other.name,
+                &other.id,
+                other.origin.created,
+                other_source,
+            ))
         });
         services.dedup_by(|(_, (later, _)), (_, (first, _))| (&later.name, &later.id) == (&first.name, &first.id));
         services.into_iter().map(|(_, (service, mode))| Arc::new(instance(service, *mode, node))).collect()
@@ -207,7 +211,8 @@ fn keys(instances: &[Arc<Instance>], wanted: &Wanted) -> BTreeMap<String, String
     let prefix = clean(&wanted.prefix);
     let is_wanted = |key: &str| {
         wanted.keys.iter().any(|wanted| {
-            key.strip_prefix(wanted.as_str()).is_some_and(|rest| wanted == "/" || rest.is_empty() || rest.starts_with('/'))
+            key.strip_prefix(wanted.as_str())
+                .is_some_and(|rest| wanted == "/" || rest.is_empty() || rest.starts_with('/'))
         })
     };
     instances
@@ -239,10 +244,12 @@ impl Watch for Changes {
 
 #[cfg(test)]
 mod tests {
+    use litemap::LiteMap;
+
     use super::*;
-    use crate::container::{ContainerId, Moment};
+    use crate::container::{ContainerId, Moment, Protocol};
     use crate::desired::Compare;
-    use crate::service::testing::service;
+    use crate::service::{AddressOf, Origin};
 
     /// A source, and where a host would tell.
     fn start() -> (Running, mpsc::UnboundedSender<Command>, Arc<Notify>) {
@@ -268,10 +275,29 @@ mod tests {
     }
 
     fn named(name: &str, id: &str, container: &str) -> Service {
-        let mut service = service(container);
-        service.name = name.to_owned();
-        service.id = id.into();
-        service
+        let origin = Origin {
+            container: ContainerId::from(container),
+            created: Moment::default(),
+            started: Moment::default(),
+            claimed: false,
+            address_of: AddressOf::Container,
+            container_name: container.into(),
+            hostname: "inside".into(),
+            exposed_port: 80,
+        };
+        Service {
+            id: id.into(),
+            name: name.to_owned(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            protocol: Protocol::Tcp,
+            tags: Arc::new([]),
+            attributes: Arc::new(LiteMap::new()),
+            ttl: None,
+            check: None,
+            health: container::Health::None,
+            origin,
+        }
     }
 
     fn all() -> Wanted {
