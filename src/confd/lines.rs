@@ -28,7 +28,7 @@ pub(super) fn log(step: &Step) {
         }
         Step::Differs { dest, difference } => info!("{} {difference}", dest.display()),
         Step::InSync { dest } => debug!("Target config {} in sync", dest.display()),
-        Step::Noop { dest } => warn!("Noop mode enabled. {} will not be modified", dest.display()),
+        Step::Noop { dest, .. } => warn!("Noop mode enabled. {} will not be modified", dest.display()),
         Step::Diff { text, .. } => drop(std::io::stdout().write_all(text.as_bytes())),
         Step::OutOfSync { dest } => info!("Target config {} out of sync", dest.display()),
         Step::Running { command } => debug!("Running {command}"),

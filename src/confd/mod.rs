@@ -11,6 +11,7 @@
 
 mod check;
 mod daemon;
+mod engine;
 pub mod environment;
 pub mod file;
 pub mod flags;
@@ -111,7 +112,7 @@ async fn run(mut settings: Settings) -> ExitCode {
     }
     info!("Backend set to {}", settings.backend.backend.name());
     info!("Starting confd");
-    let place = match Place::open(settings) {
+    let place = match Place::open(settings).await {
         Ok(place) => Arc::new(place),
         Err(reason) => return fatal(&reason),
     };

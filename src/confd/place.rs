@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::layer::Layer;
-use super::lines;
 use super::options::{Name, Takes, Value, by_key};
 use super::settings::{Color, Settings};
+use super::{engine, lines};
+use crate::app::Alone;
 use crate::render::diff::Look;
 use crate::render::find::Confdir;
 use crate::render::resource::{Resource, Setting};
@@ -21,15 +22,28 @@ pub(super) struct Place {
     source: Arc<dyn Source>,
     rules: Arc<Rules>,
     steps: Steps,
+    /// The host that is followed, if the engine is the back end.
+    _host: Option<Alone>,
 }
 
 impl Place {
-    /// Opens the back end, without connecting to it.
+    /// Opens the back end. Only the engine is connected to.
     ///
     /// # Errors
-    /// When its settings cannot be used; one line.
-    pub(super) fn open(settings: Settings) -> Result<Self, String> {
-        let source = open(&settings.backend)?;
+    /// When its settings cannot be used, or the engine cannot be reached; one line.
+    pub(super) async fn open(settings: Settings) -> Result<Self, String> {
+        let host = match settings.backend.backend {
+            Backend::Docker => Some(engine::follow(&settings.backend).await?),
+            _ => None,
+        };
+        let source: Arc<dyn Source> = match &host {
+            Some(host) => Arc::new(host.source()),
+            None => open(&settings.backend)?,
+        };
+        let signaller = settings.allow_signals.then(|| match &host {
+            Some(host) => host.signaller(),
+            None => engine::signaller(&settings.backend),
+        });
         let colour = |color| match color {
             Color::Always => true,
             Color::Auto => std::io::IsTerminal::is_terminal(&std::io::stdout()),
@@ -41,9 +55,9 @@ impl Place {
             keep_stage_file: settings.keep_stage_file,
             sync_only: settings.sync_only,
             diff: settings.diff.map(|color| Look { colour: colour(color), ..Look::default() }),
-            signaller: None,
+            signaller,
         };
-        Ok(Self { settings, source, rules: Arc::new(rules), steps: Steps::new(lines::log) })
+        Ok(Self { settings, source, rules: Arc::new(rules), steps: Steps::new(lines::log), _host: host })
     }
 
     /// The settings.

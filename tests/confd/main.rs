@@ -7,6 +7,7 @@
 mod backends;
 mod command_line;
 mod differences;
+mod docker;
 mod documents;
 mod faults;
 mod fixture;

@@ -38,11 +38,14 @@ pub enum Backend {
     File,
     /// The services of all hosts in a registry.
     Services,
+    /// The containers of this host.
+    Docker,
 }
 
 /// All of them, by their names.
 const BACKENDS: &[(&str, Backend)] = &[
     ("consul", Backend::Consul),
+    ("docker", Backend::Docker),
     ("env", Backend::Env),
     ("etcd", Backend::Etcd),
     ("etcdv2", Backend::EtcdV2),
@@ -81,7 +84,7 @@ impl Backend {
             Self::EtcdV3 => "127.0.0.1:2379",
             Self::Redis => "127.0.0.1:6379",
             Self::ZooKeeper => "127.0.0.1:2181",
-            Self::Env | Self::File | Self::Services => return Vec::new(),
+            Self::Env | Self::File | Self::Services | Self::Docker => return Vec::new(),
         };
         vec![node.to_owned()]
     }
@@ -89,7 +92,7 @@ impl Backend {
     /// Whether it is reached over the network, at nodes that SRV records may name.
     #[must_use]
     pub fn has_nodes(self) -> bool {
-        !matches!(self, Self::Env | Self::File | Self::Services)
+        !matches!(self, Self::Env | Self::File | Self::Services | Self::Docker)
     }
 }
 
@@ -161,6 +164,8 @@ pub fn open(settings: &BackendSettings) -> Result<Arc<dyn Source>, String> {
         }
         Backend::File => return Ok(Arc::new(Files::new(settings.files.clone(), &settings.filter))),
         Backend::Services => return services(settings),
+        // Whoever has a host to follow opens it.
+        Backend::Docker => return Err("the backend docker is for all resources: give it by -backend docker".to_owned()),
         Backend::Consul => ReadableStore::Consul,
         Backend::Etcd => ReadableStore::Etcd,
         Backend::EtcdV2 => ReadableStore::Etcd2,
@@ -281,7 +286,7 @@ mod tests {
         assert_eq!(unknown("consull"), "Invalid backend: there is no consull; did you mean consul?");
         assert_eq!(
             unknown("vault"),
-            "Invalid backend: vault is not built in here; there are consul, env, etcd, etcdv2, etcdv3, file, redis, \
+            "Invalid backend: vault is not built in here; there are consul, docker, env, etcd, etcdv2, etcdv3, file, redis, \
              services, zookeeper"
         );
         assert!(unknown("x\ny").starts_with("Invalid backend: there is no x\\ny; there are consul,"));

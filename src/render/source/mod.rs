@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use crate::template::Instance;
 
 pub use backend::{Backend, BackendSettings, open, unknown as unknown_backend};
+pub use files::file_keys;
 pub use running::Running;
 
 /// What a resource reads: its prefix, and its keys below it.

@@ -21,6 +21,16 @@ const PACE: Duration = Duration::from_millis(500);
 /// The maximum size of a file, in bytes.
 const LARGEST: u64 = 64 << 20;
 
+/// The keys of one YAML or JSON text, as [`Backend::File`](super::Backend::File) reads it.
+///
+/// # Errors
+/// When it is none, or no map: `LINE:COLUMN: reason`.
+pub fn file_keys(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut keys = BTreeMap::new();
+    tree::keys(text, &mut keys).map_err(|error| error.to_string())?;
+    Ok(keys)
+}
+
 /// Files and folders of files.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
