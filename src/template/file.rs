@@ -104,6 +104,12 @@ fn limits(deadline: Duration) -> Limits {
 }
 
 #[cfg(test)]
+mod confd;
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

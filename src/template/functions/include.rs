@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use gtmpl_ng::{Value, limits};
 
 use super::args::{Args, Fault, Given, at_least, functions};
 use crate::template::engine::Table;
+use crate::template::error::TemplateError;
 use crate::template::file::Included;
+use crate::template::instance::Data;
 use crate::template::scope::{self, Scope};
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -38,8 +41,19 @@ fn include(args: &Args<'_>) -> Given {
         scope::within(scope, || template.execute(dot))
     };
     let thread = thread::Builder::new().name("include".to_owned()).stack_size(STACK).spawn(work);
-    let text = thread?.join().map_err(|_| Fault::new(format_args!("{name}: the template panicked")))??;
-    Ok(Value::from(text))
+    let text = thread?.join().map_err(|_| Fault::new(format_args!("{name}: the template panicked")))?;
+    text.map(Value::from).map_err(|error| innermost(&error))
+}
+
+/// What is wrong where it went wrong, however many files lie between.
+fn innermost(error: &TemplateError) -> Fault {
+    match error {
+        TemplateError::Execute(fault) => {
+            let inner = fault.reason.strip_prefix("error calling include: ");
+            Fault::new(inner.filter(|inner| inner.starts_with("template: ")).unwrap_or(&error.to_string()))
+        }
+        other => Fault::new(other),
+    }
 }
 
 /// What the included template sees.
@@ -47,7 +61,7 @@ struct Inner {
     file: PathBuf,
     folder: PathBuf,
     including: Vec<PathBuf>,
-    data: std::sync::Arc<crate::template::Data>,
+    data: Arc<Data>,
 }
 
 /// Finds the file, within the folder of templates: also where links lead.
@@ -70,7 +84,7 @@ fn inner(scope: &Scope, name: &str) -> Result<Inner, Fault> {
     }
     let mut including = scope.including.clone();
     including.push(file.clone());
-    Ok(Inner { file, folder, including, data: std::sync::Arc::clone(&scope.data) })
+    Ok(Inner { file, folder, including, data: Arc::clone(&scope.data) })
 }
 
 /// The file's text. Nothing but a file is read: a pipe would block for ever.
