@@ -145,6 +145,31 @@ fn an_include_stays_in_its_folder_and_ends() {
 }
 
 #[test]
+fn a_check_finds_what_is_wrong_with_included_files_without_data() {
+    let folder = Folder::new([
+        ("good.tmpl", "{{getv \"/not/there\"}}{{include \"sub/inner.tmpl\"}}"),
+        ("sub/inner.tmpl", "{{.}}"),
+        ("broken.tmpl", "{{if}}"),
+        ("outer.tmpl", "x {{include `broken.tmpl` 1}}"),
+        ("ping.tmpl", "{{ include \"pong.tmpl\" . }}"),
+        ("pong.tmpl", "{{ include \"ping.tmpl\" . }}"),
+    ]);
+    let check = |template: &str| FileTemplate::parse("main.tmpl", template, &folder.path()).unwrap().check();
+    for template in ["", "{{include \"good.tmpl\" .}}", "{{/* include \"no.tmpl\" */}}{{include .name}}"] {
+        assert_eq!(check(template), Ok(()), "{template}");
+    }
+    for (template, expected) in [
+        ("a\n{{include \"none.tmpl\"}}", "template: main.tmpl:2:3: include none.tmpl: No such file"),
+        ("{{if 1}}{{(include \"../a\")}}{{end}}", "template: main.tmpl:1:12: include ../a: No such file"),
+        ("{{include \"outer.tmpl\"}}", "template: broken.tmpl:1:5: missing value for if"),
+        ("{{include \"ping.tmpl\"}}", "template: pong.tmpl:1:4: include cycle detected"),
+    ] {
+        let error = check(template).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{template}: {error}");
+    }
+}
+
+#[test]
 fn deep_templates_that_include_each_other_fit_their_stacks() {
     let nest = |inner: &str| format!("{}{inner}{}", "{{range seq 1 1}}".repeat(60), "{{end}}".repeat(60));
     let folder = Folder::new([]);
