@@ -30,6 +30,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause after runs that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// A run that fails for the same reason is told again after this time.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
 /// However often something changes, `debounce` delays no run for longer than so many times its length.
 const MOST_DEBOUNCES: u32 = 10;
 
@@ -78,6 +81,8 @@ struct State {
     reload: Option<Reload>,
     reloads: Reloads,
     backoff: Backoff,
+    /// Why the last run failed, and when that was told.
+    told: Option<(String, Instant)>,
     /// When few services were first seen, and whether they count.
     doubt: Doubt,
 }
@@ -114,6 +119,7 @@ impl Keeper {
             reload: None,
             reloads,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            told: None,
             doubt: Doubt::None,
         };
         loop {
@@ -156,7 +162,6 @@ impl State {
     fn hear(&mut self, heard: Heard, now: Instant) {
         match heard {
             Heard::Changed => {
-                self.backoff.reset();
                 let debounce = self.renderer.resource().debounce;
                 let since = *self.changed.get_or_insert(now);
                 self.due = Some((now + debounce).min(since + debounce * MOST_DEBOUNCES));
@@ -194,8 +199,13 @@ impl State {
             Ok(ran) => ran,
             Err(error) => return self.failed(error.to_string(), now),
         };
+        self.told = None;
         self.believe(saw, &outcome, now);
-        let Outcome { changed, refused, reload, .. } = outcome;
+        let Outcome { changed, removed, refused, held, reload } = outcome;
+        if refused == 0 && !held {
+            let unchanged = changed.is_empty() && removed == 0;
+            self.renderer.steps().tell(&Step::Right { dest: self.dest(), unchanged });
+        }
         if reload {
             if let Some(pause) = self.reloads.want(changed, now) {
                 self.renderer.steps().tell(&Step::ReloadThrottled { dest: self.dest(), pause });
@@ -232,7 +242,10 @@ impl State {
 
     fn failed(&mut self, why: String, now: Instant) {
         let pause = self.backoff.pause();
-        self.renderer.steps().tell(&Step::Failed { dest: self.dest(), why, pause: Some(pause) });
+        let told = self.told.take().filter(|(said, at)| *said == why && now < *at + TELL_AGAIN);
+        let again = told.is_some();
+        self.told = told.or_else(|| Some((why.clone(), now)));
+        self.renderer.steps().tell(&Step::Failed { dest: self.dest(), why, pause: Some(pause), again });
         if let Doubt::Until(time) = &mut self.doubt {
             *time = (*time).max(now + pause);
         }
