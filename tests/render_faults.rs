@@ -50,7 +50,8 @@ impl Site {
     }
 
     fn run(&self, number: u16) {
-        self.engine.run(FakeContainer::new(&format!("c{number}")).publish("80/tcp", 8000 + number));
+        let name = format!("SERVICE_NAME=s{number}");
+        self.engine.run(FakeContainer::new(&format!("c{number}")).env(&name).publish("80/tcp", 8000 + number));
     }
 
     /// What is in the folder for files, without what is visible.
@@ -248,6 +249,7 @@ async fn a_mounted_file_on_a_full_disk_keeps_its_content() {
     fs::write(small.join("fill"), vec![0; 1 << 16]).unwrap_err();
     fs::write(&dest, "").unwrap();
     let Some(_mount) = Mount::new(&["--bind", outside.to_str().unwrap()], &dest) else { return };
+    site.run(1);
     site.resource("f", &dest, "{{range seq 1 1000}}much more than fits into what is left\n{{end}}", "");
     let program = site.start(&[]);
     let line = program.wait_for("f stays as it is").await;

@@ -168,7 +168,7 @@ async fn nginx_follows_containers_and_loses_no_request() {
     let nginx = binary("nginx").display().to_string();
     let (config, prefix) = (format!("{root}/proxy.conf"), format!("{root}/"));
     let commands = format!(
-        "check_cmd = \"{nginx} -t -p {prefix} -c {{{{.src}}}}\"\nreload_cmd = \"test ! -e {root}/nginx.pid || {nginx} -s reload -p {prefix} -c {config}\""
+        "check_cmd = \"{nginx} -t -p {prefix} -c {{{{.src}}}}\"\nreload_cmd = \"test ! -s {root}/nginx.pid || {nginx} -s reload -p {prefix} -c {config}\""
     );
     site.resource(&template, &commands);
     let program = site.start(&[]);

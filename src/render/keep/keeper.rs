@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::watching::{Heard, Watching};
-use crate::backoff::Backoff;
 use crate::render::once::{doubt, least};
 use crate::render::reload::{Ended, Reloads};
+use crate::render::retry::{Cause, Pauses};
 use crate::render::run::{Belief, Outcome, Renderer, RunError};
 use crate::render::source::Source;
 use crate::render::step::Step;
@@ -80,7 +80,9 @@ struct State {
     run: Option<Run>,
     reload: Option<Reload>,
     reloads: Reloads,
-    backoff: Backoff,
+    /// Why the run that is due, or is in progress, is made.
+    cause: Cause,
+    pauses: Pauses,
     /// Why the last run failed, and when that was told.
     told: Option<(String, Instant)>,
     /// When few services were first seen, and whether they count.
@@ -118,7 +120,8 @@ impl Keeper {
             run: None,
             reload: None,
             reloads,
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            cause: Cause::Change,
+            pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
             told: None,
             doubt: Doubt::None,
         };
@@ -133,7 +136,7 @@ impl Keeper {
                 result = finished(&mut state.reload) => state.reloaded(&result, Instant::now()),
                 result = finished(&mut state.run) => state.ran(result, Instant::now()),
                 heard = watching.next() => state.hear(heard, Instant::now()),
-                () = again.notified() => state.due = Some(Instant::now()),
+                () = again.notified() => (state.due, state.cause) = (Some(Instant::now()), Cause::Change),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -164,6 +167,7 @@ impl State {
             Heard::Changed => {
                 let debounce = self.renderer.resource().debounce;
                 let since = *self.changed.get_or_insert(now);
+                self.cause = Cause::Change;
                 self.due = Some((now + debounce).min(since + debounce * MOST_DEBOUNCES));
             }
             Heard::Failed(error, pause) => {
@@ -214,10 +218,10 @@ impl State {
             self.tell_updated(changed);
         }
         if refused == 0 {
-            self.backoff.reset();
+            self.pauses.succeeded();
         } else {
             // Each was told already. What was in its way may go.
-            let pause = self.backoff.pause();
+            let pause = self.pauses.failed(self.cause);
             self.again_after(pause, now);
         }
     }
@@ -241,7 +245,7 @@ impl State {
     }
 
     fn failed(&mut self, why: String, now: Instant) {
-        let pause = self.backoff.pause();
+        let pause = self.pauses.failed(self.cause);
         let told = self.told.take().filter(|(said, at)| *said == why && now < *at + TELL_AGAIN);
         let again = told.is_some();
         self.told = told.or_else(|| Some((why.clone(), now)));
@@ -253,8 +257,9 @@ impl State {
     }
 
     fn again_after(&mut self, pause: Duration, now: Instant) {
-        let due = now + pause;
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        if self.due.is_none() {
+            (self.due, self.cause) = (Some(now + pause), Cause::Retry);
+        }
     }
 
     fn begin_reload(&mut self, now: Instant) {

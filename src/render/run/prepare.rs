@@ -155,7 +155,7 @@ fn one(renderer: &Renderer, data: &std::sync::Arc<Data>, belief: Belief) -> Resu
 impl File {
     /// Whether a content would be replaced.
     fn would_lose(&self) -> bool {
-        self.differs && self.target.path.exists()
+        self.differs && fs::metadata(&self.target.path).is_ok_and(|metadata| metadata.len() > 0)
     }
 
     /// Whether it needs a staged file.
