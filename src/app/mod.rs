@@ -76,7 +76,7 @@ pub enum Error {
     #[error("-tags: {0}")]
     Tags(#[from] TagsError),
     /// `-render` names no folder of resources.
-    #[error("-render: {0}")]
+    #[error("-render: {0}; give the folder that holds conf.d and templates")]
     Render(#[from] FindError),
     /// A registry's URI or settings are wrong.
     #[error(transparent)]

@@ -120,15 +120,18 @@ fn notice(events: &Events, noticed: &Noticed) {
 fn event_of(step: &Step) -> Option<FileEvent> {
     let shown = |path: &std::path::Path| path.display().to_string();
     Some(match step {
-        Step::InSync { .. } => FileEvent::Right,
+        Step::Right { unchanged, .. } => FileEvent::Right { unchanged: *unchanged },
+        Step::Gone { .. } => FileEvent::Gone,
         Step::Noop { dest, differs: true } => FileEvent::Would { path: shown(dest) },
         Step::Replaced { dest, how } => FileEvent::Written { path: shown(dest), in_place: *how == How::InPlace },
         Step::Removed { dest } => FileEvent::Removed { path: shown(dest) },
         Step::Ran { command, output, well, .. } => {
             FileEvent::Ran { command: command.clone(), output: output.clone(), well: *well }
         }
-        Step::Failed { why, pause, .. } => FileEvent::Failed { why: why.clone(), pause: *pause },
-        Step::WatchFailed { why, pause, .. } => FileEvent::Failed { why: why.clone(), pause: Some(*pause) },
+        Step::Failed { why, pause, again, .. } => FileEvent::Failed { why: why.clone(), pause: *pause, again: *again },
+        Step::WatchFailed { why, pause, .. } => {
+            FileEvent::Failed { why: why.clone(), pause: Some(*pause), again: false }
+        }
         Step::Reloaded { failures, .. } => FileEvent::Reloaded { failures: *failures },
         Step::ReloadFailed { why, pause, .. } => FileEvent::ReloadFailed { why: why.clone(), pause: *pause },
         Step::ReloadThrottled { pause, .. } => FileEvent::Throttled { pause: *pause },
@@ -141,6 +144,7 @@ fn event_of(step: &Step) -> Option<FileEvent> {
         | Step::Retrieved { .. }
         | Step::UsingTemplate { .. }
         | Step::Comparing { .. }
+        | Step::InSync { .. }
         | Step::Differs { .. }
         | Step::Noop { differs: false, .. }
         | Step::Diff { .. }

@@ -20,8 +20,13 @@ pub enum FileEvent {
         /// Its path.
         path: String,
     },
-    /// It is as it should be: a measurement.
-    Right,
+    /// A run has ended, and it is as it should be: a measurement.
+    Right {
+        /// Whether it was before.
+        unchanged: bool,
+    },
+    /// Its resource is gone, and it is kept right no longer: a measurement.
+    Gone,
     /// It would get another content (`-dry-run`).
     Would {
         /// Its path.
@@ -33,6 +38,8 @@ pub enum FileEvent {
         why: String,
         /// The pause before the next attempt.
         pause: Option<Duration>,
+        /// It was told just now: a measurement.
+        again: bool,
     },
     /// One of several files cannot be made.
     Refused {
@@ -84,7 +91,7 @@ pub enum FileEvent {
 impl FileEvent {
     /// Whether it is a figure, and nothing that a person wants to read.
     pub(super) fn is_measurement(&self) -> bool {
-        matches!(self, Self::Right)
+        matches!(self, Self::Right { .. } | Self::Gone | Self::Failed { again: true, .. })
     }
 
     /// Its level, its word and its line.
@@ -101,9 +108,10 @@ impl FileEvent {
             Self::Removed { path } => {
                 (Level::Info, "file_removed", format!("rendered: {path} removed: what it was for is gone"))
             }
-            Self::Right => (Level::Debug, "file_right", format!("rendered: {dest} is right")),
+            Self::Right { .. } => (Level::Debug, "file_right", format!("rendered: {dest} is right")),
+            Self::Gone => (Level::Debug, "file_gone", format!("{dest} is no longer rendered")),
             Self::Would { path } => (Level::Info, "file_would", format!("would render: {path}")),
-            Self::Failed { why, pause } => {
+            Self::Failed { why, pause, .. } => {
                 (Level::Warn, "file_failed", format!("{dest} stays as it is: {why}{}", again(pause)))
             }
             Self::Refused { why } => (Level::Warn, "file_refused", format!("{dest}: {why}")),

@@ -3,6 +3,8 @@
 //! The search is that of Go's `filepath.Walk`: lexical order, entries of a folder one after the other, a folder's own
 //! files where its name stands. Links to files are followed, links to folders are not. One bad file stops no other.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -101,8 +103,26 @@ impl Confdir {
                 Err(error) => found.errors.push(error),
             }
         }
+        found.remarks.extend(rivals(&found.resources));
         Ok(found)
     }
+}
+
+/// A remark for each resource whose file is that of an earlier one.
+fn rivals(resources: &[Resource]) -> Vec<Remark> {
+    let mut first: HashMap<&str, &Path> = HashMap::new();
+    let rivals = resources.iter().filter_map(|Resource { dest, path, .. }| match first.entry(dest) {
+        Entry::Vacant(free) => {
+            free.insert(path);
+            None
+        }
+        Entry::Occupied(taken) => {
+            let (dest, other) = (dest.escape_debug(), taken.get().display());
+            let reason = format!("dest {dest} is that of {other} as well: each overwrites what the other renders");
+            Some(Remark { path: path.clone(), place: None, reason })
+        }
+    });
+    rivals.collect()
 }
 
 /// The files of resources in order; an error for a folder below that cannot be read.
@@ -200,6 +220,20 @@ mod tests {
         let errors: Vec<_> = found.errors.iter().map(|error| error.path.file_name().unwrap()).collect();
         assert_eq!(errors, ["bad.toml", "empty.toml"]);
         assert_eq!(found.errors[1].reason, "empty src template");
+    }
+
+    #[test]
+    fn two_resources_with_one_file_are_named() {
+        let one = good("/1");
+        let (_folder, confdir) = confdir(&[("a.toml", &one), ("b.toml", &one), ("c.toml", &good("/2"))]);
+        let found = confdir.find().unwrap();
+        assert_eq!(found.resources.len(), 3);
+        let remarks: Vec<_> = found.remarks.iter().map(ToString::to_string).collect();
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert!(
+            remarks[0].contains("b.toml: dest /1 is that of ") && remarks[0].contains("a.toml as well"),
+            "{remarks:?}"
+        );
     }
 
     #[test]

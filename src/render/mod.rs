@@ -20,6 +20,7 @@ pub mod once;
 pub mod pending;
 pub mod reload;
 pub mod resource;
+mod retry;
 pub mod run;
 pub mod signal;
 pub mod source;

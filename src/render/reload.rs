@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+use super::retry::{Cause, Pauses};
 
 /// The pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -24,7 +24,9 @@ pub struct Reloads {
     running: bool,
     /// When the last one began.
     last: Option<Instant>,
-    backoff: Backoff,
+    /// Why the one that is due, or is being done, is tried.
+    cause: Cause,
+    pauses: Pauses,
     failures: u32,
     /// The files that changed since the last success.
     changed: Vec<PathBuf>,
@@ -55,7 +57,8 @@ impl Reloads {
             due: None,
             running: false,
             last: None,
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            cause: Cause::Change,
+            pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
             failures: 0,
             changed: Vec::new(),
             told: Vec::new(),
@@ -72,6 +75,9 @@ impl Reloads {
         }
         let allowed = self.last.map_or(now, |last| (last + self.min_interval).max(now));
         // A change may be what the last failure needed: it is tried at once.
+        if !self.running {
+            self.cause = Cause::Change;
+        }
         self.due = Some(self.due.map_or(allowed, |due| due.min(allowed)));
         (allowed > now).then(|| allowed - now)
     }
@@ -101,16 +107,19 @@ impl Reloads {
         self.running = false;
         let mut told = std::mem::take(&mut self.told);
         if well {
-            self.backoff.reset();
+            self.pauses.succeeded();
+            self.cause = Cause::Change;
             return Ended::Well { files: told, failures: std::mem::take(&mut self.failures) };
         }
         self.failures = self.failures.saturating_add(1);
         told.retain(|file| !self.changed.contains(file));
         self.changed.splice(..0, told);
-        let pause = self.backoff.pause().max(self.min_interval);
-        let due = now + pause;
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
-        Ended::Again(self.due.map_or(pause, |due| due.saturating_duration_since(now)))
+        let pause = self.pauses.failed(self.cause).max(self.min_interval);
+        // What has changed meanwhile may be due earlier.
+        self.cause = if self.due.is_some() { Cause::Change } else { Cause::Retry };
+        let due = self.due.map_or(now + pause, |earlier| earlier.min(now + pause));
+        self.due = Some(due);
+        Ended::Again(due.saturating_duration_since(now))
     }
 }
 

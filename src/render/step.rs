@@ -104,6 +104,18 @@ pub enum Step {
         dest: PathBuf,
     },
 
+    /// A run of a keeper has ended, and everything is as it should be.
+    Right {
+        /// The file, or the folder of several.
+        dest: PathBuf,
+        /// Whether it was before.
+        unchanged: bool,
+    },
+    /// The resource is gone: the file is kept right no longer.
+    Gone {
+        /// The file, or the folder of several.
+        dest: PathBuf,
+    },
     /// A run failed. The file keeps its content.
     Failed {
         /// The file, or the folder of several.
@@ -112,6 +124,8 @@ pub enum Step {
         why: String,
         /// The pause before the next attempt; `None` if nothing tries it again by itself.
         pause: Option<Duration>,
+        /// It was told just now that it fails for this reason.
+        again: bool,
     },
     /// The source cannot be watched; changes of it are not noticed until it can.
     WatchFailed {

@@ -17,6 +17,7 @@ use crate::render::find::{Confdir, FindError, Found};
 use crate::render::resource::{Remark, Resource};
 use crate::render::run::Renderer;
 use crate::render::source::Source;
+use crate::render::step::{Step, Steps};
 
 /// How often the folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ pub struct Folder {
 /// A keeper at work.
 struct Running {
     resource: Arc<Resource>,
+    steps: Steps,
     again: Arc<Notify>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -143,8 +145,9 @@ impl Folder {
         self.running = kept;
         let count = ended.len();
         ended.iter().for_each(|running| running.stop.cancel());
-        for Running { task, .. } in ended {
+        for Running { resource, steps, task, .. } in ended {
             let _ = task.await;
+            steps.tell(&Step::Gone { dest: resource.subject() });
         }
         let mut begun = 0;
         for resource in wanted {
@@ -158,10 +161,11 @@ impl Folder {
     fn begin(&mut self, resource: Arc<Resource>) -> bool {
         match (self.open)(&resource) {
             Ok(Kept { renderer, source, pace }) => {
+                let steps = renderer.steps().clone();
                 let (again, stop) = (Arc::new(Notify::new()), CancellationToken::new());
                 let keeper = Keeper::new(renderer, source, pace, Arc::clone(&again));
                 let task = tokio::spawn(keeper.run(stop.clone()));
-                self.running.push(Running { resource, again, stop, task });
+                self.running.push(Running { resource, steps, again, stop, task });
                 true
             }
             Err(reason) => {

@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::watching::{Heard, Watching};
-use crate::backoff::Backoff;
 use crate::render::once::{doubt, least};
 use crate::render::reload::{Ended, Reloads};
+use crate::render::retry::{Cause, Pauses};
 use crate::render::run::{Belief, Outcome, Renderer, RunError};
 use crate::render::source::Source;
 use crate::render::step::Step;
@@ -29,6 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause after runs that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A run that fails for the same reason is told again after this time.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// However often something changes, `debounce` delays no run for longer than so many times its length.
 const MOST_DEBOUNCES: u32 = 10;
@@ -77,7 +80,11 @@ struct State {
     run: Option<Run>,
     reload: Option<Reload>,
     reloads: Reloads,
-    backoff: Backoff,
+    /// Why the run that is due, or is in progress, is made.
+    cause: Cause,
+    pauses: Pauses,
+    /// Why the last run failed, and when that was told.
+    told: Option<(String, Instant)>,
     /// When few services were first seen, and whether they count.
     doubt: Doubt,
 }
@@ -113,7 +120,9 @@ impl Keeper {
             run: None,
             reload: None,
             reloads,
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            cause: Cause::Change,
+            pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
+            told: None,
             doubt: Doubt::None,
         };
         loop {
@@ -127,7 +136,7 @@ impl Keeper {
                 result = finished(&mut state.reload) => state.reloaded(&result, Instant::now()),
                 result = finished(&mut state.run) => state.ran(result, Instant::now()),
                 heard = watching.next() => state.hear(heard, Instant::now()),
-                () = again.notified() => state.due = Some(Instant::now()),
+                () = again.notified() => (state.due, state.cause) = (Some(Instant::now()), Cause::Change),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -156,9 +165,9 @@ impl State {
     fn hear(&mut self, heard: Heard, now: Instant) {
         match heard {
             Heard::Changed => {
-                self.backoff.reset();
                 let debounce = self.renderer.resource().debounce;
                 let since = *self.changed.get_or_insert(now);
+                self.cause = Cause::Change;
                 self.due = Some((now + debounce).min(since + debounce * MOST_DEBOUNCES));
             }
             Heard::Failed(error, pause) => {
@@ -194,8 +203,13 @@ impl State {
             Ok(ran) => ran,
             Err(error) => return self.failed(error.to_string(), now),
         };
+        self.told = None;
         self.believe(saw, &outcome, now);
-        let Outcome { changed, refused, reload, .. } = outcome;
+        let Outcome { changed, removed, refused, held, reload } = outcome;
+        if refused == 0 && !held {
+            let unchanged = changed.is_empty() && removed == 0;
+            self.renderer.steps().tell(&Step::Right { dest: self.dest(), unchanged });
+        }
         if reload {
             if let Some(pause) = self.reloads.want(changed, now) {
                 self.renderer.steps().tell(&Step::ReloadThrottled { dest: self.dest(), pause });
@@ -204,10 +218,10 @@ impl State {
             self.tell_updated(changed);
         }
         if refused == 0 {
-            self.backoff.reset();
+            self.pauses.succeeded();
         } else {
             // Each was told already. What was in its way may go.
-            let pause = self.backoff.pause();
+            let pause = self.pauses.failed(self.cause);
             self.again_after(pause, now);
         }
     }
@@ -231,8 +245,11 @@ impl State {
     }
 
     fn failed(&mut self, why: String, now: Instant) {
-        let pause = self.backoff.pause();
-        self.renderer.steps().tell(&Step::Failed { dest: self.dest(), why, pause: Some(pause) });
+        let pause = self.pauses.failed(self.cause);
+        let told = self.told.take().filter(|(said, at)| *said == why && now < *at + TELL_AGAIN);
+        let again = told.is_some();
+        self.told = told.or_else(|| Some((why.clone(), now)));
+        self.renderer.steps().tell(&Step::Failed { dest: self.dest(), why, pause: Some(pause), again });
         if let Doubt::Until(time) = &mut self.doubt {
             *time = (*time).max(now + pause);
         }
@@ -240,8 +257,9 @@ impl State {
     }
 
     fn again_after(&mut self, pause: Duration, now: Instant) {
-        let due = now + pause;
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        if self.due.is_none() {
+            (self.due, self.cause) = (Some(now + pause), Cause::Retry);
+        }
     }
 
     fn begin_reload(&mut self, now: Instant) {

@@ -60,6 +60,11 @@ impl Prepared {
         self.files.iter().all(|file| !file.differs) && self.set.as_ref().is_none_or(|set| set.gone.is_empty())
     }
 
+    /// Whether a content would be replaced, or a file removed.
+    fn would_lose(&self) -> bool {
+        self.files.iter().any(File::would_lose) || self.set.as_ref().is_some_and(|set| !set.gone.is_empty())
+    }
+
     /// What `check_cmd` checks: the staged file, or the folder of them.
     pub(super) fn src(&self) -> &Path {
         let stage = match &self.set {
@@ -133,7 +138,7 @@ fn one(renderer: &Renderer, data: &std::sync::Arc<Data>, belief: Belief) -> Resu
     let template = template(renderer)?;
     let content = template.render(data, &Dot::Nothing).map_err(RunError::Execute)?;
     let mut file = compared(renderer, target, content)?;
-    let held = belief == Belief::Doubted && file.differs && !rules.noop;
+    let held = belief == Belief::Doubted && file.would_lose() && !rules.noop;
     if !held {
         if !rules.noop {
             file.target.prepare(resource.mkdir)?;
@@ -148,6 +153,11 @@ fn one(renderer: &Renderer, data: &std::sync::Arc<Data>, belief: Belief) -> Resu
 }
 
 impl File {
+    /// Whether a content would be replaced.
+    fn would_lose(&self) -> bool {
+        self.differs && fs::metadata(&self.target.path).is_ok_and(|metadata| metadata.len() > 0)
+    }
+
     /// Whether it needs a staged file.
     fn stages(&self, renderer: &Renderer) -> bool {
         let rules = &renderer.rules;
@@ -187,7 +197,7 @@ fn many(
     let gone = ledger.files().iter().filter(|name| !names.contains_key(*name)).cloned().collect();
     let names = names.into_keys().collect();
     prepared.set = Some(Set { ledger, stage: None, names, gone });
-    prepared.held = belief == Belief::Doubted && !rules.noop && !prepared.is_right();
+    prepared.held = belief == Belief::Doubted && !rules.noop && prepared.would_lose();
     if !prepared.held {
         stage_all(renderer, &mut prepared)?;
         prepared.files.iter().for_each(|file| show(renderer, file));

@@ -1,5 +1,7 @@
 //! The file that is kept right: what it should be, and how it gets a new content without a reader ever seeing a part.
 
+mod names;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::unistd::{Group, User, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 
 use super::compare::Attributes;
 use super::resource::{Ownership, Resource};
@@ -40,10 +42,10 @@ pub enum TargetError {
     #[error("{} does not exist: make it, or set mkdir = true", .0.display())]
     NoFolder(PathBuf),
     /// `owner` names nobody.
-    #[error("there is no user {0:?} (owner)")]
+    #[error("there is no user {0:?} in /etc/passwd (owner)")]
     NoUser(String),
     /// `group` names no group.
-    #[error("there is no group {0:?} (group)")]
+    #[error("there is no group {0:?} in /etc/group (group)")]
     NoGroup(String),
     /// The system refuses something.
     #[error("cannot {what} {}: {error}", path.display())]
@@ -200,27 +202,20 @@ fn is_forbidden(error: &io::Error) -> bool {
 /// The owner and the group. Numbers win over names; without either, those of this process.
 fn owner(ownership: &Ownership) -> Result<(u32, u32), TargetError> {
     let Ownership { uid, gid, owner, group } = ownership;
-    let failed = |what: &'static str| {
-        move |error: Errno| TargetError::Refused {
-            what,
-            path: PathBuf::from("the names of users"),
-            error: error.into(),
-        }
-    };
     let uid = match (uid, owner) {
         (Some(uid), _) => *uid,
         (None, None) => geteuid().as_raw(),
         (None, Some(name)) => {
-            let user = User::from_name(name).map_err(failed("look up"))?;
-            user.ok_or_else(|| TargetError::NoUser(name.clone()))?.uid.as_raw()
+            let found = names::user(name).map_err(TargetError::refused("read", Path::new("/etc/passwd")))?;
+            found.ok_or_else(|| TargetError::NoUser(name.clone()))?
         }
     };
     let gid = match (gid, group) {
         (Some(gid), _) => *gid,
         (None, None) => getegid().as_raw(),
         (None, Some(name)) => {
-            let found = Group::from_name(name).map_err(failed("look up"))?;
-            found.ok_or_else(|| TargetError::NoGroup(name.clone()))?.gid.as_raw()
+            let found = names::group(name).map_err(TargetError::refused("read", Path::new("/etc/group")))?;
+            found.ok_or_else(|| TargetError::NoGroup(name.clone()))?
         }
     };
     Ok((uid, gid))

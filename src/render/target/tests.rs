@@ -38,9 +38,9 @@ fn numbers_win_over_names_and_unknown_names_are_said() {
     let both = Target::of(&resource("owner = \"daemon\"\ngroup = \"daemon\"\nuid = 7\ngid = 8"), path).unwrap();
     assert_eq!((both.attributes.uid, both.attributes.gid), (7, 8));
     let error = Target::of(&resource("owner = \"no-such-user\""), path).unwrap_err();
-    assert_eq!(error.to_string(), "there is no user \"no-such-user\" (owner)");
+    assert_eq!(error.to_string(), "there is no user \"no-such-user\" in /etc/passwd (owner)");
     let error = Target::of(&resource("group = \"no-such-group\""), path).unwrap_err();
-    assert_eq!(error.to_string(), "there is no group \"no-such-group\" (group)");
+    assert_eq!(error.to_string(), "there is no group \"no-such-group\" in /etc/group (group)");
 }
 
 #[test]
