@@ -25,6 +25,8 @@ pub struct Config {
     pub bridge: BridgeConfig,
     /// Who may see what is known.
     pub status: StatusConfig,
+    /// Which files are kept right.
+    pub render: Option<RenderConfig>,
     /// `-audit`: the file for each write to a registry, as one JSON line.
     pub audit: Option<PathBuf>,
     /// Whether registries are written to.
@@ -44,6 +46,15 @@ pub struct StatusConfig {
     pub token_file: Option<PathBuf>,
     /// `-prometheus-file`: where targets are written for Prometheus.
     pub prometheus_file: Option<PathBuf>,
+}
+
+/// The files that are kept equal to what runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderConfig {
+    /// `-render`: the folder of `conf.d/` and `templates/`.
+    pub folder: PathBuf,
+    /// `-allow-signals`: whether `reload_container` and `reload_pid_file` may send signals.
+    pub allow_signals: bool,
 }
 
 /// The address of a status listener. Displays as `host:port`, an IPv6 address in brackets.
@@ -344,6 +355,11 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All variables with their values, sorted by name; values may be empty.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The names of the variables that are set and not empty, sorted.

@@ -48,6 +48,11 @@ const METRICS: &[(&str, &[&str], bool)] = &[
     ("certificate_not_after_timestamp_seconds", &["registry", "kind"], false),
     ("config_last_reload_successful", &[], false),
     ("config_last_reload_success_timestamp_seconds", &[], false),
+    ("templates_rendered_total", &["dest", "result"], false),
+    ("template_reload_total", &["dest", "result"], false),
+    ("template_last_change_timestamp_seconds", &["dest"], false),
+    ("template_right", &["dest"], false),
+    ("template_told", &["dest"], false),
 ];
 
 /// The metrics of any process that are used.
@@ -116,7 +121,7 @@ fn the_alerts_fire_when_their_tests_say_so_and_not_before() {
 fn each_alert_is_tested_and_says_what_a_tired_person_needs() {
     let (operations, tests) = (read("docs/operations.md"), read("deploy/prometheus/rules_test.yml"));
     let alerts = alerts();
-    assert_eq!(alerts.len(), 10);
+    assert_eq!(alerts.len(), 12);
     for (name, rule) in &alerts {
         for part in ["        for: ", "          summary: ", "          description: ", "          severity: "] {
             assert!(rule.contains(part), "{name} has no {part}");
@@ -180,6 +185,16 @@ fn each_query_of_the_dashboard_parses_and_names_only_metrics_that_there_are() {
     promtool(&["check", "rules", "queries.yml"], folder.path());
 }
 
+/// A configuration folder with one resource, whose program is told.
+fn rendered(confdir: &Path) {
+    for folder in ["conf.d", "templates"] {
+        std::fs::create_dir(confdir.join(folder)).unwrap();
+    }
+    std::fs::write(confdir.join("templates/t"), "{{len services}}").unwrap();
+    let resource = format!("[template]\nsrc = \"t\"\ndest = {:?}\nreload_cmd = \"true\"\n", confdir.join("file"));
+    std::fs::write(confdir.join("conf.d/one.toml"), resource).unwrap();
+}
+
 /// What Prometheus says to this query.
 async fn result(prometheus: &Prometheus, query: &str) -> Value {
     let query = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC);
@@ -196,7 +211,10 @@ async fn what_is_shipped_is_answered_by_a_prometheus_that_scrapes_a_running_inst
     }
     let options = ["-hostname", "h", "-ip", "10.0.0.1", "-status", "127.0.0.1:0", "-ttl", "30", "-ttl-refresh", "1"];
     let uri = consul.uri();
-    let arguments = options.into_iter().chain(["-resync", "1", &uri]);
+    let confdir = tempfile::tempdir().unwrap();
+    rendered(confdir.path());
+    let render = confdir.path().to_str().unwrap();
+    let arguments = options.into_iter().chain(["-resync", "1", "-render", render, &uri]);
     let host = engine.host();
     let program =
         Program::start(Path::new(env!("CARGO_BIN_EXE_registrator")), arguments, [("DOCKER_HOST", host.as_str())]);

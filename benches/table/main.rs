@@ -19,6 +19,7 @@ mod latency;
 mod one_event;
 mod quiet;
 mod recovery;
+mod render;
 mod report;
 mod size;
 mod status;
@@ -42,6 +43,7 @@ const ROWS: &[(&str, &str)] = &[
     ("status", "what it costs to be asked, with 10,000 containers"),
     ("size", "the binary, the image, and the time until it is ready"),
     ("embedded", "the embedded registry beside Consul"),
+    ("render", "rendered files: from a start to the file, and to the reload"),
     ("fleet", "many hosts on one etcd cluster, which comes back empty"),
 ];
 
@@ -133,6 +135,7 @@ async fn measure(row: &str, bench: &mut Bench) {
         "status" => status::measure(bench).await,
         "size" => size::measure(bench).await,
         "embedded" => embedded::measure(bench).await,
+        "render" => render::measure(bench).await,
         _ => fleet::measure(bench).await,
     }
 }

@@ -43,6 +43,8 @@ complete -c registrator -o status-tls-key -r -F -d 'PEM file of the key of that 
 complete -c registrator -o status-token-file -r -F -d 'file of the token that -status asks for'
 complete -c registrator -o prometheus-file -r -F -d 'write what runs here to this file, as targets for Prometheus'
 complete -c registrator -o audit -r -F -d 'append each write to a registry to this file, as a line of JSON'
+complete -c registrator -o render -x -d 'keep configuration files equal to what runs, as DIR/conf.d and DIR/templates say'
+complete -c registrator -o allow-signals -d 'let reload_container and reload_pid_file send signals'
 complete -c registrator -o dry-run -d 'write nothing, and say what would be written'
 complete -c registrator -o once -d 'end when everything was compared once; needs -dry-run'
 complete -c registrator -o config -r -F -d 'read further settings from this TOML file'

@@ -5,10 +5,12 @@
 
 pub mod answers;
 pub mod cli;
+pub mod confd;
 pub mod dns;
 pub mod docker_host;
 pub mod engine;
 pub mod events;
+pub mod file_template;
 pub mod filter;
 pub mod http_query;
 pub mod inspect;
@@ -26,10 +28,12 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("answers", answers::run),
     ("cli", cli::run),
+    ("confd", confd::run),
     ("dns", dns::run),
     ("docker_host", docker_host::run),
     ("engine", engine::run),
     ("events", events::run),
+    ("file_template", file_template::run),
     ("filter", filter::run),
     ("http_query", http_query::run),
     ("inspect", inspect::run),

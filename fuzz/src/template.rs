@@ -6,7 +6,7 @@ use litemap::LiteMap;
 use std::sync::Arc;
 
 use registrator::container::{Container, Moment, NetworkMode, State};
-use registrator::template::{ForcedTags, TemplateError};
+use registrator::template::{ForcedTags, TagsError};
 use serde_json::{Value, json};
 
 /// Runs the target on one input.
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// A reason is one short line.
-fn assert_reason(error: &TemplateError) {
+fn assert_reason(error: &TagsError) {
     let line = error.to_string();
     assert!(!line.contains(char::is_control) && line.chars().count() < 300, "{line:?}");
 }

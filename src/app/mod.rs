@@ -3,7 +3,9 @@
 //! A [`Host`] computes what should exist on its engine, and a [`Keeper`] for each registry writes it. They share only
 //! messages, and report what happens as [`Events`].
 
+mod alone;
 mod reach;
+mod rendering;
 pub mod telling;
 
 use std::sync::{Arc, PoisonError};
@@ -25,9 +27,13 @@ use crate::host::{self, Address, Host, Locate};
 use crate::machine::{self, HostAddress};
 use crate::reconcile::{Guarded, Keeper, Rules};
 use crate::registry::{self, Opened, RegistryError};
+use crate::render::find::FindError;
 use crate::status::view::About;
 use crate::status::{self, Hub, Kept, Listeners};
-use crate::template::{ForcedTags, TemplateError};
+use crate::template::{ForcedTags, TagsError};
+
+pub use alone::Alone;
+use rendering::Rendering;
 
 /// How long keepers may take to end once they are told to stop.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(1500);
@@ -44,6 +50,8 @@ pub struct Control {
     pub resync: Arc<Notify>,
     /// The settings when they were read again, if they were.
     pub settings: watch::Receiver<Option<Arc<Config>>>,
+    /// Notified: read the resources of `-render` again.
+    pub read_again: Arc<Notify>,
 }
 
 impl Default for Control {
@@ -57,7 +65,7 @@ impl Control {
     /// A run that follows these settings where it can ([`crate::config::Applies::AtOnce`]).
     #[must_use]
     pub fn with_settings(settings: watch::Receiver<Option<Arc<Config>>>) -> Self {
-        Self { stop: CancellationToken::default(), resync: Arc::default(), settings }
+        Self { stop: CancellationToken::default(), resync: Arc::default(), settings, read_again: Arc::default() }
     }
 }
 
@@ -66,7 +74,10 @@ impl Control {
 pub enum Error {
     /// `-tags` is not a template.
     #[error("-tags: {0}")]
-    Tags(#[from] TemplateError),
+    Tags(#[from] TagsError),
+    /// `-render` names no folder of resources.
+    #[error("-render: {0}; give the folder that holds conf.d and templates")]
+    Render(#[from] FindError),
     /// A registry's URI or settings are wrong.
     #[error(transparent)]
     Registry(#[from] registry::OpenError),
@@ -129,6 +140,7 @@ pub struct Surroundings {
 async fn open(config: &Config, events: &Events) -> Result<Surroundings, Error> {
     // Errors in the command line are reported before any server is asked.
     ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?;
+    Rendering::open(config)?;
     let mut registries = Vec::new();
     for settings in &config.registries {
         let opened = registry::open(settings, events)?;
@@ -161,7 +173,7 @@ async fn serve_asked(
     watching: Option<Watching>,
 ) -> Result<(), Error> {
     let Surroundings { docker, registries, locate } = surroundings;
-    let Control { stop, resync, settings } = control;
+    let Control { stop, resync, settings, read_again } = control;
     let tagging = Arc::new(ForcedTags::parse(config.service.tags.as_deref().unwrap_or_default())?);
     let waits = watching.as_ref().is_none_or(|watching| watching.waits);
     let (address, _reaching) = tokio::select! {
@@ -169,6 +181,8 @@ async fn serve_asked(
         () = stop.cancelled() => return Ok(()),
         started = start(&config, &registries, &locate, &events, waits) => started?,
     };
+    // A mere look leaves files alone.
+    let rendering = if waits { Rendering::open(&config)? } else { None };
     let relist = Arc::new(Notify::new());
     let tasks = TaskTracker::new();
     let closing: Vec<_> = registries.iter().map(|opened| Arc::clone(&opened.registry)).collect();
@@ -190,6 +204,16 @@ async fn serve_asked(
         kept.push(Kept { name, adapter, owner, site, asker: keeper.asker() });
         tasks.spawn(keeper.run(receiver, stop.clone()));
         keepers.push(sender);
+    }
+    if let Some(rendering) = rendering {
+        let surroundings = rendering::Surroundings {
+            config: &config,
+            docker: &docker,
+            relist: &relist,
+            read_again: &read_again,
+            events: &events,
+        };
+        keepers.push(rendering.begin(&surroundings, &tasks, &stop));
     }
     tasks.close();
 

@@ -8,7 +8,7 @@ use super::commands::Format;
 use super::typed::{Bad, Document, Question, Typed};
 use crate::config::{Applies, Deregister, LogFormat, LogLevel, OnShutdown, StatusAddress};
 use crate::service::duration;
-use crate::template::{ForcedTags, TemplateError};
+use crate::template::{ForcedTags, TagsError};
 
 /// One option: a row of [`OPTIONS`].
 #[derive(Debug)]
@@ -50,6 +50,7 @@ pub(super) enum Group {
     Start,
     Log,
     Status,
+    Render,
     Trial,
     File,
     Commands,
@@ -57,12 +58,13 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Services,
         Self::Entries,
         Self::Start,
         Self::Log,
         Self::Status,
+        Self::Render,
         Self::Trial,
         Self::File,
         Self::Commands,
@@ -76,6 +78,7 @@ impl Group {
             Self::Start => "Reaching registries at the start",
             Self::Log => "The log",
             Self::Status => "Status, metrics and audit",
+            Self::Render => "Files from what runs",
             Self::Trial => "Trying it out",
             Self::File => "Settings from a file",
             Self::Commands => "Options of commands",
@@ -198,7 +201,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         applies: Applies::AtStart,
         set: |typed, text| {
             ForcedTags::parse(text).map_err(|error| match error {
-                TemplateError::Parse(reason) => Bad::Value(format!("not a valid template: {reason}")),
+                TagsError::Parse(reason) => Bad::Value(format!("not a valid template: {reason}")),
                 error => Bad::Value(error.to_string()),
             })?;
             typed.tags = Some(text.to_owned()).filter(|tags| !tags.is_empty());
@@ -491,6 +494,28 @@ pub(super) const OPTIONS: &[Opt] = &[
         group: Group::Status,
         applies: Applies::AtStart,
         set: |typed, text| path(text).map(|path| typed.audit = path),
+    },
+    Opt {
+        name: "render",
+        takes: Takes::Value("DIR"),
+        default: "",
+        help: "keep configuration files equal to what runs, as DIR/conf.d and DIR/templates say",
+        more: "The folders are those of confd. A file is new within a tenth of a second of a container's start, and its \
+               program is told. Without a registry: registrator confd -backend docker -watch.",
+        group: Group::Render,
+        applies: Applies::AtStart,
+        set: |typed, text| path(text).map(|path| typed.render = path),
+    },
+    Opt {
+        name: "allow-signals",
+        takes: Takes::Flag,
+        default: "false",
+        help: "let reload_container and reload_pid_file send signals",
+        more: "Off by default, because a signal to a container is a write to Docker, and a resource can name any. Commands \
+               (reload_cmd) need no permission.",
+        group: Group::Render,
+        applies: Applies::AtStart,
+        set: |typed, text| flag(text).map(|value| typed.allow_signals = value),
     },
     Opt {
         name: "dry-run",

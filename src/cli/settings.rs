@@ -10,7 +10,7 @@ use super::read::Reading;
 use super::typed::Typed;
 use crate::config::{
     Applies, BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, Mode, Origin, REGISTRIES,
-    RegistryConfig, ServiceConfig, Setting, StatusConfig, StatusTls,
+    RegistryConfig, RenderConfig, ServiceConfig, Setting, StatusConfig, StatusTls,
 };
 
 /// Builds each module's settings, and checks the combinations of options: what the daemon would say first comes first.
@@ -76,6 +76,7 @@ pub(super) fn settle(reading: &Reading, environment: &Arc<Environment>, machine:
             token_file: typed.status_token_file.clone(),
             prometheus_file: typed.prometheus_file.clone(),
         },
+        render: typed.render.clone().map(|folder| RenderConfig { folder, allow_signals: typed.allow_signals }),
         audit: typed.audit.clone(),
         mode: match (typed.dry_run, typed.once) {
             (false, _) => Mode::Write,
@@ -104,6 +105,7 @@ fn contradictions(typed: &Typed) -> impl Iterator<Item = &'static str> {
         (!served && tls.0 && tls.1, "-status-tls-cert needs -status, which says where to listen"),
         (!served && typed.status_token_file.is_some(), "-status-token-file needs -status, which says where to listen"),
         (typed.once && !typed.dry_run, "-once needs -dry-run"),
+        (typed.allow_signals && typed.render.is_none(), "-allow-signals needs -render, whose files it is about"),
         (typed.healthcheck && !served, "-healthcheck needs -status, or the variable REGISTRATOR_STATUS"),
     ];
     rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule)

@@ -43,6 +43,8 @@ pub(super) struct Typed {
     pub(super) status_token_file: Option<PathBuf>,
     pub(super) prometheus_file: Option<PathBuf>,
     pub(super) audit: Option<PathBuf>,
+    pub(super) render: Option<PathBuf>,
+    pub(super) allow_signals: bool,
     pub(super) dry_run: bool,
     pub(super) once: bool,
     /// The file of further settings.
@@ -86,6 +88,8 @@ impl Default for Typed {
             status_token_file: None,
             prometheus_file: None,
             audit: None,
+            render: None,
+            allow_signals: false,
             dry_run: false,
             once: false,
             config: None,

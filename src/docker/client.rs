@@ -1,14 +1,16 @@
-//! The client: four GET endpoints of the Engine API, over a unix socket or TCP, with or without TLS.
+//! The client: four GET endpoints of the Engine API, and one POST for signals, over a unix socket or TCP, with or without TLS.
 //!
 //! Every answer has a deadline and a maximum size, except the event stream, which is read line by line while it lasts.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::{Request, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
@@ -44,6 +46,11 @@ pub trait Carrier: Send + Sync + 'static {
     fn get<'a>(&'a self, url: &'a str, query: &'a [(&'a str, &'a str)])
     -> BoxFuture<'a, Result<Response, http::Error>>;
 
+    /// Sends a POST request without a body; returns when the answer begins. Simulated engines are only read.
+    fn post<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Response, http::Error>> {
+        Box::pin(ready(Err(http::Error::broken("this engine is only read"))))
+    }
+
     /// Discards the connections that existed at this time, because one of them did not deliver an answer.
     fn drop_connections(&self, _asked: Instant) {}
 }
@@ -59,6 +66,10 @@ impl Carrier for Client {
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         Box::pin(async move { self.get(&format!("{url}?{query}")).await })
+    }
+
+    fn post<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Response, http::Error>> {
+        Box::pin(async move { self.send(Request::post(url).body(Bytes::new())?).await })
     }
 
     fn drop_connections(&self, asked: Instant) {
@@ -221,6 +232,22 @@ impl Docker {
             answered?;
         }
         Ok(stream)
+    }
+
+    /// Sends a signal (`HUP`) to the main process of the container with this name or ID. The only request that changes
+    /// something: it is made only for a rendered file whose resource asks for it, where the operator allows it.
+    ///
+    /// # Errors
+    /// When the engine does not know the container, or it does not run, or the engine does not answer in time.
+    pub async fn signal(&self, container: &str, signal: &str) -> Result<(), RequestError> {
+        let Inner { carrier, endpoint, info, .. } = &*self.inner;
+        let [container, signal] = [container, signal].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+        let url = format!("{}/v{}/containers/{container}/kill?signal={signal}", endpoint.base, info.api);
+        self.in_time(async {
+            let sent = carrier.post(&url).await.map_err(|error| RequestError::Transport(error.to_string()))?;
+            well(sent).await.map(drop)
+        })
+        .await
     }
 
     async fn in_time<T>(&self, request: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {

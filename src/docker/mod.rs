@@ -1,7 +1,7 @@
 //! What is running: a small, lenient client of the Docker Engine API, and a watch.
 //!
 //! The first step in the data's way: it reads an engine (Docker, or Podman with Docker's API) and produces
-//! [`crate::container::Container`]s. It never changes anything.
+//! [`crate::container::Container`]s. It changes nothing, except that it sends a signal where the operator allows that.
 //!
 //! - [`client`] sends requests to an engine: its version, its containers, its events;
 //! - [`decode`] and [`events`] parse the answers, purely;

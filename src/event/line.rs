@@ -71,6 +71,8 @@ pub struct Fields<'a> {
     pub container_name: Option<&'a str>,
     /// The number of things it is about.
     pub count: Option<usize>,
+    /// The rendered file, or the folder of several.
+    pub file: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -116,7 +118,7 @@ impl Line<'_> {
     /// Writes it to the log.
     pub fn log(&self) {
         let Self { level, event, text, fields } = self;
-        let Fields { reason, registry, service, name, address, port, container, container_name, count } = *fields;
+        let Fields { reason, registry, service, name, address, port, container, container_name, count, file } = *fields;
         // `tracing` fixes the level of a callsite, so each level needs its own.
         macro_rules! log {
             ($level:ident) => {
@@ -132,6 +134,7 @@ impl Line<'_> {
                     container,
                     container_name,
                     count,
+                    file,
                     "{text}"
                 )
             };
@@ -496,6 +499,10 @@ impl Event {
                 format!("health: {id} {change}"),
                 Fields::entry(registry, id, None).because(change),
             ),
+            Self::File { dest, what } => {
+                let (level, event, text) = what.line(dest);
+                line(level, event, text, Fields { file: Some(dest), ..Fields::default() })
+            }
             Self::Adapter { registry, about, level, text } => {
                 line(*level, about, text.clone(), Fields::registry(registry))
             }
@@ -523,7 +530,7 @@ fn services(count: usize) -> String {
 }
 
 /// A length of time for people: `200ms`, `12s`, `3m`, `2h5m`.
-struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 //! Whatever the running program reports is an [`Event`], emitted in one place. Its level, log line and fields are in
 //! `line.rs`, so a new event is one row there. Lines for developers only (`tracing::debug!`) are not events.
 
+mod file;
 mod line;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::container::ContainerId;
 use crate::service::Service;
 
+pub use file::FileEvent;
 pub use line::{Fields, Level, Line};
 
 /// Something that happened.
@@ -454,6 +456,15 @@ pub enum Event {
         /// Its health before and now, and the reason, as it follows the ID.
         change: String,
     },
+    // === rendered files ===
+    /// Something happened with a rendered file (`-render`).
+    File {
+        /// The file, or the folder of several.
+        dest: Arc<str>,
+        /// What.
+        what: FileEvent,
+    },
+
     // === measurements: for metrics and the audit, not for the log ===
     /// A registry was read.
     ReadDone {
@@ -591,14 +602,15 @@ impl Event {
     /// Whether it is a figure, and nothing that a person wants to read.
     #[must_use]
     pub fn is_measurement(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::ReadDone { .. }
-                | Self::Wrote { .. }
-                | Self::RefreshesDone { .. }
-                | Self::DockerListed { .. }
-                | Self::DockerEvents { .. }
-        )
+            | Self::Wrote { .. }
+            | Self::RefreshesDone { .. }
+            | Self::DockerListed { .. }
+            | Self::DockerEvents { .. } => true,
+            Self::File { what, .. } => what.is_measurement(),
+            _ => false,
+        }
     }
 }
 

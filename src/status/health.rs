@@ -8,7 +8,7 @@ use super::view;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report(Vec<Part>);
 
-/// One part: the engine, or a registry.
+/// One part: the engine, a registry, or a rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     name: String,
@@ -42,7 +42,7 @@ impl Report {
     }
 }
 
-/// Well: the engine answers, and each registry can be reached and refuses nothing.
+/// Well: the engine answers, each registry can be reached and refuses nothing, and each rendered file is right.
 pub async fn health(hub: &Hub) -> Report {
     let mut report = Report::default();
     let docker = look::docker(hub).await;
@@ -57,6 +57,9 @@ pub async fn health(hub: &Hub) -> Report {
             Some(format!("{}: {}", registry.state, registry.problem))
         };
         report.add(registry.name, wrong);
+    }
+    for file in hub.listeners.files.view() {
+        report.add(file.path, (file.state != view::RIGHT).then_some(file.problem));
     }
     report
 }

@@ -9,6 +9,7 @@ use crate::host::Knowledge;
 use crate::reconcile::Reconciler;
 use crate::registry::Site;
 
+use super::files::Files;
 use super::journal::Journal;
 use super::meter::Meter;
 use super::view::About;
@@ -50,6 +51,8 @@ pub struct Listeners {
     pub meter: Arc<Meter>,
     /// The state of the engine.
     pub engine: Arc<Mutex<Engine>>,
+    /// The state of rendered files.
+    pub files: Arc<Files>,
     /// When they began, in nanoseconds since 1970: tells two runs within one second apart.
     pub born: u64,
     /// Whether anybody may ask for events and figures; otherwise they are not kept.
@@ -83,6 +86,7 @@ impl Listeners {
             journal: Arc::default(),
             meter: Arc::new(meter),
             engine: Arc::new(Mutex::new(Engine { since: seconds(), ..Engine::default() })),
+            files: Arc::default(),
             born: nanoseconds(),
             told,
         })
@@ -96,6 +100,7 @@ impl Listeners {
             if listeners.told {
                 listeners.meter.take(event);
             }
+            listeners.files.take(event);
             if event.is_measurement() {
                 return;
             }

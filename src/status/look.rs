@@ -593,7 +593,7 @@ pub async fn version(hub: &Hub) -> u64 {
         let of_registry = kept.asker.ask(Reconciler::version).await.unwrap_or_default();
         version = version.wrapping_mul(1_000_003).wrapping_add(of_registry);
     }
-    version
+    version.wrapping_mul(1_000_033).wrapping_add(hub.listeners.files.version())
 }
 
 /// Now, for views.

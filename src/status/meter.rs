@@ -14,6 +14,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::templates::Templates;
 use super::view::{LastError, Registry as RegistryView};
 use crate::event::Event;
 
@@ -60,6 +61,7 @@ pub struct Meter {
     certificate: GaugeVec,
     reloaded: IntGauge,
     reloaded_at: Gauge,
+    templates: Templates,
     /// What is told of registries beside figures.
     last: Mutex<HashMap<Arc<str>, Last>>,
 }
@@ -214,6 +216,33 @@ impl Meter {
                 "config_last_reload_success_timestamp_seconds",
                 "When the settings were last read.",
             ))?),
+            templates: Templates {
+                rendered: counters(
+                    "templates_rendered_total",
+                    "Runs of rendered files, by what came of them.",
+                    &["dest", "result"],
+                )?,
+                reload: counters(
+                    "template_reload_total",
+                    "How often a program was told of its rendered file, by the result.",
+                    &["dest", "result"],
+                )?,
+                last_change: times(
+                    "template_last_change_timestamp_seconds",
+                    "When the content of a rendered file last changed.",
+                    &["dest"],
+                )?,
+                right: gauges(
+                    "template_right",
+                    "Whether the last run of a rendered file succeeded: 1 or 0.",
+                    &["dest"],
+                )?,
+                told: gauges(
+                    "template_told",
+                    "Whether the program of a rendered file knows its content: 1 or 0.",
+                    &["dest"],
+                )?,
+            },
             last: Mutex::default(),
             metrics: maker.0,
         })
@@ -294,6 +323,7 @@ impl Meter {
                     self.noop_reconciles.with_label_values(&[registry]).inc();
                 }
             }
+            Event::File { dest, what } => self.templates.take(dest, what),
             Event::GuardHolds { registry, .. } => self.guard_refusals.with_label_values(&[registry]).inc(),
             _ => {}
         }

@@ -13,6 +13,7 @@ pub mod answer;
 mod certificates;
 mod entry;
 mod events;
+pub mod files;
 pub mod health;
 pub mod hub;
 pub mod journal;
@@ -22,6 +23,7 @@ pub mod page;
 pub mod query;
 pub mod serve;
 mod targets;
+mod templates;
 mod token;
 pub mod view;
 

@@ -267,6 +267,7 @@ mod parts {
         let mut head = format!("{{\"about\":{}", text(&*hub.about));
         head += &member("docker", &look::docker(hub).await);
         head += &member("registries", &look::registries(hub).await);
+        head += &member("files", &hub.listeners.files.view());
         head += ",\"containers\":";
         out.send(head).await?;
         containers(hub, out).await?;

@@ -19,8 +19,29 @@ pub struct State {
     pub docker: Docker,
     /// The registries, in the order of their URIs.
     pub registries: Vec<Registry>,
+    /// The rendered files, by path.
+    #[serde(default)]
+    pub files: Vec<File>,
     /// The containers, by name.
     pub containers: Vec<Container>,
+}
+
+/// The state of a rendered file that is as it should be, and whose program knows.
+pub const RIGHT: &str = "right";
+
+/// A rendered file, or the folder of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its path.
+    pub path: String,
+    /// `right`, `failed` or `not_told`.
+    pub state: String,
+    /// Since when it is right, or is not.
+    pub since: u64,
+    /// What is wrong, in one line; empty if nothing is.
+    pub problem: String,
+    /// When its content last changed, if it did since the start.
+    pub changed: Option<u64>,
 }
 
 /// The running program.

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use percent_encoding::percent_decode_str;
 
 /// The text as one part of a key. Different texts give different parts.
-pub(in crate::registry) fn part(text: &str) -> Cow<'_, str> {
+pub(crate) fn part(text: &str) -> Cow<'_, str> {
     match text {
         "" => return Cow::Borrowed("%20"),
         "." => return Cow::Borrowed("%2E"),

@@ -14,7 +14,7 @@
 
 mod census;
 mod claims;
-mod encode;
+pub(super) mod encode;
 mod engine;
 mod entries;
 mod key;
@@ -43,6 +43,7 @@ use super::reporter::Reporter;
 use super::{About, Change, Entry, Registry, RegistryError, Scope, Site, Write};
 
 pub(in crate::registry) use claims::ClaimKeys;
+pub(crate) use encode::part as key_part;
 pub(in crate::registry) use layout::{Layout, Plain};
 pub(in crate::registry) use store::{
     Applied, Condition, Keys, Operation, Step, Store, StoreEvent, Stored, Transaction,

@@ -1,27 +1,29 @@
-//! The cards of the page: Docker, and each registry.
+//! The cards of the page: Docker, each registry, and each rendered file.
 
 use std::fmt::{Display, Write as _};
 
 use registrator_web::page::{count, escaped, number, state};
 
 use super::super::look::UP;
-use super::super::view::{About, Docker, Registry};
+use super::super::view::{About, Docker, File, RIGHT, Registry};
 use super::time::{Next, Past};
 
 /// How many containers that cannot be described are named.
 const NAMED: usize = 10;
 
 /// How many cards need attention.
-pub(super) fn attention(docker: &Docker, registries: &[Registry]) -> usize {
-    usize::from(docker_needs_attention(docker)) + registries.iter().filter(|registry| registry.attention).count()
+pub(super) fn attention(docker: &Docker, registries: &[Registry], files: &[File]) -> usize {
+    usize::from(docker_needs_attention(docker))
+        + registries.iter().filter(|registry| registry.attention).count()
+        + files.iter().filter(|file| file.state != RIGHT).count()
 }
 
 fn docker_needs_attention(docker: &Docker) -> bool {
     docker.state == "lost" || docker.error.is_some() || !docker.unknown.is_empty()
 }
 
-/// Docker and the registries; what needs attention first.
-pub(super) fn section(about: &About, docker: &Docker, registries: &[Registry]) -> String {
+/// Docker, the registries and the rendered files; of each kind, what needs attention first.
+pub(super) fn section(about: &About, docker: &Docker, registries: &[Registry], files: &[File]) -> String {
     let mut html =
         String::from("<section id=\"registries\" aria-label=\"Docker and registries\">\n<ul class=\"cards\">\n");
     html += &engine(docker);
@@ -30,6 +32,9 @@ pub(super) fn section(about: &About, docker: &Docker, registries: &[Registry]) -
     for registry in sorted {
         html += &card(about, registry);
     }
+    let mut sorted: Vec<_> = files.iter().collect();
+    sorted.sort_by_key(|file| file.state == RIGHT);
+    html.extend(sorted.into_iter().map(file));
     html + "</ul>\n</section>\n"
 }
 
@@ -71,6 +76,25 @@ fn engine(docker: &Docker) -> String {
     if let Some(more) = unknown.len().checked_sub(NAMED).filter(|more| *more > 0) {
         let _ = write!(html, "<p class=\"note\">and {more} more that cannot be described</p>");
     }
+    html + "</li>\n"
+}
+
+fn file(file: &File) -> String {
+    let File { path, state, since, problem, changed } = file;
+    let (class, word) = match state.as_str() {
+        RIGHT => ("good", "right"),
+        "not_told" => ("bad", "not told"),
+        _ => ("bad", "failed"),
+    };
+    let mut html = begin(state != RIGHT, "File", class, word, path);
+    if !problem.is_empty() {
+        let _ = write!(html, "<p class=\"problem\">{}</p>", escaped(problem));
+    }
+    let mut facts = format!("<span>{word} since {}</span>", Past(*since));
+    if let Some(changed) = changed {
+        let _ = write!(facts, "<span>content changed {}</span>", Past(*changed));
+    }
+    let _ = write!(html, "<p class=\"facts\">{facts}</p>");
     html + "</li>\n"
 }
 

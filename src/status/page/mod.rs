@@ -73,10 +73,11 @@ pub async fn send(hub: &Hub, out: &Out) -> Result<(), Gone> {
     let tag = tag(look::version(hub).await);
     let (docker, registries) = (look::docker(hub).await, look::registries(hub).await);
     let sorted = Sorted::look(hub).await;
-    let attention = sorted.first.len() + cards::attention(&docker, &registries);
+    let files = hub.listeners.files.view();
+    let attention = sorted.first.len() + cards::attention(&docker, &registries, &files);
     let last = hub.listeners.journal.after(0);
     out.send(frame::head(&hub.about, sorted.count(), attention, &tag, look::now())).await?;
-    out.send(cards::section(&hub.about, &docker, &registries)).await?;
+    out.send(cards::section(&hub.about, &docker, &registries, &files)).await?;
     out.send(frame::events(&last)).await?;
     out.send(frame::before_containers()).await?;
     sorted.send(hub, out).await?;
@@ -92,7 +93,8 @@ pub async fn send_part(hub: &Hub, part: &Part, out: &Out) -> Result<(), Gone> {
     match part {
         Part::Registries => {
             let (docker, registries) = (look::docker(hub).await, look::registries(hub).await);
-            out.send(frame::about(&hub.about) + &cards::section(&hub.about, &docker, &registries)).await
+            let cards = cards::section(&hub.about, &docker, &registries, &hub.listeners.files.view());
+            out.send(frame::about(&hub.about) + &cards).await
         }
         Part::Containers => Sorted::look(hub).await.send(hub, out).await,
         Part::Container(id) => {

@@ -63,11 +63,11 @@ fn container(inspect: Option<Json>) -> Container {
     }
 }
 
-fn evaluate_on(tags: &str, inspect: Json) -> Result<Vec<String>, TemplateError> {
+fn evaluate_on(tags: &str, inspect: Json) -> Result<Vec<String>, TagsError> {
     ForcedTags::parse(tags)?.evaluate(&container(Some(inspect)))
 }
 
-fn evaluate(tags: &str) -> Result<Vec<String>, TemplateError> {
+fn evaluate(tags: &str) -> Result<Vec<String>, TagsError> {
     evaluate_on(tags, inspect())
 }
 
@@ -110,7 +110,7 @@ fn a_template_says_what_it_needs() {
     assert!(plain.needs_inspect() && !plain.may_block());
     let fetching = ForcedTags::parse(r#"{{httpGet "http://127.0.0.1/"}}"#).unwrap();
     assert!(fetching.needs_inspect() && fetching.may_block());
-    assert_eq!(plain.evaluate(&container(None)), Err(TemplateError::NoInspect));
+    assert_eq!(plain.evaluate(&container(None)), Err(TagsError::NoInspect));
 }
 
 #[test]
@@ -404,6 +404,26 @@ fn json_is_read_along_a_path() {
     assert_eq!(of("a::l"), "[[1|2]]");
     assert_eq!(text("[{{jsonParse \"not json\" \"a\"}}]"), "[]");
     failure("{{jsonParse 1 \"a\"}}");
+}
+
+#[test]
+fn each_example_of_the_page_gives_what_the_page_says() {
+    let page = include_str!("../../../docs/templates.md").replace("\\|", "\u{0}");
+    let code = |cell: &str| Some(cell.trim().strip_prefix('`')?.strip_suffix('`')?.replace('\u{0}', "|"));
+    let mut names = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        if let [calls, _, example, output] = cells[..]
+            && let (Some(example), Some(output)) = (code(example), code(output))
+        {
+            assert_eq!(text(&example), output, "{example}");
+            names.extend(calls.trim().split("`, `").map(|call| call.trim_matches('`').split(' ').next().unwrap()));
+        }
+    }
+    names.sort_unstable();
+    let mut functions: Vec<_> = functions::ALL.iter().map(|(name, _)| *name).collect();
+    functions.sort_unstable();
+    assert_eq!(names, functions);
 }
 
 // Requests.

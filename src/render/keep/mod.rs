@@ -1,0 +1,16 @@
+//! Keeps files right for as long as it is told to.
+//!
+//! ```text
+//! folder: reads conf.d/ again when it changes ─► one keeper for each resource: watch ─► run ─► reload
+//! ```
+
+mod folder;
+mod keeper;
+mod stamps;
+mod watching;
+
+pub use folder::{Folder, Kept, Noticed, Open};
+pub use keeper::{Keeper, Pace};
+
+#[cfg(test)]
+mod tests;
