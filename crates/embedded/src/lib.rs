@@ -11,6 +11,7 @@ mod directory;
 pub mod dns;
 mod files;
 mod filter;
+mod flaps;
 mod health;
 mod http;
 mod notice;

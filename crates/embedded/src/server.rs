@@ -16,7 +16,7 @@ use crate::catalog::{self, Catalog, Node};
 use crate::checks::Checks;
 use crate::definition::Definition;
 use crate::directory::CatalogDirectory;
-use crate::health::tell_changes;
+use crate::flaps::tell_changes;
 use crate::notice::{Notice, Tell};
 use crate::settings::Settings;
 use crate::{dns, files, http};
