@@ -47,6 +47,8 @@ pub(crate) struct History {
     pub(crate) last_to_heal: usize,
     /// The second host goes by the first one's name, at another address, until everything is to come to rest.
     pub(crate) twin: bool,
+    /// Hosts render a file as well (`-render`). It costs time, so only some do.
+    pub(crate) renders: bool,
 }
 
 /// Something that happens. `pick` chooses among what is there at that time.
@@ -238,6 +240,7 @@ impl History {
             steps: Vec::new(),
             last_to_heal: rng.usize(0..stores),
             twin: hosts > 1 && rng.u8(0..4) == 0,
+            renders: seed % 8 == 5,
         };
         if history.twin {
             history.hosts[1] = Settings { ip: true, ..history.hosts[0].clone() };

@@ -8,6 +8,7 @@
 
 mod container;
 mod engine;
+mod files;
 mod history;
 mod oracle;
 mod process;

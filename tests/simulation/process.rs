@@ -169,6 +169,9 @@ fn configuration(world: &Shared, host: usize) -> Result<Config, String> {
     option(&format!("-owner-meta={}", settings.records_owner), String::new());
     option("-removal-guard", settings.guard.to_string());
     option("-drain", settings.drain.unwrap_or_default().to_string());
+    if let Some(files) = &at.files {
+        option("-render", files.folder().display().to_string());
+    }
     arguments.retain(|argument| !argument.is_empty());
     for store in &world.stores {
         let policy = if store.upsert_only { "?policy=upsert-only" } else { "" };

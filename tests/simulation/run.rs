@@ -8,6 +8,7 @@ use fastrand::Rng;
 use registrator::registry::Marked;
 use tokio::time::sleep;
 
+use crate::files::Files;
 use crate::history::{History, Step};
 use crate::oracle::Rules;
 use crate::process::{kill, launch, stop};
@@ -62,6 +63,7 @@ fn build(seed: u64, history: &History, trace: &Arc<Trace>) -> Shared {
             records_owner: settings.records_owner,
         };
         let mut host = Host::new(settings.clone(), rules, format!("10.0.{index}.1"));
+        host.files = history.renders.then(Files::new);
         // Hosts may have the same addresses, where they record whose each is.
         host.engine.subnet = if records || twin || index == 0 { 17 } else { 18 };
         host
@@ -164,6 +166,7 @@ async fn end(world: &Shared, history: &History) {
     lock(world).every_check_passes();
     compare(world, hosts);
     rest(world, REST).await;
+    lock(world).check_files();
     for store in 0..history.stores.len() {
         lock(world).check(store, true);
         lock(world).stores[store].unsure = false;
@@ -249,6 +252,7 @@ fn check_those_that_are_sure(world: &Shared, but: Option<usize>) {
     if at.hosts.iter().any(|host| host.unsure) {
         return;
     }
+    at.check_files();
     for store in 0..at.stores.len() {
         if Some(store) != but && !at.stores[store].unsure {
             at.check(store, false);

@@ -71,6 +71,7 @@ impl Trial {
 /// Every registry must be right, but one where a host replaced another's entry unseen.
 fn check_all(world: &Shared) {
     let mut at = lock(world);
+    at.check_files();
     for store in 0..at.stores.len() {
         if !at.stores[store].unsure {
             at.check(store, false);

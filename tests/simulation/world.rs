@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::container::{Container, Network};
 use crate::engine::Engine;
+use crate::files::Files;
 use crate::history::Settings;
 use crate::oracle::{self, Containers, Offer, Rules, Wanted, made_here, wanted};
 use crate::process::Process;
@@ -128,6 +129,8 @@ pub(crate) struct Host {
     pub(crate) alive: bool,
     /// Nobody starts it again.
     pub(crate) given_up: bool,
+    /// What it renders, if it does.
+    pub(crate) files: Option<Files>,
     pub(crate) alive_since: Instant,
     pub(crate) died: BTreeMap<u64, Instant>,
     /// What this life was told of each container; `None` where it is gone.
@@ -199,6 +202,7 @@ impl Host {
             life: 0,
             alive: false,
             given_up: false,
+            files: None,
             alive_since: Instant::now(),
             died: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -360,6 +364,29 @@ impl Host {
             _ => None,
         };
         std::iter::successors(find(container), shared).take(10)
+    }
+
+    /// What is wrong with the file that it renders.
+    fn fault_of_file(&self) -> Result<(), String> {
+        let Some(files) = self.files.as_ref().filter(|_| self.alive) else { return Ok(()) };
+        let lines = files.lines().ok_or_else(|| "there is none".to_owned())?;
+        let claims = oracle::claims(&self.engine.containers, &self.rules, &self.address, Shape::ById);
+        let (mut sure, mut all) = (BTreeMap::new(), Vec::new());
+        for (_, offer) in claims.filter(|(_, offer)| !offer.kept) {
+            let Offer { content, container, .. } = offer;
+            let line = format!("{} {}", content.id, content.authority());
+            if !self.flaps(&container) && !self.drains(&container) && !self.network_drains(&container) {
+                // Of several with one ID, one is there.
+                sure.entry(content.id).or_insert_with(Vec::new).push(line.clone());
+            }
+            all.push(line);
+        }
+        let missing = sure.values().find(|any| !any.iter().any(|line| lines.contains(line)));
+        match (missing, lines.iter().find(|line| !all.contains(line))) {
+            (Some(line), _) => Err(format!("{line:?} is missing in {lines:?}")),
+            (_, Some(line)) => Err(format!("{line} is not offered by {all:?}")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a container may count as one that is told to stop.
@@ -922,6 +949,14 @@ impl World {
         if let Err(fault) = self.difference(store, resynced) {
             let when = if resynced { "after a resync" } else { "without a resync" };
             self.violated(format!("in the end, {when}, store {store} is not right: {fault}"));
+        }
+    }
+
+    /// Every rendered file must name what runs on its host, and nothing else.
+    pub(crate) fn check_files(&mut self) {
+        let wrong = self.lasting().find_map(|host| host.fault_of_file().err());
+        if let Some(fault) = wrong {
+            self.violated(format!("in the end, a rendered file is not right: {fault}"));
         }
     }
 
