@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, exactly, functions, text};
+use super::args::{Args, Failed, Given, exactly, functions, text};
 use super::store::{missing, with_keys};
 use crate::template::engine::Table;
 
@@ -58,7 +58,7 @@ fn pair(path: &str, key: &str, value: &str) -> Value {
 fn by_key(args: &Args<'_>) -> Given {
     let mut groups: HashMap<String, HashMap<String, Value>> = HashMap::new();
     for item in args.list(0)? {
-        let Value::Object(fields) = item else { return Err(Fault::expected("KeyPair", item)) };
+        let Value::Object(fields) = item else { return Err(Failed::expected("KeyPair", item)) };
         let field = |name| fields.get(name).map_or(Ok(""), text);
         if let Some((group, rest)) = field("Key")?.split_once('/') {
             let pair = pair(field("Path")?, rest, field("Value")?);

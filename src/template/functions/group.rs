@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -71,7 +71,7 @@ fn chosen(args: &Args<'_>, is_wanted: impl Fn(Option<&Value>) -> bool) -> Given 
 /// `whereAny LIST PATH SEPARATOR VALUES`
 fn where_parts(args: &Args<'_>, is_wanted: impl Fn(&[&str], &[&str]) -> bool) -> Given {
     let separator = args.text(2)?;
-    let wanted = args.texts(3).map_err(|_| Fault::expected("[]string", args.value(3)))?;
+    let wanted = args.texts(3).map_err(|_| Failed::expected("[]string", args.value(3)))?;
     chosen(args, |found| {
         let parts = found.map(|found| parts(found, separator)).unwrap_or_default();
         is_wanted(&wanted, &parts.iter().map(String::as_str).collect::<Vec<_>>())
