@@ -100,6 +100,25 @@ fn a_failure_quotes_no_value_of_the_store() {
 }
 
 #[test]
+fn a_tree_that_is_no_tree_does_not_explode() {
+    let data = data([("/t/a/b", "1"), ("/t/a/c/d", "2"), ("/t/e", ""), ("/both/x", "1"), ("/both/x/y", "2")]);
+    assert_eq!(text("{{tree \"t\" | explode | toJson}}", &data), r#"{"a":{"b":"1","c":{"d":"2"}},"e":""}"#);
+    assert!(failure("{{tree \"both\" | explode}}", &data).ends_with("a part of x/y is both a key and a folder"));
+    let deep = "/a".repeat(100_000);
+    let data = super::tests::data([(deep.as_str(), "1")]);
+    assert!(failure("{{tree \"\" | explode}}", &data).ends_with("a key has more than 100 parts"));
+}
+
+#[test]
+fn a_value_is_never_read_as_a_template() {
+    let data = data([("/a", "{{getv \"/b\"}}"), ("/b", "{{")]);
+    assert_eq!(
+        text("{{getv \"/a\"}} {{printf \"%s\" (getv \"/a\")}} {{range gets \"/*\"}}{{.Value}}{{end}}", &data),
+        "{{getv \"/b\"}} {{getv \"/b\"}} {{getv \"/b\"}}{{"
+    );
+}
+
+#[test]
 fn functions_give_what_gos_give_at_their_edges() {
     let data = data([("/a", "x")]);
     for (template, expected) in [

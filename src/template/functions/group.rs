@@ -11,6 +11,8 @@ pub(in crate::template) static TABLE: Table = functions! {
     "groupBy", exactly(2), |args| grouped(args, |value| vec![value.to_string()]);
     "groupByMulti", exactly(3), group_by_multi;
     "groupByKeys", exactly(2), group_by_keys;
+    "sortObjectsByKeysAsc", exactly(2), |args| sorted(args, false);
+    "sortObjectsByKeysDesc", exactly(2), |args| sorted(args, true);
     "where", exactly(3), |args| chosen(args, |found| found == Some(args.value(2)));
     "whereNot", exactly(3), |args| chosen(args, |found| found != Some(args.value(2)));
     "whereExist", exactly(2), |args| chosen(args, |found| found.is_some());
@@ -60,6 +62,17 @@ fn group_by_keys(args: &Args<'_>) -> Given {
     let path = args.text(1)?;
     let keys: BTreeSet<String> = args.list(0)?.iter().filter_map(|item| at(item, path)).map(Value::to_string).collect();
     Ok(Value::from(keys.into_iter().collect::<Vec<_>>()))
+}
+
+/// The items by the texts that they have at the path; those that have none come before all others.
+fn sorted(args: &Args<'_>, is_reversed: bool) -> Given {
+    let path = args.text(1)?;
+    let mut items: Vec<&Value> = args.list(0)?.iter().collect();
+    items.sort_by_cached_key(|item| at(item, path).map(Value::to_string));
+    if is_reversed {
+        items.reverse();
+    }
+    Ok(Value::Array(items.into_iter().cloned().collect()))
 }
 
 /// The items whose value at the path is as wanted.
