@@ -44,16 +44,23 @@ pub(in crate::template) struct Arity {
     least: usize,
     /// `None` for any number.
     most: Option<usize>,
+    /// Whether the first one is the receiver of a method, which a message does not count.
+    is_method: bool,
 }
 
 /// Exactly so many.
 pub(in crate::template) const fn exactly(count: usize) -> Arity {
-    Arity { least: count, most: Some(count) }
+    Arity { least: count, most: Some(count), is_method: false }
 }
 
 /// So many or more. Go's functions with an optional argument are of this kind, and ignore what is too much.
 pub(in crate::template) const fn at_least(count: usize) -> Arity {
-    Arity { least: count, most: None }
+    Arity { least: count, most: None, is_method: false }
+}
+
+/// A method with exactly so many arguments besides its receiver.
+pub(in crate::template) const fn method(count: usize) -> Arity {
+    Arity { least: count + 1, most: Some(count + 1), is_method: true }
 }
 
 /// What a function gives.
@@ -148,6 +155,8 @@ pub(in crate::template) fn affordable(size: usize) -> Result<(), Failed> {
 pub(in crate::template) fn call(name: &str, arity: Arity, body: Body, args: &[Value]) -> Result<Value, FuncError> {
     let (least, got) = (arity.least, args.len());
     if got < least || arity.most.is_some_and(|most| got > most) {
+        let receiver = usize::from(arity.is_method);
+        let (least, got) = (least - receiver, got.saturating_sub(receiver));
         let want = if arity.most.is_none() { format!("at least {least}") } else { least.to_string() };
         return Err(FuncError::Generic(format!("{WRONG_COUNT}{name}: want {want} got {got}")));
     }

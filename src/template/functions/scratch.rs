@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gtmpl_ng::{Func, Value};
 
-use super::args::{Args, Failed, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions, method};
 use super::map::sorted_keys;
 use crate::template::engine::Table;
 use crate::template::scope;
@@ -17,13 +17,13 @@ pub(in crate::template) static TABLE: Table = functions! {
 pub(in crate::template) type Kept = BTreeMap<String, Value>;
 
 static METHODS: &[(&str, Func)] = functions! {
-    "Key", exactly(2), |args| with(|kept| Ok(Value::from(kept.contains_key(args.text(1)?))));
-    "Get", exactly(2), |args| with(|kept| Ok(kept.get(args.text(1)?).cloned().unwrap_or(Value::NoValue)));
-    "Set", exactly(3), |args| set(args, true);
-    "SetX", exactly(3), |args| set(args, false);
-    "MapSet", exactly(4), |args| map_set(args, true);
-    "MapSetX", exactly(4), |args| map_set(args, false);
-    "MapValues", exactly(2), map_values;
+    "Key", method(1), |args| with(|kept| Ok(Value::from(kept.contains_key(args.text(1)?))));
+    "Get", method(1), |args| with(|kept| Ok(kept.get(args.text(1)?).cloned().unwrap_or(Value::NoValue)));
+    "Set", method(2), |args| set(args, true);
+    "SetX", method(2), |args| set(args, false);
+    "MapSet", method(3), |args| map_set(args, true);
+    "MapSetX", method(3), |args| map_set(args, false);
+    "MapValues", method(1), map_values;
 };
 
 fn methods() -> Value {

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
 
-use super::args::{Args, Failed, Given, at_least, exactly, functions, text};
+use super::args::{Args, Failed, Given, at_least, exactly, functions, method, text};
 use crate::template::engine::{self, Table};
 use crate::template::scope;
 
@@ -34,27 +34,27 @@ const PRINTED: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
 
 /// The methods of `time.Time` that templates use.
 static METHODS: &[(&str, Func)] = functions! {
-    "Format", exactly(2), |args| Ok(Value::from(layout::written(&time(args)?, args.text(1)?)));
-    "Unix", exactly(1), |args| Ok(Value::from(time(args)?.timestamp().as_second()));
-    "UnixMilli", exactly(1), |args| Ok(Value::from(time(args)?.timestamp().as_millisecond()));
-    "UnixNano", exactly(1), |args| Ok(i64::try_from(time(args)?.timestamp().as_nanosecond()).map(Value::from)?);
-    "Year", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.year())));
-    "Month", exactly(1), |args| Ok(Value::from(layout::month(&time(args)?)));
-    "Day", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.day())));
-    "YearDay", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.day_of_year())));
-    "Weekday", exactly(1), |args| Ok(Value::from(layout::weekday(&time(args)?)));
-    "Hour", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.hour())));
-    "Minute", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.minute())));
-    "Second", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.second())));
-    "Nanosecond", exactly(1), |args| Ok(Value::from(i64::from(time(args)?.subsec_nanosecond())));
-    "UTC", exactly(1), |args| Ok(value(&time(args)?.with_time_zone(TimeZone::UTC)));
-    "Local", exactly(1), |args| Ok(value(&time(args)?.with_time_zone(local())));
-    "String", exactly(1), |args| Ok(Value::from(layout::written(&time(args)?, PRINTED)));
-    "Add", exactly(2), add;
-    "AddDate", exactly(4), add_date;
-    "Before", exactly(2), |args| Ok(Value::from(time(args)?.timestamp() < other(args)?.timestamp()));
-    "After", exactly(2), |args| Ok(Value::from(time(args)?.timestamp() > other(args)?.timestamp()));
-    "Equal", exactly(2), |args| Ok(Value::from(time(args)?.timestamp() == other(args)?.timestamp()));
+    "Format", method(1), |args| Ok(Value::from(layout::written(&time(args)?, args.text(1)?)));
+    "Unix", method(0), |args| Ok(Value::from(time(args)?.timestamp().as_second()));
+    "UnixMilli", method(0), |args| Ok(Value::from(time(args)?.timestamp().as_millisecond()));
+    "UnixNano", method(0), |args| Ok(i64::try_from(time(args)?.timestamp().as_nanosecond()).map(Value::from)?);
+    "Year", method(0), |args| Ok(Value::from(i64::from(time(args)?.year())));
+    "Month", method(0), |args| Ok(Value::from(layout::month(&time(args)?)));
+    "Day", method(0), |args| Ok(Value::from(i64::from(time(args)?.day())));
+    "YearDay", method(0), |args| Ok(Value::from(i64::from(time(args)?.day_of_year())));
+    "Weekday", method(0), |args| Ok(Value::from(layout::weekday(&time(args)?)));
+    "Hour", method(0), |args| Ok(Value::from(i64::from(time(args)?.hour())));
+    "Minute", method(0), |args| Ok(Value::from(i64::from(time(args)?.minute())));
+    "Second", method(0), |args| Ok(Value::from(i64::from(time(args)?.second())));
+    "Nanosecond", method(0), |args| Ok(Value::from(i64::from(time(args)?.subsec_nanosecond())));
+    "UTC", method(0), |args| Ok(value(&time(args)?.with_time_zone(TimeZone::UTC)));
+    "Local", method(0), |args| Ok(value(&time(args)?.with_time_zone(local())));
+    "String", method(0), |args| Ok(Value::from(layout::written(&time(args)?, PRINTED)));
+    "Add", method(1), add;
+    "AddDate", method(3), add_date;
+    "Before", method(1), |args| Ok(Value::from(time(args)?.timestamp() < other(args)?.timestamp()));
+    "After", method(1), |args| Ok(Value::from(time(args)?.timestamp() > other(args)?.timestamp()));
+    "Equal", method(1), |args| Ok(Value::from(time(args)?.timestamp() == other(args)?.timestamp()));
 };
 
 /// The present time, in the machine's time zone.
