@@ -26,6 +26,7 @@ mod json;
 pub mod machine;
 mod nearest;
 mod pool;
+mod yaml;
 
 // What a container offers, and why.
 pub mod service;
@@ -54,6 +55,9 @@ pub mod status;
 pub mod app;
 pub mod cli;
 pub mod log;
+
+// confd's command line over the rendering.
+pub mod confd;
 
 // Questions, each answered and done.
 pub mod ask;

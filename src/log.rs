@@ -117,6 +117,19 @@ fn write_escaped(
     })
 }
 
+/// The text on one line; each character that could break it or a terminal is escaped.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if breaks_out(character) {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 /// Control characters, Unicode's line breaks, and characters that are invisible or change their neighbours.
 fn breaks_out(character: char) -> bool {
     if character.is_ascii() {

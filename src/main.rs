@@ -10,7 +10,8 @@ use registrator::app::{self, Control, Watching};
 use registrator::ask;
 use registrator::audit::Audit;
 use registrator::cli::{self, Answer, Parsed};
-use registrator::config::{Config, LogLevel, Mode};
+use registrator::confd;
+use registrator::config::{Config, Environment, LogLevel, Mode};
 use registrator::event::{Event, Events};
 use registrator::registry;
 use registrator::status::{Listeners, look};
@@ -29,6 +30,9 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let environment = Arc::new(std::env::vars_os().collect());
+    if let Some(code) = as_confd(&environment) {
+        return code;
+    }
     let config = match cli::parse(std::env::args_os().skip(1), &environment, &machine::name()) {
         Ok(Parsed::Run(config)) => *config,
         Ok(Parsed::Ask(question)) => return ask::run(&question),
@@ -54,6 +58,17 @@ fn main() -> ExitCode {
         error!("cannot start: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Does what confd does, if the program is called by that name or with that command.
+fn as_confd(environment: &Arc<Environment>) -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    if confd::is_called_by(&program) {
+        return Some(confd::main(&program.to_string_lossy(), arguments, environment));
+    }
+    let command = arguments.next().is_some_and(|command| command == confd::NAME);
+    command.then(|| confd::main(confd::NAME, arguments, environment))
 }
 
 /// Prints an answer. A failure to print it is ignored: there is nowhere to report it.

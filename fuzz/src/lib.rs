@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod cli;
+pub mod confd;
 pub mod dns;
 pub mod docker_host;
 pub mod engine;
@@ -26,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("answers", answers::run),
     ("cli", cli::run),
+    ("confd", confd::run),
     ("dns", dns::run),
     ("docker_host", docker_host::run),
     ("engine", engine::run),

@@ -61,6 +61,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("registrator explain web consul:", "why the container web is registered as it is"),
     ("registrator plan consul:", "what would be written, and why"),
     ("registrator validate compose.yml", "what is wrong in it, before anything is started"),
+    ("registrator confd -h", "confd, built in: keeps files equal to what a store holds or to what runs"),
 ];
 
 /// A variable that belongs to no option, and its effect.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::http::{ClientError, Fault, Pem};
 
 /// The names of the TLS settings of one kind of registry.
+#[derive(Clone, Copy)]
 pub(super) struct TlsNames {
     /// The setting that turns TLS on.
     pub(super) with: &'static str,

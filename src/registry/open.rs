@@ -31,10 +31,10 @@ pub struct Opened {
     pub registry: Arc<dyn Registry>,
 }
 
-type Open = fn(&Uri<'_>, &RegistryConfig, &Reporter) -> Result<Arc<dyn Registry>, OpenError>;
+pub(super) type Open = fn(&Uri<'_>, &RegistryConfig, &Reporter) -> Result<Arc<dyn Registry>, OpenError>;
 
 /// A scheme, and what opens its URIs.
-type Row = (&'static str, Open);
+pub(super) type Row = (&'static str, Open);
 
 /// All schemes, each with its function: a new registry is a file and a row here.
 const SCHEMES: &[Row] = &[
@@ -124,14 +124,14 @@ pub fn check(config: &RegistryConfig) -> Result<(), OpenError> {
 }
 
 /// What a URI says by itself.
-struct Found {
+pub(super) struct Found {
     name: Arc<str>,
     adapter: &'static str,
     common: Common,
 }
 
 /// Finds the row of a URI, and does something with it.
-fn find<T>(
+pub(super) fn find<T>(
     config: &RegistryConfig,
     events: &Events,
     with: impl FnOnce(&'static Row, &Uri<'_>, &RegistryConfig, &Reporter) -> Result<T, OpenError>,

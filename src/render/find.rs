@@ -19,6 +19,8 @@ const DEEPEST: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confdir {
     root: PathBuf,
+    /// The only resource, in the place of those of `conf.d/`.
+    only: Option<PathBuf>,
 }
 
 /// What was found in a configuration folder.
@@ -55,7 +57,7 @@ impl Confdir {
     /// The configuration folder at this path.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), only: None }
     }
 
     /// Where it is.
@@ -64,10 +66,16 @@ impl Confdir {
         &self.root
     }
 
+    /// With this file as its only resource.
+    #[must_use]
+    pub fn only(self, file: impl Into<PathBuf>) -> Self {
+        Self { only: Some(file.into()), ..self }
+    }
+
     /// Where template resources are.
     #[must_use]
     pub fn conf_d(&self) -> PathBuf {
-        self.root.join("conf.d")
+        self.only.clone().unwrap_or_else(|| self.root.join("conf.d"))
     }
 
     /// Where templates are.

@@ -24,6 +24,7 @@ mod tags;
 pub use error::{Fault, TemplateError};
 pub use fields::FieldsTemplate;
 pub use file::FileTemplate;
+pub(crate) use functions::lookups::srv::{Srv, lookup as lookup_srv};
 pub use instance::{Data, Dot, Health, Instance};
 pub use keys::Keys;
 pub use tags::{Evaluated, ForcedTags, TagsError};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::findings::{Finding, Kind};
-use super::tree::Position;
 use crate::service::Service;
 use crate::service::notes::{quote, quote_key};
+use crate::yaml::Position;
 
 /// A service, the container it is of, and where its ID is decided.
 type Located<'a> = (&'a Subject, Service, Position);

@@ -10,11 +10,11 @@ use litemap::LiteMap;
 use super::interpolate::Expressions;
 use super::ports::{self, Mapped, Outside, Said};
 use super::subject::{Key, Keys, Open, Subject};
-use super::tree::{Budget, Node, Position};
 use crate::container::{
     Container, ContainerId, ContainerPort, Health, Moment, NetworkAddress, NetworkMode, Protocol, SETTING, State, Stop,
 };
 use crate::service::metadata::Source;
+use crate::yaml::{Budget, Node, Position};
 
 /// An address for containers, from the range for documentation (RFC 5737).
 const SOME_ADDRESS: &str = "192.0.2.1";

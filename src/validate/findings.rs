@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::clashes;
 use super::interpolate::Expressions;
 use super::keys::misspelt;
-use super::tree::Position;
 use super::{Form, Subject};
 use crate::config::ServiceConfig;
 use crate::container::{Container, NetworkMode, Protocol, SETTING};
@@ -17,6 +16,7 @@ use crate::service::decision::{Added, Decision, Field, Rule};
 use crate::service::describe::{Explanation, Ignored, Neighbours, PortDecisions, Why, explain};
 use crate::service::metadata::{Metadata, port_of};
 use crate::service::notes::{quote, quote_key};
+use crate::yaml::Position;
 
 /// The host's address for services here, from the range for documentation (RFC 5737).
 const HOST_ADDRESS: &str = "192.0.2.2";

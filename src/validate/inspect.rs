@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Unreadable;
 use super::subject::{Key, Keys, Open, Subject};
-use super::tree::{Budget, Node, Position};
 use crate::container::{Container, Health, Protocol, State};
 use crate::docker::decode;
 use crate::service::metadata::Source;
+use crate::yaml::{Budget, Node, Position};
 
 /// The containers of an output; `root` is the same text as a tree.
 ///

@@ -1,6 +1,6 @@
 //! What is wrong in a file of containers, before anything is started. Pure: asks neither an engine nor a registry.
 //!
-//! `tree` reads YAML and JSON with places; `compose` and `inspect` make containers of it; the services are then
+//! [`crate::yaml`] reads YAML and JSON with places; `compose` and `inspect` make containers of it; the services are then
 //! described by [`crate::service::describe`], as if they ran, so that nothing is found here that the daemon would see
 //! otherwise. What a file leaves open, with a variable or another file, is left open here: a false alarm is worse than
 //! none.
@@ -13,25 +13,15 @@ mod interpolate;
 mod keys;
 mod ports;
 mod subject;
-mod tree;
 
 use crate::config::ServiceConfig;
+use crate::yaml;
 
+pub use crate::yaml::{Position, Unreadable};
 pub use findings::{Finding, Kind};
 use interpolate::Expressions;
 pub use keys::{Misspelt, misspelt};
 use subject::{Form, Subject};
-pub use tree::Position;
-
-/// Why a file cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{}: {reason}", .at.line, .at.column)]
-pub struct Unreadable {
-    /// Where.
-    pub at: Position,
-    /// What is wrong: one line.
-    pub reason: String,
-}
 
 /// All that is wrong in a compose file or the output of `docker inspect`, in the order of the file.
 ///
@@ -42,8 +32,8 @@ pub struct Unreadable {
 /// When the file is neither.
 pub fn validate(text: &str, config: &ServiceConfig, uris: &[&str]) -> Result<Vec<Finding>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let root = tree::parse(text)?;
-    let budget = tree::Budget::default();
+    let root = yaml::parse(text)?;
+    let budget = yaml::Budget::default();
     let is_inspect = !root.items().is_empty() || budget.member(&root, "Config").is_some();
     let (form, subjects, expressions) = if is_inspect {
         (Form::Inspect, inspect::subjects(text, &root, &budget)?, Expressions::default())

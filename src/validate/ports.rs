@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::interpolate::{Expressions, Text};
-use super::tree::{Budget, Node};
 use crate::container::{Binding, Protocol};
 use crate::service::notes::quote;
+use crate::yaml::{Budget, Node};
 
 /// What a port of a file stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,6 @@ fn same_length(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tree;
     use super::*;
 
     fn ports(inside: RangeInclusive<u16>, outside: Outside) -> Said {
@@ -226,7 +225,7 @@ mod tests {
             ("{published: 80}", Said::Wrong(NO_TARGET.to_owned())),
             ("{target: web}", no_port("web")),
         ] {
-            let node = tree::parse(text).unwrap();
+            let node = crate::yaml::parse(text).unwrap();
             assert_eq!(published(&node, &mut Expressions::default(), &Budget::default()), expected, "{text}");
         }
     }

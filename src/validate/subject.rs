@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::tree::Position;
 use crate::container::{Container, Protocol, SETTING};
 use crate::service::metadata::Source;
+use crate::yaml::Position;
 
 /// The kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -308,6 +308,21 @@ impl Consul {
         self.request("PUT", path, Some(body)).await
     }
 
+    /// Stores a key of its key-value store; with all rights.
+    ///
+    /// # Panics
+    /// When it is not taken.
+    pub async fn put_key(&self, key: &str, value: &str) {
+        let request = Request {
+            method: "PUT".to_owned(),
+            path: format!("/v1/kv/{key}"),
+            headers: vec![("x-consul-token".to_owned(), MASTER_TOKEN.to_owned())],
+            body: value.as_bytes().to_vec(),
+        };
+        let reply = send(&Place::Tcp(self.address()), &request).await.expect("an answer of Consul");
+        assert_eq!(reply.status, 200, "{key}: {}", String::from_utf8_lossy(&reply.body));
+    }
+
     /// DELETEs what is at this path; with all rights.
     pub async fn delete(&self, path: &str) -> Value {
         self.request("DELETE", path, None).await

@@ -25,6 +25,7 @@ pub mod private_engine;
 pub mod program;
 pub mod prometheus;
 pub mod proxy;
+pub mod redis;
 pub mod servers;
 pub mod tls_front;
 pub mod wait;

@@ -13,13 +13,14 @@ use url::Url;
 
 use crate::http::{self, BodyError, ClientError, Tls, client};
 use crate::json;
+use crate::registry::advice::TlsNames;
 use crate::registry::files::{self, CredentialFiles};
 use crate::registry::reporter::Reporter;
 use crate::registry::site;
 use crate::registry::text::one_line;
 use crate::registry::{About, Cause, RegistryError, Site, Store};
 
-use super::settings::{Settings, TLS_NAMES};
+use super::settings::Settings;
 use super::token::Token;
 
 /// How long an ordinary request may take.
@@ -48,6 +49,7 @@ pub(super) struct Client {
     token: Token,
     basic: Option<(String, SecretString)>,
     scope: Vec<(&'static str, String)>,
+    names: TlsNames,
     /// How many requests had no answer.
     failures: AtomicU64,
 }
@@ -151,6 +153,7 @@ impl Client {
             token: Token::new(settings.token, settings.token_file, reporter),
             basic: settings.basic,
             scope: settings.scope,
+            names: settings.names,
             failures: AtomicU64::new(0),
         })
     }
@@ -159,7 +162,7 @@ impl Client {
     pub(super) async fn credentials_changed(&self) {
         self.files.changed().await;
         if let Err(error) = self.read_files() {
-            let text = format!("Consul at {}: {}; going on as before", self.name, TLS_NAMES.of_files(&error));
+            let text = format!("Consul at {}: {}; going on as before", self.name, self.names.of_files(&error));
             self.reporter.warn("credentials", text);
         }
     }
@@ -281,7 +284,7 @@ impl Client {
     fn lost(&self, error: &http::Error) -> RegistryError {
         let reason = error.to_string();
         match self.base.scheme() {
-            "https" => self.unreachable(&TLS_NAMES.explained(&error.fault(), &reason)),
+            "https" => self.unreachable(&self.names.explained(&error.fault(), &reason)),
             _ => self.unreachable(&reason),
         }
     }
@@ -290,7 +293,7 @@ impl Client {
     pub(super) fn refusal<B>(&self, answer: &Answer<B>, reads: bool, right: &str) -> RegistryError {
         let Answer { status, words, .. } = answer;
         if says_that_it_wants_tls(*status, words) {
-            self.unreachable(&TLS_NAMES.wanted())
+            self.unreachable(&self.names.wanted())
         } else if says_nobody_is_served(*status, words) || (reads && status.is_server_error()) {
             self.unreachable(words)
         } else {
@@ -398,7 +401,7 @@ fn unencrypted(settings: &Settings) -> Option<String> {
         (false, true) => "the password",
         (false, false) => return None,
     };
-    if base.scheme() == "https" { None } else { TLS_NAMES.unencrypted(secret, base.host_str()) }
+    if base.scheme() == "https" { None } else { settings.names.unencrypted(secret, base.host_str()) }
 }
 
 /// The index to wait for the next change with. Zero is unusable: a query with it does not wait

@@ -4,13 +4,14 @@
 //! catalog, because the agent has no blocking queries. [`spelling`] and [`check`] translate services, [`client`] sends
 //! requests.
 
+pub(super) mod catalog;
 mod check;
 mod claimed;
 mod client;
 mod critical;
 pub(super) mod kv;
 mod list;
-mod settings;
+pub(super) mod settings;
 pub(super) mod spelling;
 mod token;
 mod watch;

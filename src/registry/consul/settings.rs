@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) scope: Vec<(&'static str, String)>,
     /// The owner to record with each entry, if any.
     pub(super) owner: Option<String>,
+    /// What people call the TLS settings.
+    pub(super) names: TlsNames,
 }
 
 /// The prefixes in the key-value store. Both start with a slash and have none at the end.
@@ -58,7 +60,7 @@ pub(super) struct Tree {
 }
 
 /// Whether a `consul:` URI is the older spelling of the key-value store: it has a prefix.
-pub(super) fn is_tree(uri: &Uri<'_>) -> bool {
+pub(in crate::registry) fn is_tree(uri: &Uri<'_>) -> bool {
     uri.scheme.eq_ignore_ascii_case("consul") && uri.path.contains(|c| c != '/')
 }
 
@@ -134,6 +136,7 @@ impl Settings {
                 .filter_map(|(parameter, variable)| Some((parameter, environment.get(variable)?.to_owned())))
                 .collect(),
             owner: None,
+            names: TLS_NAMES,
         })
     }
 }

@@ -11,7 +11,6 @@ use crate::registry::text::one_line;
 use crate::registry::{RegistryError, Store};
 
 use super::Settings;
-use super::settings::TLS_NAMES;
 
 /// How long one server may take.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -40,7 +39,7 @@ pub(super) async fn about(settings: &Settings) -> Result<About, RegistryError> {
     let name = format!("etcd at {}", settings.place());
     let away = |reason: &str| RegistryError::Unreachable(format!("{name}: {reason}"));
     let client = http::client(None, &settings.tls.clone().unwrap_or_default())
-        .map_err(|error| away(&TLS_NAMES.of_files(&error)))?;
+        .map_err(|error| away(&settings.names.tls.of_files(&error)))?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let mut last = away("no answer in time");
     for server in &settings.servers {

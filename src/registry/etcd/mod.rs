@@ -5,6 +5,7 @@
 
 mod about;
 mod either;
+pub(super) mod reader;
 mod settings;
 mod v2;
 mod v3;

@@ -11,6 +11,7 @@ use crate::http::{Fault, Tls, speaks_tls, tls_config, try_tls};
 use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
+use crate::registry::reader::{Access, AccessNames};
 use crate::registry::servers::{Server, place, servers};
 use crate::registry::uri::{Uri, redacted, root};
 
@@ -42,7 +43,26 @@ pub(in crate::registry) struct Settings {
     pub(in crate::registry) root: String,
     /// The prefix of the ownership records, if not the default one; in the same form.
     pub(in crate::registry) records: Option<String>,
+    /// What people call these settings.
+    pub(super) names: Names,
 }
+
+/// What people call the settings.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    pub(super) tls: TlsNames,
+    /// Where the address is.
+    pub(super) address: &'static str,
+    /// Where a user and password are corrected, and how they are given.
+    pub(super) user: (&'static str, &'static str),
+}
+
+/// The names for a URI.
+const OF_URI: Names = Names {
+    tls: TLS_NAMES,
+    address: "the URI",
+    user: ("the URI, or ETCD_USER", "as user:password@ in the URI, or in ETCD_USER"),
+};
 
 impl Settings {
     /// The settings from a URI and the environment.
@@ -91,7 +111,7 @@ impl Settings {
             tls_config(tls).map_err(|error| OpenError::Settings(format!("etcd: {}", TLS_NAMES.of_files(&error))))?;
         }
         let path = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
-        Ok(Self { servers, tls, user, root: root(&path).map_err(bad)?, records })
+        Ok(Self { servers, tls, user, root: root(&path).map_err(bad)?, records, names: OF_URI })
     }
 
     /// The servers, for a message.
@@ -103,12 +123,12 @@ impl Settings {
     pub(super) fn unencrypted(&self) -> Option<String> {
         let sent = self.tls.is_none() && self.user.is_some();
         let hosts = self.servers.iter().map(|server| server.host.as_str());
-        if sent { TLS_NAMES.unencrypted("the password", hosts) } else { None }
+        if sent { self.names.tls.unencrypted("the password", hosts) } else { None }
     }
 
     /// Why a connection failed, and what to do; `reason` is the connection's own error.
     pub(super) fn lost(&self, fault: &Fault, reason: &str) -> String {
-        if self.tls.is_some() { TLS_NAMES.explained(fault, reason) } else { reason.to_owned() }
+        if self.tls.is_some() { self.names.tls.explained(fault, reason) } else { reason.to_owned() }
     }
 
     /// As above, for a server that has never answered; its TLS is examined as well.
@@ -122,9 +142,12 @@ impl Settings {
                 Some(Err(fault)) => self.lost(&fault, reason),
                 Some(Ok(())) | None => explained,
             },
-            None if speaks_tls(&server.host, server.port).await => TLS_NAMES.wanted(),
+            None if speaks_tls(&server.host, server.port).await => self.names.tls.wanted(),
             None if *fault == Fault::Broken => {
-                format!("what answers there is no etcd ({reason}); check the host and the port of the URI")
+                format!(
+                    "what answers there is no etcd ({reason}); check the host and the port of {}",
+                    self.names.address
+                )
             }
             None => explained,
         }
@@ -133,14 +156,35 @@ impl Settings {
     /// Why the servers reject our credentials, and what to do; `said` is what is wrong with the user, if one is given.
     pub(super) fn not_let_in(&self, said: &str) -> String {
         let place = self.place();
+        let (correct, give) = self.names.user;
         match &self.user {
-            Some((user, _)) => {
-                format!("etcd at {place} refuses the user {user:?}: {said}; correct the URI, or ETCD_USER")
-            }
-            None => {
-                format!("etcd at {place} wants a user; give one as user:password@ in the URI, or in ETCD_USER")
-            }
+            Some((user, _)) => format!("etcd at {place} refuses the user {user:?}: {said}; correct {correct}"),
+            None => format!("etcd at {place} wants a user; give one {give}"),
         }
+    }
+}
+
+impl Settings {
+    /// The settings for a reader, which has no prefix of its own.
+    ///
+    /// # Errors
+    /// When the servers or the files of TLS cannot be used.
+    pub(super) fn of_access(access: &Access) -> Result<Self, OpenError> {
+        let AccessNames { address, user, give_user, .. } = *access.names;
+        let tls = access.names.tls();
+        let servers = servers(&access.hosts(), DEFAULT_PORT)
+            .map_err(|reason| OpenError::Settings(format!("etcd: {reason}; correct {address}")))?;
+        if access.secure {
+            tls_config(&access.tls).map_err(|error| OpenError::Settings(format!("etcd: {}", tls.of_files(&error))))?;
+        }
+        Ok(Self {
+            servers,
+            tls: access.secure.then(|| access.tls.clone()),
+            user: access.user.clone(),
+            root: String::new(),
+            records: None,
+            names: Names { tls, address, user: (user, give_user) },
+        })
     }
 }
 

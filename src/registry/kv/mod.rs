@@ -14,7 +14,7 @@
 
 mod census;
 mod claims;
-mod encode;
+pub(super) mod encode;
 mod engine;
 mod entries;
 mod key;

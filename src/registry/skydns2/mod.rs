@@ -23,6 +23,7 @@ use super::etcd::{self, Api, Settings};
 use super::kv::Layout;
 use super::parameters::{Parameters, decoded};
 use super::reporter::Reporter;
+use super::services::ServiceReader;
 use super::uri::{Uri, redacted};
 use super::{OpenError, Registry};
 
@@ -40,14 +41,19 @@ pub(super) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
+    let root = root_of(uri, config)?;
+    open_at(Uri { path: &root, ..*uri }, Api::Either, false, config, reporter)
+}
+
+/// Where the records of SkyDNS are.
+fn root_of(uri: &Uri<'_>, config: &RegistryConfig) -> Result<String, OpenError> {
     let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
     let domain = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
     let domain = domain.trim_matches('/');
     if domain.is_empty() {
         return Err(bad("the domain is missing, as in skydns2://127.0.0.1:2379/cluster.local".to_owned()));
     }
-    let root = format!("{TREE}{}", reversed(domain).map_err(bad)?);
-    open_at(Uri { path: &root, ..*uri }, Api::Either, false, config, reporter)
+    Ok(format!("{TREE}{}", reversed(domain).map_err(bad)?))
 }
 
 /// Opens CoreDNS for `coredns:`; the URI's path is the plugin's path, and `?zone=` is the domain.
@@ -59,6 +65,12 @@ pub(super) fn open_coredns(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
+    let (root, query) = zone_of(uri, config)?;
+    open_at(Uri { path: &root, query: query.as_deref(), ..*uri }, Api::V3, true, config, reporter)
+}
+
+/// Where the records of a zone of CoreDNS are, and the other parameters of the URI.
+fn zone_of(uri: &Uri<'_>, config: &RegistryConfig) -> Result<(String, Option<String>), OpenError> {
     let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
     let zone = Parameters::read(uri.query).map_err(bad)?.take("zone");
     let zone = zone.ok_or_else(|| {
@@ -73,7 +85,29 @@ pub(super) fn open_coredns(
         let others = query.split('&').filter(|parameter| *parameter != "zone" && !parameter.starts_with("zone="));
         others.collect::<Vec<_>>().join("&")
     });
-    open_at(Uri { path: &root, query: query.as_deref(), ..*uri }, Api::V3, true, config, reporter)
+    Ok((root, query))
+}
+
+/// Opens the services of SkyDNS for reading.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn services(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn ServiceReader>, OpenError> {
+    let root = root_of(uri, config)?;
+    let settings = Settings::new(&Uri { path: &root, ..*uri }, config)?;
+    let layout = Records::new(settings.root.clone(), false);
+    Ok(etcd::reader::services(settings, Api::Either, layout))
+}
+
+/// Opens the services of a zone of CoreDNS for reading.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn services_of_coredns(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Arc<dyn ServiceReader>, OpenError> {
+    let (root, query) = zone_of(uri, config)?;
+    let settings = Settings::new(&Uri { path: &root, query: query.as_deref(), ..*uri }, config)?;
+    let layout = Records::new(settings.root.clone(), true);
+    Ok(etcd::reader::services(settings, Api::V3, layout))
 }
 
 fn open_at(

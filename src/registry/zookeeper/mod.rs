@@ -27,6 +27,7 @@ mod about;
 mod failure;
 mod json;
 mod read;
+pub(super) mod reader;
 mod session;
 mod settings;
 mod spelling;

@@ -134,7 +134,9 @@ async fn keep(shared: Arc<Shared>) {
         let failure = match timeout(ATTEMPT, session(settings, tls.as_ref(), last.as_ref())).await {
             Ok(Ok((client, connection))) => {
                 let id = client.session().id();
-                if last.replace(client.session().clone()).is_none_or(|last: SessionInfo| last.id() != id) {
+                let is_new = last.replace(client.session().clone()).is_none_or(|last: SessionInfo| last.id() != id);
+                // A reader leaves nothing behind that lives on.
+                if is_new && settings.watched {
                     let lives = client.session_timeout();
                     reporter
                         .info("session", format!("zookeeper: session {id}, which lives on for {lives:?} without us"));
@@ -142,7 +144,7 @@ async fn keep(shared: Arc<Shared>) {
                 state.send_replace(State::Up(client.clone()));
                 // Changes during a lost connection were not reported.
                 changes.notify_one();
-                let end = watch::follow(&client, &settings.base, changes).await;
+                let end = watch::follow(&client, settings.watched.then_some(&settings.base), changes).await;
                 drop(connection);
                 if end != SessionState::AuthFailed {
                     state.send_replace(State::Connecting);

@@ -15,6 +15,7 @@ use crate::http::{Tls, tls_config};
 use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
+use crate::registry::reader::Access;
 use crate::registry::servers::{Server, place, servers};
 use crate::registry::uri::{Uri, redacted, root};
 
@@ -43,6 +44,8 @@ pub(super) struct Settings {
     pub(super) acl: NodeAcl,
     /// The TLS settings, if TLS is used: for the client, and for our own connections.
     pub(super) tls: Option<Tls>,
+    /// Whether the session itself watches all below the path.
+    pub(super) watched: bool,
 }
 
 /// The names of the TLS settings.
@@ -139,6 +142,28 @@ impl Settings {
             credentials,
             acl,
             tls: if uri.scheme.eq_ignore_ascii_case("zookeeper-tls") { Some(files.tls()?) } else { None },
+            watched: true,
+        })
+    }
+
+    /// The settings for a reader, which has no path of its own and watches what it reads.
+    ///
+    /// # Errors
+    /// When the servers or the files of TLS cannot be used.
+    pub(super) fn of_access(access: &Access) -> Result<Self, OpenError> {
+        let servers = servers(&access.hosts(), DEFAULT_PORT)
+            .map_err(|reason| OpenError::Settings(format!("zookeeper: {reason}; correct {}", access.names.address)))?;
+        if access.secure {
+            tls_options(&access.tls).map_err(|reason| OpenError::Settings(format!("zookeeper: {reason}")))?;
+        }
+        Ok(Self {
+            servers,
+            base: String::new(),
+            session_timeout: DEFAULT_SESSION_TIMEOUT,
+            credentials: None,
+            acl: NodeAcl::Open,
+            tls: access.secure.then(|| access.tls.clone()),
+            watched: false,
         })
     }
 

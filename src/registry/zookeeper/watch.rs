@@ -16,15 +16,17 @@ use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState};
 /// The pause after setting a watch failed, and between two rounds of setting many.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Reports changes below `base` until the connection is lost. Returns the new state.
-pub(super) async fn follow(client: &Client, base: &str, changes: &Notify) -> SessionState {
+/// Reports changes below `base`, if there is one, until the connection is lost. Returns the new state.
+pub(super) async fn follow(client: &Client, base: Option<&String>, changes: &Notify) -> SessionState {
+    let Some(base) = base else { return lost(client).await };
     tokio::select! {
         end = lost(client) => end,
         never = tree(client, base, changes) => match never {},
     }
 }
 
-async fn lost(client: &Client) -> SessionState {
+/// Waits until the connection is lost. Returns the new state.
+pub(super) async fn lost(client: &Client) -> SessionState {
     let mut states = client.state_watcher();
     let mut state = client.state();
     while state == SessionState::SyncConnected {

@@ -1,6 +1,11 @@
 //! Sources: what templates are rendered from. One type for each kind of store, all behind [`Source`].
 
+mod backend;
+mod environment;
+mod files;
 mod running;
+mod services;
+mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -11,6 +16,8 @@ use async_trait::async_trait;
 
 use crate::template::Instance;
 
+pub use backend::{Backend, BackendSettings, open, unknown as unknown_backend};
+pub use files::file_keys;
 pub use running::Running;
 
 /// What a resource reads: its prefix, and its keys below it.

@@ -10,7 +10,7 @@ mod include;
 mod json;
 mod list;
 mod logic;
-mod lookups;
+pub(super) mod lookups;
 mod map;
 mod math;
 mod path;

@@ -32,7 +32,10 @@ pub(super) fn inside(key: &str) -> &str {
 }
 
 /// The body of an answer.
-pub(super) fn parsed<T: DeserializeOwned>(client: &Client, answer: &Answer) -> Result<T, RegistryError> {
+pub(in crate::registry::consul) fn parsed<T: DeserializeOwned>(
+    client: &Client,
+    answer: &Answer,
+) -> Result<T, RegistryError> {
     json::owned(&answer.body, MOST_VALUES)
         .map_err(|_| client.unreachable("its answer cannot be read: is this a Consul agent?"))
 }

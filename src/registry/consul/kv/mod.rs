@@ -6,6 +6,7 @@
 
 mod item;
 mod listing;
+pub(in crate::registry) mod reader;
 mod renew;
 mod session;
 mod txn;
@@ -22,13 +23,16 @@ use base64::prelude::BASE64_STANDARD;
 use crate::config::RegistryConfig;
 use crate::registry::kv::{Applied, ClaimKeys, KvRegistry, Plain, Store, StoreEvent, Stored, Transaction};
 use crate::registry::reporter::Reporter;
+use crate::registry::services::{ServiceReader, StoredServices};
 use crate::registry::text::one_line;
 use crate::registry::uri::Uri;
 use crate::registry::{self, About, OpenError, Registry, RegistryError, Site};
 
 use super::client::{Client, DEADLINE};
 use super::settings::{Settings, TLS_NAMES, Tree};
+pub(super) use item::parsed;
 use item::{Item, KEY_LIMIT};
+use reader::ConsulReader;
 use session::Sessions;
 
 /// Opens Consul's key-value store for `consulkv:`, `consulkv-tls:`, `consulkv-unix:`, and `consul:` with a prefix.
@@ -46,6 +50,21 @@ pub(in crate::registry) fn open(
     let claims = ClaimKeys::new(&root, &records);
     let store = ConsulKv { client, sessions: Sessions::default(), reporter: reporter.clone() };
     Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), claims, config, reporter.clone())))
+}
+
+/// Opens the services in Consul's key-value store for reading.
+///
+/// # Errors
+/// As [`open`].
+pub(in crate::registry) fn services(
+    uri: &Uri<'_>,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Result<Arc<dyn ServiceReader>, OpenError> {
+    let (settings, Tree { root, .. }) = Settings::of_tree(uri, config)?;
+    let client = Client::new(settings, reporter.clone())
+        .map_err(|error| OpenError::Settings(format!("consulkv: {}", TLS_NAMES.of_files(&error))))?;
+    Ok(StoredServices::of_layout(Box::new(ConsulReader::new(client)), Plain::new(root)))
 }
 
 struct ConsulKv {

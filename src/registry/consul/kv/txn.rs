@@ -80,6 +80,29 @@ pub(super) async fn get(client: &Client, keys: &[&str]) -> Vec<Result<Option<Ite
     stream::iter(chunks).buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
+/// Reads all keys that begin with these, up to the limit of a transaction at a time, as of one moment each. The root is
+/// none of them.
+pub(super) async fn trees(client: &Client, prefixes: &[String]) -> Result<Vec<Item>, RegistryError> {
+    let mut found = Vec::new();
+    for prefixes in prefixes.chunks(ROOM.steps) {
+        let operations: Vec<_> = prefixes.iter().map(|prefix| operation("get-tree", prefix, [])).collect();
+        match transact(client, &operations).await? {
+            Outcome::Done(items) => found.extend(items),
+            Outcome::RolledBack(problems) => {
+                let what = problems.first().map_or("it does not say why", |(_, what)| what);
+                return Err(if what.contains("Permission denied") {
+                    let rules: Vec<_> = prefixes.iter().map(|prefix| format!("\"{}\"", inside(prefix))).collect();
+                    let text = format!("Permission denied: the token needs key_prefix:read on {}", rules.join(", "));
+                    RegistryError::rights(text)
+                } else {
+                    client.unreachable(&one_line(what, KEY_LIMIT))
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
 async fn get_some(client: &Client, keys: &[&str]) -> Vec<Result<Option<Item>, RegistryError>> {
     let mut left: BTreeSet<&str> = keys.iter().copied().collect();
     let mut found = HashMap::new();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::http::{self, Client, Tls, client};
-use crate::registry::etcd::settings::{Settings, TLS_NAMES};
+use crate::registry::etcd::settings::Settings;
 use crate::registry::files::{self, CredentialFiles};
 use crate::registry::{Cause, RegistryError};
 
@@ -207,7 +207,7 @@ impl Connection {
             return Ok(client.clone());
         }
         let made = client(None, &tls.cloned().unwrap_or_default())
-            .map_err(|error| Failure::Away(TLS_NAMES.of_files(&error)))?;
+            .map_err(|error| Failure::Away(self.settings.names.tls.of_files(&error)))?;
         *held = Some(made.clone());
         Ok(made)
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod connection;
+pub(super) mod reader;
 
 use std::time::Duration;
 

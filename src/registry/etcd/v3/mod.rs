@@ -7,6 +7,7 @@ mod connection;
 mod failure;
 mod lease;
 mod read;
+pub(super) mod reader;
 mod watch;
 mod write;
 

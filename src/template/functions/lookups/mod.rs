@@ -1,6 +1,6 @@
 //! Names looked up: addresses of hosts and interfaces, and DNS records of services. A failure gives nothing, as in confd.
 
-mod srv;
+pub(in crate::template) mod srv;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc;

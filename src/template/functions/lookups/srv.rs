@@ -22,12 +22,12 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Srv {
+pub(crate) struct Srv {
     /// A host's name, with a dot at its end.
-    pub(super) target: String,
-    pub(super) port: u16,
-    pub(super) priority: u16,
-    pub(super) weight: u16,
+    pub(crate) target: String,
+    pub(crate) port: u16,
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
 }
 
 impl Srv {
@@ -43,7 +43,7 @@ impl Srv {
 }
 
 /// The records of a name; none on any failure.
-pub(super) fn lookup(name: &str, patience: Duration) -> Vec<Srv> {
+pub(crate) fn lookup(name: &str, patience: Duration) -> Vec<Srv> {
     let servers = servers(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
     ask_any(name, &servers, patience)
 }

@@ -9,8 +9,6 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-use super::Unreadable;
-
 /// The maximum depth of a document.
 const DEEPEST: usize = 100;
 
@@ -26,15 +24,25 @@ pub struct Position {
     pub column: usize,
 }
 
+/// Why a document cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{}: {reason}", .at.line, .at.column)]
+pub struct Unreadable {
+    /// Where.
+    pub at: Position,
+    /// What is wrong: one line.
+    pub reason: String,
+}
+
 /// A node, and where it begins.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) at: Position,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) at: Position,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar { text: String, plain: bool },
     Sequence(Vec<Rc<Node>>),
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
@@ -42,7 +50,7 @@ pub(super) enum Kind {
 
 impl Node {
     /// The text of a scalar; `None` for a null, and for anything else.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar { text, plain }
                 if !*plain || !matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL") =>
@@ -54,19 +62,19 @@ impl Node {
     }
 
     /// The items of a sequence.
-    pub(super) fn items(&self) -> &[Rc<Node>] {
+    pub(crate) fn items(&self) -> &[Rc<Node>] {
         if let Kind::Sequence(items) = &self.kind { items } else { &[] }
     }
 
     /// Whether it is a mapping.
-    pub(super) fn is_mapping(&self) -> bool {
+    pub(crate) fn is_mapping(&self) -> bool {
         matches!(self.kind, Kind::Mapping(_))
     }
 }
 
 /// What may still be looked at.
 #[derive(Debug)]
-pub(super) struct Budget(Cell<usize>);
+pub(crate) struct Budget(Cell<usize>);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -76,14 +84,14 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes one entry; false if nothing is left.
-    pub(super) fn spend(&self) -> bool {
+    pub(crate) fn spend(&self) -> bool {
         let left = self.0.get();
         self.0.set(left.saturating_sub(1));
         left > 0
     }
 
     /// The members of a mapping by key, with those of merge keys. A key counts once, and the mapping's own wins.
-    pub(super) fn members<'n>(&self, node: &'n Node) -> Vec<(&'n str, &'n Node, &'n Node)> {
+    pub(crate) fn members<'n>(&self, node: &'n Node) -> Vec<(&'n str, &'n Node, &'n Node)> {
         let mut members = Vec::new();
         let mut seen = std::collections::HashSet::new();
         self.collect(node, &mut members, &mut seen, 0);
@@ -120,13 +128,13 @@ impl Budget {
     }
 
     /// The member of a mapping with this key.
-    pub(super) fn member<'n>(&self, node: &'n Node, key: &str) -> Option<(&'n Node, &'n Node)> {
+    pub(crate) fn member<'n>(&self, node: &'n Node, key: &str) -> Option<(&'n Node, &'n Node)> {
         self.members(node).into_iter().find(|(known, ..)| *known == key).map(|(_, key, value)| (key, value))
     }
 }
 
 /// Parses the first document of a text.
-pub(super) fn parse(text: &str) -> Result<Rc<Node>, Unreadable> {
+pub(crate) fn parse(text: &str) -> Result<Rc<Node>, Unreadable> {
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
