@@ -57,8 +57,8 @@ pub struct Keeper {
     again: Arc<Notify>,
 }
 
-/// A run in progress: how many services it saw, and what came of it.
-type Run = Pin<Box<dyn Future<Output = Result<(Saw, Outcome), RunError>> + Send>>;
+/// A run in progress: how many services it saw, and what came of it; nothing of what only settles the last reload.
+type Run = Pin<Box<dyn Future<Output = Result<Option<(Saw, Outcome)>, RunError>> + Send>>;
 
 /// A reload in progress.
 type Reload = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
@@ -80,6 +80,8 @@ struct State {
     run: Option<Run>,
     reload: Option<Reload>,
     reloads: Reloads,
+    /// The last reload succeeded, and it is still to be remembered that none is due. That is done between two runs.
+    unsettled: bool,
     /// Why the run that is due, or is in progress, is made.
     cause: Cause,
     pauses: Pauses,
@@ -120,6 +122,7 @@ impl Keeper {
             run: None,
             reload: None,
             reloads,
+            unsettled: false,
             cause: Cause::Change,
             pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
             told: None,
@@ -177,7 +180,20 @@ impl State {
         }
     }
 
+    /// Whether it can be remembered now that no reload is due.
+    fn settles(&self) -> bool {
+        self.unsettled && self.run.is_none() && !self.reloads.is_busy()
+    }
+
     fn begin_run(&mut self, now: Instant) {
+        if self.settles() {
+            self.unsettled = false;
+            let renderer = self.renderer.clone();
+            self.run = Some(Box::pin(async move {
+                renderer.settle().await;
+                Ok(None)
+            }));
+        }
         let rechecks = matches!(self.doubt, Doubt::Until(time) if time <= now);
         if self.run.is_some() || !(rechecks || self.due.is_some_and(|due| due <= now)) {
             return;
@@ -193,24 +209,27 @@ impl State {
             let doubted = doubt(&renderer, &fetched) == Belief::Doubted;
             let belief = if doubted && !believed { Belief::Doubted } else { Belief::Sure };
             let saw = Saw { services: fetched.services, doubted };
-            Ok((saw, renderer.render(fetched.data, belief).await?))
+            Ok(Some((saw, renderer.render(fetched.data, belief).await?)))
         }));
     }
 
-    fn ran(&mut self, result: Result<(Saw, Outcome), RunError>, now: Instant) {
+    fn ran(&mut self, result: Result<Option<(Saw, Outcome)>, RunError>, now: Instant) {
         self.run = None;
         let (saw, outcome) = match result {
-            Ok(ran) => ran,
+            Ok(Some(ran)) => ran,
+            Ok(None) => return,
             Err(error) => return self.failed(error.to_string(), now),
         };
         self.told = None;
         self.believe(saw, &outcome, now);
         let Outcome { changed, removed, refused, held, reload } = outcome;
+        let unchanged = changed.is_empty() && removed == 0;
         if refused == 0 && !held {
-            let unchanged = changed.is_empty() && removed == 0;
             self.renderer.steps().tell(&Step::Right { dest: self.dest(), unchanged });
         }
-        if reload {
+        // What is known to be due keeps its own time.
+        let is_known = unchanged && (self.unsettled || self.reloads.is_busy());
+        if reload && !is_known {
             if let Some(pause) = self.reloads.want(changed, now) {
                 self.renderer.steps().tell(&Step::ReloadThrottled { dest: self.dest(), pause });
             }
@@ -276,6 +295,7 @@ impl State {
         let dest = self.dest();
         match (self.reloads.end(result.is_ok(), now), result) {
             (Ended::Well { files, failures }, _) => {
+                self.unsettled = true;
                 self.renderer.steps().tell(&Step::Reloaded { dest, failures });
                 self.tell_updated(files);
             }
