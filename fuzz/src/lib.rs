@@ -10,6 +10,7 @@ pub mod dns;
 pub mod docker_host;
 pub mod engine;
 pub mod events;
+pub mod file_template;
 pub mod filter;
 pub mod http_query;
 pub mod inspect;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("docker_host", docker_host::run),
     ("engine", engine::run),
     ("events", events::run),
+    ("file_template", file_template::run),
     ("filter", filter::run),
     ("http_query", http_query::run),
     ("inspect", inspect::run),

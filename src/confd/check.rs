@@ -49,6 +49,6 @@ fn template(resource: &Resource, templates: &Path) -> Result<(), String> {
     })?;
     let name = resource.src.file_name().unwrap_or_default().to_string_lossy();
     FileTemplate::parse_bytes(&name, &bytes, templates)
-        .map(drop)
+        .and_then(|template| template.check())
         .map_err(|error| format!("Unable to process template {shown}, {error}"))
 }

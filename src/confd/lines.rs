@@ -35,14 +35,14 @@ pub(super) fn log(step: &Step) {
         Step::Ran { output, well: true, .. } => debug!("{output:?}"),
         Step::Ran { output, well: false, .. } => error!("{output:?}"),
         Step::Kept { path } => info!("Keeping staged file: {}", path.display()),
-        Step::Replaced { how: How::Renamed, .. } => {}
+        Step::Replaced { how: How::Renamed, .. } | Step::Right { .. } | Step::Gone { .. } => {}
         Step::Replaced { dest, how: How::InPlace } => {
             debug!("Rename failed - target is likely a mount. Trying to write instead: {}", dest.display());
         }
         Step::Removed { dest } => info!("Target config {} has been removed", dest.display()),
         Step::Updated { dest } => info!("Target config {} has been updated", dest.display()),
-        // It was said just now.
-        Step::Failed { again: true, .. } | Step::Right { .. } | Step::Gone { .. } => {}
+        // Said a moment ago.
+        Step::Failed { why, again: true, .. } => debug!("{why}"),
         Step::Failed { why, .. } | Step::WatchFailed { why, .. } | Step::Refused { why } => error!("{why}"),
         Step::ReloadThrottled { dest, pause } => {
             info!("Reload throttled for {} (next allowed in {}s)", dest.display(), pause.as_secs_f64().ceil());

@@ -216,6 +216,14 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_documented() {
+        let page = include_str!("../../docs/files.md");
+        for option in OPTIONS {
+            assert!(page.contains(&format!("`-{}", option.flag)), "-{} is not in docs/files.md", option.flag);
+        }
+    }
+
+    #[test]
     fn every_flag_of_confd_0_16_is_there() {
         let flags = "app-id auth-token auth-type backend basic-auth client-ca-keys client-cert client-insecure client-key \
                      confdir config-file file filter interval keep-stage-file log-level node noop onetime password path \

@@ -1,7 +1,6 @@
 //! Where one run reads and what it renders: the back end of the command line, and those of resources that name their
 //! own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::layer::Layer;
@@ -130,6 +129,6 @@ fn read(key: &str, setting: &Setting) -> Result<(Name, Value), String> {
 }
 
 /// The path of a resource, for a line.
-pub(super) fn shown(path: &PathBuf) -> String {
+pub(super) fn shown(path: &std::path::Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }

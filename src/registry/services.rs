@@ -49,7 +49,7 @@ pub(super) struct StoredServices {
 
 impl StoredServices {
     /// Those below a root, which is empty for the root of the store.
-    pub(super) fn new(
+    pub(super) fn below(
         reader: Box<dyn KeyReader>,
         root: &str,
         decode: impl Fn(&str, &[u8]) -> Option<(String, Content)> + Send + Sync + 'static,
@@ -61,7 +61,7 @@ impl StoredServices {
     /// Those in a layout.
     pub(super) fn of_layout(reader: Box<dyn KeyReader>, layout: impl Layout) -> Arc<dyn ServiceReader> {
         let root = layout.root().to_owned();
-        Self::new(reader, &root, move |key, value| Some((layout.service_id(key)?, layout.content(key, value)?)))
+        Self::below(reader, &root, move |key, value| Some((layout.service_id(key)?, layout.content(key, value)?)))
     }
 }
 

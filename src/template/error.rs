@@ -58,6 +58,12 @@ impl Fault {
         Self::of(name, failure, &reason)
     }
 
+    /// At a place of the file itself.
+    pub(super) fn at(name: &str, place: (usize, usize), reason: String) -> Self {
+        let failure = Failure { place: Some(place), template: name.to_owned(), piece: String::new(), reason };
+        Self::parse(name, failure)
+    }
+
     pub(super) fn execute(name: &str, failure: Failure) -> Self {
         let reason = execute_reason(&failure);
         Self::of(name, failure, &reason)

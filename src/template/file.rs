@@ -9,8 +9,7 @@ use gtmpl_ng::{Limits, Value};
 
 use super::engine::Compiled;
 use super::error::{Fault, TemplateError};
-use super::functions;
-use super::functions::services;
+use super::functions::{self, include, services};
 use super::instance::{Data, Dot};
 use super::scope::{self, Scope};
 
@@ -56,6 +55,15 @@ impl FileTemplate {
         }
     }
 
+    /// Parses what it includes as well, as far as the template spells the names out. Needs no data, so a configuration
+    /// can be checked with it.
+    ///
+    /// # Errors
+    /// When such a file is not there, does not parse, or includes itself.
+    pub fn check(&self) -> Result<(), TemplateError> {
+        check_included(&self.name, &self.compiled, &self.folder, &[])
+    }
+
     /// The file's text with this data.
     ///
     /// It may block: for lookups of names, and for files that it includes. So a caller on a runtime's thread runs it
@@ -83,15 +91,28 @@ pub(super) struct Included {
 }
 
 impl Included {
-    pub(super) fn parse(name: &str, text: &str, remaining: Option<Duration>) -> Result<Self, TemplateError> {
-        let compiled = Compiled::parse(name, text, &functions::files(), limits(remaining.unwrap_or(DEADLINE)))
-            .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
-        Ok(Self { name: name.to_owned(), compiled })
+    pub(super) fn parse(file: &Path, text: &str, remaining: Option<Duration>) -> Result<Self, TemplateError> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let compiled = Compiled::parse(&name, text, &functions::files(), limits(remaining.unwrap_or(DEADLINE)))
+            .map_err(|failure| TemplateError::Parse(Fault::parse(&name, failure)))?;
+        Ok(Self { name, compiled })
     }
 
     pub(super) fn execute(&self, dot: Value) -> Result<String, TemplateError> {
         self.compiled.execute(dot).map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
     }
+}
+
+/// Parses the files that a template includes by names that it spells out, and those that they include.
+fn check_included(name: &str, compiled: &Compiled, folder: &Path, including: &[PathBuf]) -> Result<(), TemplateError> {
+    for (file, place) in compiled.literal_calls("include") {
+        let found = include::find(folder, &file, including).and_then(|found| Ok((include::read(&found)?, found)));
+        let (text, found) = found.map_err(|fault| TemplateError::Parse(Fault::at(name, place, fault.into_reason())))?;
+        let included = Included::parse(&found, &text, None)?;
+        let including = [including, &[found]].concat();
+        check_included(&included.name, &included.compiled, folder, &including)?;
+    }
+    Ok(())
 }
 
 fn limits(deadline: Duration) -> Limits {
@@ -104,6 +125,12 @@ fn limits(deadline: Duration) -> Limits {
 }
 
 #[cfg(test)]
+mod confd;
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

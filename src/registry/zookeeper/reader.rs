@@ -48,7 +48,7 @@ pub(in crate::registry) fn services(
     let reader = ZooKeeperReader { session: Session::new(settings, reporter.clone()), needs_all: false };
     // The data do not contain the service's ID, so the node's own name is used.
     let decode = |path: &str, data: &[u8]| Some((path.rsplit('/').next()?.to_owned(), spelling::content(data)?));
-    Ok(StoredServices::new(Box::new(reader), &base, decode))
+    Ok(StoredServices::below(Box::new(reader), &base, decode))
 }
 
 /// A reader of leaves: a node that has others below it gives no value of its own.

@@ -8,14 +8,18 @@
 /// # Errors
 /// The reason, when it has an escape that Go does not know, or a line break.
 pub(super) fn plain(literal: &str) -> Result<String, String> {
-    let quote = literal.chars().next().unwrap_or('"');
+    let text = text(literal).ok_or_else(|| format!("invalid escape or line break in {literal}"))?;
+    let quote = if literal.starts_with('\'') { '\'' } else { '"' };
+    let mut written = String::with_capacity(literal.len());
+    write(&text, quote, &mut written);
+    Ok(written)
+}
+
+/// The text of a literal with its quotes; `None` if it has an escape that Go does not know, or a line break.
+pub(super) fn text(literal: &str) -> Option<String> {
     let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
     // Go drops carriage returns from raw strings.
-    let text = if quote == '`' { Some(inner.replace('\r', "")) } else { unescape(inner) };
-    let text = text.ok_or_else(|| format!("invalid escape or line break in {literal}"))?;
-    let mut written = String::with_capacity(literal.len());
-    write(&text, if quote == '\'' { '\'' } else { '"' }, &mut written);
-    Ok(written)
+    if literal.starts_with('`') { Some(inner.replace('\r', "")) } else { unescape(inner) }
 }
 
 /// The text of a quoted literal, by the Go specification, "String literals". Bytes that are not UTF-8 become the

@@ -16,6 +16,7 @@ use gtmpl_ng::{Context, Func, Limits, Template, Value};
 pub(super) use failure::{ERROR_CALLING, Failure, WRONG_COUNT, one_line};
 use rewrite::Rewritten;
 pub(super) use show::{TEXT, holds_struct, shown, type_name};
+use tokens::{Kind, Part, Token};
 
 /// Functions by name. A later table replaces what an earlier one, or Go, has under the same name.
 pub(super) type Table = &'static [(&'static str, Func)];
@@ -40,6 +41,26 @@ impl Compiled {
         let rewritten = rewrite::rewrite(source).map_err(|refused| Failure::refused(name, source, refused))?;
         template.parse(rewritten.text.as_str()).map_err(|error| Failure::parse(name, source, &rewritten, &error))?;
         Ok(Self { template, source: source.to_owned(), rewritten })
+    }
+
+    /// The calls of a function whose first argument is written as a literal: its text, and where the call stands.
+    pub(super) fn literal_calls(&self, function: &str) -> Vec<(String, (usize, usize))> {
+        let source = self.source.as_str();
+        let actions = tokens::parts(source).into_iter().filter_map(|part| match part {
+            Part::Action(action) => Some(action.tokens),
+            _ => None,
+        });
+        let called = |tokens: &[Token]| match tokens {
+            [word, space, literal]
+                if (word.kind, space.kind, literal.kind) == (Kind::Word, Kind::Space, Kind::Literal)
+                    && source[word.place.clone()] == *function =>
+            {
+                let text = literals::text(&source[literal.place.clone()])?;
+                Some((text, places::line_and_column(source, word.place.start)))
+            }
+            _ => None,
+        };
+        actions.flat_map(|tokens| tokens.windows(3).filter_map(called).collect::<Vec<_>>()).collect()
     }
 
     /// The template's text with this value as its dot.

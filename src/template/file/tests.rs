@@ -2,21 +2,21 @@
 
 use super::*;
 
-fn data<const N: usize>(keys: [(&str, &str); N]) -> Arc<Data> {
+pub(super) fn data<const N: usize>(keys: [(&str, &str); N]) -> Arc<Data> {
     Arc::new(Data { keys: keys.into_iter().collect(), ..Data::default() })
 }
 
-fn render_with(template: &str, data: &Arc<Data>) -> Result<String, TemplateError> {
+pub(super) fn render_with(template: &str, data: &Arc<Data>) -> Result<String, TemplateError> {
     FileTemplate::parse("test.tmpl", template, Path::new("/nonexistent"))?.render(data, &Dot::Nothing)
 }
 
 #[track_caller]
-fn text(template: &str, data: &Arc<Data>) -> String {
+pub(super) fn text(template: &str, data: &Arc<Data>) -> String {
     render_with(template, data).unwrap_or_else(|error| panic!("{template}: {error}"))
 }
 
 #[track_caller]
-fn failure(template: &str, data: &Arc<Data>) -> String {
+pub(super) fn failure(template: &str, data: &Arc<Data>) -> String {
     match render_with(template, data) {
         Ok(text) => panic!("{template} gave {text:?}"),
         Err(error) => error.to_string(),

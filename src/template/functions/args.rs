@@ -25,6 +25,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// The reason.
+    pub(in crate::template) fn into_reason(self) -> String {
+        self.0
+    }
+}
+
 impl<E: std::error::Error> From<E> for Fault {
     fn from(error: E) -> Self {
         Self(error.to_string())

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use gtmpl_ng::{Value, limits};
 
 use super::args::{Args, Fault, Given, at_least, functions};
 use crate::template::engine::Table;
+use crate::template::error::TemplateError;
 use crate::template::file::Included;
 use crate::template::scope::{self, Scope};
 
@@ -27,63 +29,70 @@ const STACK: usize = 4 << 20;
 /// `include FILE [DATA]`
 fn include(args: &Args<'_>) -> Given {
     let (name, dot) = (args.text(0)?, args.value(1).clone());
-    let inner = scope::with(|scope| inner(scope, name)).unwrap_or_else(|| Err(Fault::new("no template runs")))?;
-    let text = read(&inner)?;
+    let seen = scope::with(|scope| (Arc::clone(&scope.data), scope.folder.clone(), scope.including.clone()));
+    let (data, folder, including) = seen.ok_or_else(|| Fault::new("no template runs"))?;
+    let file = find(&folder, name, &including)?;
+    let text = read(&file)?;
     let remaining = limits::remaining();
     let work = move || {
-        let file = inner.file.clone();
-        let base = file.file_name().unwrap_or_default().to_string_lossy();
-        let template = Included::parse(&base, &text, remaining)?;
-        let scope = Scope { including: inner.including, ..Scope::new(inner.data, inner.folder) };
-        scope::within(scope, || template.execute(dot))
+        let template = Included::parse(&file, &text, remaining)?;
+        let including = [including, vec![file]].concat();
+        scope::within(Scope { including, ..Scope::new(data, folder) }, || template.execute(dot))
     };
     let thread = thread::Builder::new().name("include".to_owned()).stack_size(STACK).spawn(work);
-    let text = thread?.join().map_err(|_| Fault::new(format_args!("{name}: the template panicked")))??;
-    Ok(Value::from(text))
+    let text = thread?.join().map_err(|_| Fault::new(format_args!("{name}: the template panicked")))?;
+    text.map(Value::from).map_err(|error| innermost(&error))
 }
 
-/// What the included template sees.
-struct Inner {
-    file: PathBuf,
-    folder: PathBuf,
-    including: Vec<PathBuf>,
-    data: std::sync::Arc<crate::template::Data>,
+/// What is wrong where it went wrong, however many files lie between.
+fn innermost(error: &TemplateError) -> Fault {
+    match error {
+        TemplateError::Execute(fault) => {
+            let inner = fault.reason.strip_prefix("error calling include: ");
+            Fault::new(inner.filter(|inner| inner.starts_with("template: ")).unwrap_or(&error.to_string()))
+        }
+        other => Fault::new(other),
+    }
 }
 
-/// Finds the file, within the folder of templates: also where links lead.
-fn inner(scope: &Scope, name: &str) -> Result<Inner, Fault> {
+/// Finds the file, within the folder of templates: also where links lead. `including` are the files that include it.
+///
+/// # Errors
+/// When there is none, it lies elsewhere, or it includes itself.
+pub(in crate::template) fn find(folder: &Path, name: &str, including: &[PathBuf]) -> Result<PathBuf, Fault> {
     let outside = || Fault::new(format_args!("include path {name:?} is outside template directory"));
     let unreadable = |error: std::io::Error| Fault::new(format_args!("include {name}: {error}"));
     if Path::new(name).is_absolute() {
         return Err(outside());
     }
-    let folder = fs::canonicalize(&scope.folder).map_err(unreadable)?;
+    let folder = fs::canonicalize(folder).map_err(unreadable)?;
     let file = fs::canonicalize(folder.join(name)).map_err(unreadable)?;
     if !file.starts_with(&folder) {
         return Err(outside());
     }
-    if scope.including.contains(&file) {
+    if including.contains(&file) {
         return Err(Fault::new(format_args!("include cycle detected: {name} is already being included")));
     }
-    if scope.including.len() >= DEEPEST {
+    if including.len() >= DEEPEST {
         return Err(Fault::new(format_args!("maximum include depth ({DEEPEST}) exceeded")));
     }
-    let mut including = scope.including.clone();
-    including.push(file.clone());
-    Ok(Inner { file, folder, including, data: std::sync::Arc::clone(&scope.data) })
+    Ok(file)
 }
 
 /// The file's text. Nothing but a file is read: a pipe would block for ever.
-fn read(inner: &Inner) -> Result<String, Fault> {
-    let name = inner.file.display();
-    let metadata = fs::metadata(&inner.file)?;
+///
+/// # Errors
+/// When it is none, is too large, or is not UTF-8.
+pub(in crate::template) fn read(file: &Path) -> Result<String, Fault> {
+    let name = file.display();
+    let metadata = fs::metadata(file)?;
     if !metadata.is_file() {
         return Err(Fault::new(format_args!("include {name}: it is not a file")));
     }
     if metadata.len() > LARGEST {
         return Err(Fault::new(format_args!("include {name}: it is larger than {LARGEST} bytes")));
     }
-    let bytes = fs::read(&inner.file).map_err(|error| Fault::new(format_args!("include {name}: {error}")))?;
+    let bytes = fs::read(file).map_err(|error| Fault::new(format_args!("include {name}: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
         Fault::new(format_args!("include {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
     })

@@ -56,10 +56,10 @@ fn parsed(text: &str) -> Result<Json, Fault> {
     })
 }
 
-/// A value of JSON. Null is no value.
+/// A value of JSON. Null is Go's nil.
 pub(super) fn value(json: &Json) -> Value {
     match json {
-        Json::Null => Value::NoValue,
+        Json::Null => Value::Nil,
         Json::Bool(flag) => Value::from(*flag),
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(signed), _) => Value::from(signed),

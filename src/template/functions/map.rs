@@ -18,7 +18,7 @@ pub(in crate::template) static TABLE: Table = functions! {
 
 /// `map K V …`
 pub(super) fn map(args: &Args<'_>) -> Given {
-    if args.all().len() % 2 != 0 {
+    if !args.all().len().is_multiple_of(2) {
         return Err(Fault::new("invalid map call"));
     }
     let mut entries = HashMap::new();

@@ -6,7 +6,7 @@ mod digest;
 mod environment;
 mod go;
 mod group;
-mod include;
+pub(super) mod include;
 mod json;
 mod list;
 mod logic;

@@ -52,15 +52,16 @@ fn service(args: &Args<'_>) -> Given {
         }
     }
     with_data(|data| {
-        let services = data.services();
         // `tag.name`, unless a service has a point in its name.
+        let is_service = data.instances.iter().any(|instance| instance.name == name);
         let (name, tag) = match name.split_once('.') {
-            Some((tag, name)) if !services.contains_key(args.text(0)?) => (name, Some(tag)),
+            Some((tag, name)) if !is_service => (name, Some(tag)),
             _ => (name, None),
         };
         wanted.tags.extend(tag);
-        let instances = services.get(name).map(Vec::as_slice).unwrap_or_default();
-        Ok(Value::Array(instances.iter().filter(|each| wanted.is(each)).map(|each| one(each)).collect()))
+        let mut instances: Vec<_> = data.instances.iter().filter(|each| each.name == name && wanted.is(each)).collect();
+        instances.sort_by(|this, other| this.id.cmp(&other.id));
+        Ok(Value::Array(instances.into_iter().map(|each| one(each)).collect()))
     })
 }
 

@@ -89,6 +89,26 @@ fn a_directory_is_listed_as_memkv_lists_it() {
     assert_eq!((root.list("/"), root.list_directories("/")), (vec!["a"], vec![]));
 }
 
+/// The rules themselves, key by key, without any order of the keys: also for keys and directories that are not clean.
+fn listed_plainly(keys: &Keys, directory: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let terms = |path: &str| paths::clean(path).split('/').map(str::to_owned).collect::<Vec<_>>();
+    let prefix = terms(directory);
+    let (mut all, mut directories) = (BTreeSet::new(), BTreeSet::new());
+    for (key, _) in keys.iter() {
+        let above = terms(&paths::dir(key));
+        if key == directory {
+            all.insert(paths::base(key).to_owned());
+        } else if above.starts_with(&prefix) {
+            let rest = if key.starts_with(directory) { &key[directory.len()..] } else { key };
+            all.insert(rest.strip_prefix('/').unwrap_or(rest).split('/').next().unwrap().to_owned());
+        }
+        if key.starts_with(directory) && above.starts_with(&prefix) && above.len() > prefix.len() {
+            directories.insert(above[prefix.len()].clone());
+        }
+    }
+    (all, directories)
+}
+
 /// The model: `ls DIR` by what a tree of names would say, for clean directories below the root.
 fn listed(keys: &Keys, directory: &str) -> (Vec<String>, Vec<String>) {
     let below = format!("{directory}/");
@@ -123,6 +143,29 @@ proptest! {
         let (all, directories) = listed(&keys, &directory);
         prop_assert_eq!(keys.list(&directory), all);
         prop_assert_eq!(keys.list_directories(&directory), directories);
+    }
+
+    #[test]
+    fn any_directory_is_listed_by_the_rules(
+        names in prop::collection::btree_set("(/?(a|b|\\.\\.?|)){0,5}", 0..8),
+        directory in "(/?(a|b|\\.\\.?)){0,4}/?",
+    ) {
+        let keys: Keys = names.into_iter().map(|name| (name, String::new())).collect();
+        let (all, directories) = listed_plainly(&keys, &directory);
+        prop_assert_eq!(keys.list(&directory).into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), all);
+        prop_assert_eq!(keys.list_directories(&directory).into_iter().collect::<BTreeSet<_>>(), directories);
+    }
+
+    #[test]
+    fn the_keys_that_match_are_those_that_match_one_by_one(
+        names in prop::collection::btree_set("[/ab]{0,5}", 1..8),
+        pattern in "([/ab*?\\\\]|\\[[ab^-]{1,3}\\]){0,5}",
+    ) {
+        let keys: Keys = names.iter().map(|name| (name.clone(), String::new())).collect();
+        let one_by_one: Result<Vec<_>, _> =
+            names.iter().map(|name| paths::matches(&pattern, name).map(|is_match| (name, is_match))).collect();
+        let expected = one_by_one.map(|all| all.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name.as_str(), "")).collect());
+        prop_assert_eq!(keys.matching(&pattern), expected);
     }
 
     #[test]

@@ -406,6 +406,26 @@ fn json_is_read_along_a_path() {
     failure("{{jsonParse 1 \"a\"}}");
 }
 
+#[test]
+fn each_example_of_the_page_gives_what_the_page_says() {
+    let page = include_str!("../../../docs/templates.md").replace("\\|", "\u{0}");
+    let code = |cell: &str| Some(cell.trim().strip_prefix('`')?.strip_suffix('`')?.replace('\u{0}', "|"));
+    let mut names = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        if let [calls, _, example, output] = cells[..]
+            && let (Some(example), Some(output)) = (code(example), code(output))
+        {
+            assert_eq!(text(&example), output, "{example}");
+            names.extend(calls.trim().split("`, `").map(|call| call.trim_matches('`').split(' ').next().unwrap()));
+        }
+    }
+    names.sort_unstable();
+    let mut functions: Vec<_> = functions::ALL.iter().map(|(name, _)| *name).collect();
+    functions.sort_unstable();
+    assert_eq!(names, functions);
+}
+
 // Requests.
 
 /// A server that sends one of these answers per connection, and then stops.
