@@ -13,13 +13,13 @@ const LONGEST_REASON: usize = 500;
 pub enum TemplateError {
     /// It is not Go's language, or names a function that does not exist.
     #[error("template: {0}: {reason}", reason = .0.reason)]
-    Parse(Fault),
+    Parse(Box<Fault>),
     /// It failed on this data.
     #[error(
         "template: {0}: executing {template:?} at <{piece}>: {reason}",
         template = .0.template, piece = .0.piece, reason = .0.reason
     )]
-    Execute(Fault),
+    Execute(Box<Fault>),
     /// It is not UTF-8.
     #[error("template: {name}: byte {offset} is not UTF-8: write the template in UTF-8")]
     NotUtf8 {
@@ -28,6 +28,25 @@ pub enum TemplateError {
         /// The first byte that is not, counted from 0.
         offset: usize,
     },
+}
+
+impl TemplateError {
+    pub(super) fn parse(name: &str, failure: Failure) -> Self {
+        Self::Parse(Box::new(Fault::parse(name, failure)))
+    }
+
+    pub(super) fn execute(name: &str, failure: Failure) -> Self {
+        Self::Execute(Box::new(Fault::execute(name, failure)))
+    }
+
+    /// At a place of the file itself.
+    pub(super) fn at(name: &str, place: (usize, usize), reason: String) -> Self {
+        Self::parse(name, Failure { place: Some(place), template: name.to_owned(), piece: String::new(), reason })
+    }
+
+    pub(super) fn not_utf8(name: &str, offset: usize) -> Self {
+        Self::NotUtf8 { name: one_line(name, LONGEST_REASON), offset }
+    }
 }
 
 /// What is wrong, and where. Prints as the place.
@@ -53,18 +72,12 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    pub(super) fn parse(name: &str, failure: Failure) -> Self {
+    fn parse(name: &str, failure: Failure) -> Self {
         let reason = parse_reason(&failure.reason);
         Self::of(name, failure, &reason)
     }
 
-    /// At a place of the file itself.
-    pub(super) fn at(name: &str, place: (usize, usize), reason: String) -> Self {
-        let failure = Failure { place: Some(place), template: name.to_owned(), piece: String::new(), reason };
-        Self::parse(name, failure)
-    }
-
-    pub(super) fn execute(name: &str, failure: Failure) -> Self {
+    fn execute(name: &str, failure: Failure) -> Self {
         let reason = execute_reason(&failure);
         Self::of(name, failure, &reason)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gtmpl_ng::{Limits, Value};
 
 use super::engine::Compiled;
-use super::error::{Fault, TemplateError};
+use super::error::TemplateError;
 use super::functions;
 
 /// The output limit, in bytes: no command and no path is longer.
@@ -30,7 +30,7 @@ impl FieldsTemplate {
     pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
         let limits = Limits::default().with_output_bytes(LONGEST_OUTPUT).with_deadline(DEADLINE);
         let compiled = Compiled::parse(name, text, functions::FIELDS, limits)
-            .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
+            .map_err(|failure| TemplateError::parse(name, failure))?;
         Ok(Self { name: name.to_owned(), compiled })
     }
 
@@ -42,9 +42,7 @@ impl FieldsTemplate {
     pub fn render(&self, values: &[(&str, &str)]) -> Result<String, TemplateError> {
         let fields: HashMap<_, _> =
             values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        self.compiled
-            .execute(Value::Object(fields))
-            .map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
+        self.compiled.execute(Value::Object(fields)).map_err(|failure| TemplateError::execute(&self.name, failure))
     }
 }
 

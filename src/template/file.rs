@@ -8,7 +8,7 @@ use std::time::Duration;
 use gtmpl_ng::{Limits, Value};
 
 use super::engine::Compiled;
-use super::error::{Fault, TemplateError};
+use super::error::TemplateError;
 use super::functions::{self, include, services};
 use super::instance::{Data, Dot};
 use super::scope::{self, Scope};
@@ -17,7 +17,7 @@ use super::scope::{self, Scope};
 const LONGEST_OUTPUT: usize = 256 << 20;
 
 /// The limit of what one function gives: the bytes of its texts, and its elements.
-const LARGEST_VALUE: usize = 256 << 20;
+const LARGEST_VALUE: usize = 32 << 20;
 
 /// How often all loops of one rendering may run.
 const MOST_ITERATIONS: usize = 100_000_000;
@@ -40,7 +40,7 @@ impl FileTemplate {
     /// When it is not Go's language, or names a function that does not exist.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, TemplateError> {
         let compiled = Compiled::parse(name, text, &functions::files(), limits(DEADLINE))
-            .map_err(|failure| TemplateError::Parse(Fault::parse(name, failure)))?;
+            .map_err(|failure| TemplateError::parse(name, failure))?;
         Ok(Self { name: name.to_owned(), folder: folder.to_owned(), compiled })
     }
 
@@ -51,7 +51,7 @@ impl FileTemplate {
     pub fn parse_bytes(name: &str, bytes: &[u8], folder: &Path) -> Result<Self, TemplateError> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::parse(name, text, folder),
-            Err(error) => Err(TemplateError::NotUtf8 { name: name.to_owned(), offset: error.valid_up_to() }),
+            Err(error) => Err(TemplateError::not_utf8(name, error.valid_up_to())),
         }
     }
 
@@ -74,7 +74,7 @@ impl FileTemplate {
     pub fn render(&self, data: &Arc<Data>, dot: &Dot) -> Result<String, TemplateError> {
         let scope = Scope::new(Arc::clone(data), self.folder.clone());
         scope::within(scope, || self.compiled.execute(services::dot(dot)))
-            .map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
+            .map_err(|failure| TemplateError::execute(&self.name, failure))
     }
 }
 
@@ -94,12 +94,12 @@ impl Included {
     pub(super) fn parse(file: &Path, text: &str, remaining: Option<Duration>) -> Result<Self, TemplateError> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let compiled = Compiled::parse(&name, text, &functions::files(), limits(remaining.unwrap_or(DEADLINE)))
-            .map_err(|failure| TemplateError::Parse(Fault::parse(&name, failure)))?;
+            .map_err(|failure| TemplateError::parse(&name, failure))?;
         Ok(Self { name, compiled })
     }
 
     pub(super) fn execute(&self, dot: Value) -> Result<String, TemplateError> {
-        self.compiled.execute(dot).map_err(|failure| TemplateError::Execute(Fault::execute(&self.name, failure)))
+        self.compiled.execute(dot).map_err(|failure| TemplateError::execute(&self.name, failure))
     }
 }
 
@@ -107,7 +107,7 @@ impl Included {
 fn check_included(name: &str, compiled: &Compiled, folder: &Path, including: &[PathBuf]) -> Result<(), TemplateError> {
     for (file, place) in compiled.literal_calls("include") {
         let found = include::find(folder, &file, including).and_then(|found| Ok((include::read(&found)?, found)));
-        let (text, found) = found.map_err(|fault| TemplateError::Parse(Fault::at(name, place, fault.into_reason())))?;
+        let (text, found) = found.map_err(|fault| TemplateError::at(name, place, fault.into_reason()))?;
         let included = Included::parse(&found, &text, None)?;
         let including = [including, &[found]].concat();
         check_included(&included.name, &included.compiled, folder, &including)?;

@@ -40,11 +40,25 @@ fn what_a_rendering_may_cost_is_bounded() {
         "{{$s := repeat 100000 \"x\"}}{{replace $s \"x\" $s -1}}",
         "{{$s := repeat 100000 \"x\"}}{{regexReplaceAll \"x\" $s $s}}",
         "{{$s := repeat 100000 \"x\"}}{{join (split $s \"\") $s}}",
+        "{{$s := repeat 30000 \"x\"}}{{regexReplaceAll \"x+\" $s (repeat 30000 \"$0\")}}",
+        "{{printf (repeat 100000 \"%-[1]s\") (repeat 100000 \"x\")}}",
+        "{{printf (repeat 100000 \"%[1]s\") (repeat 100000 \"x\")}}",
+        "{{split (repeat 10000000 \"x\") \"\"}}",
+        "{{splitN (repeat 10000000 \"x\") \"\" -1}}",
         "{{printf \"%1000000000d\" 1}}{{printf \"%0.1000000000f\" 1.5}}{{div 1 0}}",
         "{{$l := list}}{{range 1000}}{{$l = list $l}}{{end}}{{$l}}",
     ] {
         failure(template, &data);
     }
+}
+
+#[test]
+fn a_long_list_is_searched_in_time() {
+    let data = data([]);
+    let begun = Instant::now();
+    assert_eq!(text("{{$l := seq 1 200000}}{{len (uniq $l)}} {{len (intersect $l $l)}}", &data), "200000 200000");
+    assert!(begun.elapsed() < Duration::from_secs(50));
+    assert_eq!(text("{{uniq (list 1 \"1\" 1 (list 1) (list \"1\"))}}", &data), "[1 1 [1] [1]]");
 }
 
 #[test]

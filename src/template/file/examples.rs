@@ -48,7 +48,7 @@ fn rendered(template: &str) -> Result<String, TemplateError> {
     let now: Timestamp = "2026-11-26T17:31:58.123456789Z".parse().unwrap();
     let scope = Scope { now: Some(now), ..Scope::new(Arc::new(data()), folder.path().to_owned()) };
     let executed = scope::within(scope, || parsed.compiled.execute(Value::NoValue));
-    executed.map_err(|failure| TemplateError::Execute(Fault::execute("example", failure)))
+    executed.map_err(|failure| TemplateError::execute("example", failure))
 }
 
 /// The cells of a table's row, where `\|` is a pipe.

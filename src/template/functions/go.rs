@@ -3,7 +3,7 @@
 
 use gtmpl_ng::{FuncError, Value, funcs};
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions};
+use super::args::{Args, Fault, Given, affordable, at_least, exactly, functions};
 use crate::template::engine::{self, Table};
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -22,7 +22,7 @@ pub(in crate::template) static TABLE: Table = functions! {
     "urlquery", at_least(0), |args| engines(funcs::urlquery, &shown(args));
     "print", at_least(0), |args| engines(funcs::print, &shown(args));
     "println", at_least(0), |args| engines(funcs::println, &shown(args));
-    "printf", at_least(1), |args| engines(funcs::printf, &shown(args));
+    "printf", at_least(1), printf;
 };
 
 /// What the engine's function gives. Its errors quote values, which may be secrets, so the quotes are cut.
@@ -45,6 +45,26 @@ fn shown(args: &Args<'_>) -> Vec<Value> {
         false => value.clone(),
     };
     args.all().iter().map(shown).collect()
+}
+
+/// A format may name one argument many times (`%[1]s`), so what it could make is estimated first.
+fn printf(args: &Args<'_>) -> Given {
+    let args = shown(args);
+    if let Some((Value::String(format), values)) = args.split_first()
+        && names_arguments(format)
+    {
+        let length = |value: &Value| if let Value::String(text) = value { text.len() } else { 0 };
+        let longest = values.iter().map(length).max().unwrap_or_default();
+        affordable(format.matches('%').count().saturating_mul(longest))?;
+    }
+    engines(funcs::printf, &args)
+}
+
+/// Whether a format names an argument by its number, which stands behind flags and before the verb.
+fn names_arguments(format: &str) -> bool {
+    let is_before =
+        |character: char| matches!(character, '+' | '-' | '#' | ' ' | '.' | '*') || character.is_ascii_digit();
+    format.split('%').skip(1).any(|directive| directive.trim_start_matches(is_before).starts_with('['))
 }
 
 fn len(args: &Args<'_>) -> Given {

@@ -1,8 +1,11 @@
 //! Lists: made, sorted, cut and searched.
 
+use std::collections::HashSet;
+
 use gtmpl_ng::Value;
 
 use super::args::{Args, Fault, Given, at_least, exactly, functions, text};
+use super::json::json;
 use crate::template::engine::Table;
 
 /// How many numbers `seq` and `loop` make at most.
@@ -95,8 +98,8 @@ fn holds(whole: &Value, part: &Value) -> Given {
 }
 
 fn intersect(args: &Args<'_>) -> Given {
-    let other = args.list(1)?;
-    let both: Vec<_> = args.list(0)?.iter().filter(|item| other.contains(item)).cloned().collect();
+    let other: HashSet<String> = args.list(1)?.iter().map(identity).collect();
+    let both: Vec<_> = args.list(0)?.iter().filter(|item| other.contains(&identity(item))).cloned().collect();
     Ok(unique(&both))
 }
 
@@ -109,12 +112,13 @@ fn closest(args: &Args<'_>) -> Given {
     Ok(Value::from(best.unwrap_or_default()))
 }
 
+/// Each element once, where it came first.
 pub(super) fn unique(list: &[Value]) -> Value {
-    let mut kept: Vec<Value> = Vec::new();
-    for item in list {
-        if !kept.contains(item) {
-            kept.push(item.clone());
-        }
-    }
-    Value::Array(kept)
+    let mut seen = HashSet::new();
+    Value::Array(list.iter().filter(|item| seen.insert(identity(item))).cloned().collect())
+}
+
+/// A text that two values share only if they are equal.
+fn identity(value: &Value) -> String {
+    json(value).to_string()
 }

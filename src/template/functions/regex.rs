@@ -25,13 +25,15 @@ pub(super) fn replace_all(args: &Args<'_>) -> Given {
     let (text, replacement) = (args.text(1)?, args.text(2)?);
     let expression = expression(args.text(0)?)?;
     let mut replaced = String::with_capacity(text.len());
-    let mut last = 0;
+    let (mut last, groups) = (0, replacement.matches('$').count());
     for captures in expression.captures_iter(text) {
         let Some(whole) = captures.get(0) else { continue };
         replaced.push_str(&text[last..whole.start()]);
+        // No group is longer than the whole.
+        let longest = groups.saturating_mul(whole.len()).saturating_add(replacement.len());
+        affordable(replaced.len().saturating_add(longest))?;
         captures.expand(replacement, &mut replaced);
         last = whole.end();
-        affordable(replaced.len())?;
     }
     replaced.push_str(&text[last..]);
     Ok(Value::from(replaced))

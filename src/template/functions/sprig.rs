@@ -9,7 +9,7 @@ use super::map::{map, sorted_keys};
 use super::math::{divide, modulo, numbers, whole};
 use super::regex;
 use super::text::{
-    indented, join, lower, parts, quoted, repeated, replace, title, upper, without_prefix, without_suffix,
+    indented, join, lower, quoted, repeated, replace, split, title, upper, without_prefix, without_suffix,
 };
 use crate::template::engine::{self, Table};
 
@@ -33,7 +33,7 @@ pub(in crate::template) static TABLE: Table = functions! {
     "sprig_squote", exactly(1), |args| Ok(Value::from(format!("'{}'", engine::shown(args.value(0)))));
     "sprig_toString", exactly(1), |args| Ok(Value::from(engine::shown(args.value(0))));
     "sprig_join", exactly(2), sprig_join;
-    "sprig_splitList", exactly(2), |args| Ok(Value::from(parts(args.text(1)?, args.text(0)?, usize::MAX)));
+    "sprig_splitList", exactly(2), |args| split(args.text(1)?, args.text(0)?);
     "sprig_default", exactly(2), default;
     "sprig_empty", exactly(1), |args| Ok(Value::from(is_empty(args.value(0))));
     "sprig_coalesce", at_least(0), coalesce;

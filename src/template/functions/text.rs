@@ -6,7 +6,7 @@ use super::args::{Args, Given, affordable, exactly, functions};
 use crate::template::engine::{self, Table};
 
 pub(in crate::template) static TABLE: Table = functions! {
-    "split", exactly(2), |args| Ok(Value::from(parts(args.text(0)?, args.text(1)?, usize::MAX)));
+    "split", exactly(2), |args| split(args.text(0)?, args.text(1)?);
     "splitN", exactly(3), split_n;
     "join", exactly(2), |args| join(&args.texts(0)?, args.text(1)?);
     "replace", exactly(4), |args| replace(args.text(0)?, args.text(1)?, args.text(2)?, args.int(3)?);
@@ -33,8 +33,11 @@ pub(in crate::template) static TABLE: Table = functions! {
     "queryEscape", exactly(1), |args| Ok(funcs::urlquery(&[Value::from(args.text(0)?)])?);
 };
 
+/// What a part counts besides its bytes, against the limit of what a function gives.
+const PART: usize = 16;
+
 /// The parts between separators, at most so many; without a separator, the characters.
-pub(super) fn parts(text: &str, separator: &str, most: usize) -> Vec<String> {
+fn parts(text: &str, separator: &str, most: usize) -> Vec<String> {
     if !separator.is_empty() {
         return text.splitn(most, separator).map(str::to_owned).collect();
     }
@@ -43,13 +46,22 @@ pub(super) fn parts(text: &str, separator: &str, most: usize) -> Vec<String> {
     whole.chain(Some(rest).filter(|rest| !rest.is_empty())).collect()
 }
 
+/// All parts. They take much more memory than the text.
+pub(super) fn split(text: &str, separator: &str) -> Given {
+    affordable(text.matches(separator).count().saturating_mul(PART).saturating_add(text.len()))?;
+    Ok(Value::from(parts(text, separator, usize::MAX)))
+}
+
 /// As Go's `strings.SplitN`: no parts for 0, all of them below it.
 fn split_n(args: &Args<'_>) -> Given {
     let most = args.int(2)?;
     if most == 0 {
         return Ok(Value::Array(Vec::new()));
     }
-    Ok(Value::from(parts(args.text(0)?, args.text(1)?, usize::try_from(most).unwrap_or(usize::MAX))))
+    match usize::try_from(most) {
+        Ok(most) => Ok(Value::from(parts(args.text(0)?, args.text(1)?, most))),
+        Err(_) => split(args.text(0)?, args.text(1)?),
+    }
 }
 
 pub(super) fn join(texts: &[&str], separator: &str) -> Given {

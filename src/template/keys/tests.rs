@@ -99,7 +99,7 @@ fn listed_plainly(keys: &Keys, directory: &str) -> (BTreeSet<String>, BTreeSet<S
         if key == directory {
             all.insert(paths::base(key).to_owned());
         } else if above.starts_with(&prefix) {
-            let rest = if key.starts_with(directory) { &key[directory.len()..] } else { key };
+            let rest = key.strip_prefix(directory).unwrap_or(key);
             all.insert(rest.strip_prefix('/').unwrap_or(rest).split('/').next().unwrap().to_owned());
         }
         if key.starts_with(directory) && above.starts_with(&prefix) && above.len() > prefix.len() {
