@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::quiet;
 use super::watching::{Heard, Watching};
 use crate::render::once::{doubt, least};
 use crate::render::reload::{Ended, Reloads};
@@ -31,7 +32,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A run that fails for the same reason is told again after this time.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// However often something changes, `debounce` delays no run for longer than so many times its length.
 const MOST_DEBOUNCES: u32 = 10;
@@ -105,7 +106,8 @@ impl Keeper {
     /// For this resource and its source.
     #[must_use]
     pub fn new(renderer: Renderer, source: Arc<dyn Source>, pace: Pace, again: Arc<Notify>) -> Self {
-        Self { renderer, source, pace, again }
+        let steps = quiet(renderer.steps().clone());
+        Self { renderer: renderer.telling(steps), source, pace, again }
     }
 
     /// Runs until it is told to stop. A run in progress gets a moment to end then; a command in progress goes on by

@@ -134,6 +134,12 @@ impl Renderer {
         Self { resource, ..self }
     }
 
+    /// The same, telling its steps there.
+    #[must_use]
+    pub fn telling(self, steps: Steps) -> Self {
+        Self { steps, ..self }
+    }
+
     /// Its resource.
     #[must_use]
     pub fn resource(&self) -> &Arc<Resource> {
