@@ -264,16 +264,23 @@ async fn an_engine_that_restarts_empties_no_file() {
     site.run(1);
     site.run(2);
     site.resource("f", &dest, COUNT, "");
-    let program = site.start(&["-resync", "1"]);
+    let mut before = site.start(&[]);
     becomes(Some("begin 2 end\n".to_owned()), SOON, async || content(&dest)).await;
+    before.signal("TERM");
+    before.ended(SOON).await;
+    // As while it starts: it answers, and knows of nothing yet.
     site.engine.list_nothing(true);
+    let program = site.start(&[]);
     let line = program.wait_for("f stays as it is: services: 0, fewer than min_services = 1").await;
     assert!(line.contains("asking Docker again"), "{line}");
     assert_eq!(content(&dest).as_deref(), Some("begin 2 end\n"));
     site.engine.list_nothing(false);
+    // It is asked by us: no event tells that the list is whole now.
+    program.wait_for("Syncing services on 2 containers").await;
+    assert_eq!(content(&dest).as_deref(), Some("begin 2 end\n"));
     site.run(3);
     becomes(Some("begin 3 end\n".to_owned()), SOON, async || content(&dest)).await;
-    assert_eq!(program.logged("rendered: "), 2);
+    assert_eq!(program.logged("rendered: "), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,7 +52,7 @@ pub async fn measure(bench: &mut Bench) {
     for count in [10, 100, 1_000] {
         for (way, name) in [(Way::Events, "registrator -render"), (Way::Polling, "registrator confd -interval 1")] {
             let engine = FakeEngine::start().await;
-            engine.populate(count, |number| container(number));
+            engine.populate(count, container);
             let cells = follow(&ours, &engine, count, way).await;
             bench.report.row([count.into(), name.into()].into_iter().chain(cells));
         }

@@ -28,7 +28,9 @@ pub async fn once(renderer: &Renderer, source: &dyn Source) -> Result<Outcome, R
         outcome = render(renderer, &fetched, Belief::Sure).await?;
     }
     if outcome.reload {
-        renderer.reload().await?;
+        let told = renderer.reload().await;
+        told.map_err(|error| RunError::NotTold { dest: renderer.subject(), error: Box::new(error) })?;
+        renderer.settle().await;
     }
     for dest in &outcome.changed {
         renderer.steps().tell(&Step::Updated { dest: dest.clone() });

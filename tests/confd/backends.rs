@@ -395,3 +395,54 @@ async fn with_an_interval_every_back_end_is_asked_again() {
         confdir.becomes("t", "two\n").await;
     }
 }
+
+/// Reads a file again and again while two keys are written together; they must never differ in it.
+async fn never_apart(confdir: &Confdir, write: impl AsyncFn(u32)) {
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..60 {
+        write(number).await;
+        for _ in 0..5 {
+            seen.extend(confdir.read("t"));
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    confdir.becomes("t", "59 59\n").await;
+    assert!(seen.len() > 5, "{seen:?}");
+    for content in seen {
+        let (one, other) = content.trim().split_once(' ').unwrap();
+        assert_eq!(one, other);
+    }
+}
+
+fn two_folders() -> Confdir {
+    let confdir = Confdir::new();
+    confdir.template("t", "{{ getv \"/a/x\" \"\" }} {{ getv \"/b/x\" \"\" }}\n");
+    confdir.resource("t", "src = \"t\"\nkeys = [\"/a\", \"/b\"]\n");
+    confdir
+}
+
+#[tokio::test]
+async fn the_keys_of_a_resource_are_read_as_of_one_moment() {
+    use base64::Engine;
+    let etcd = EtcdServer::start().await;
+    let confdir = two_folders();
+    let confd = confdir.start(&["-watch", "-backend", "etcdv3", "-node", &etcd.address().to_string()]);
+    let client = etcd_client::Client::connect([etcd.address().to_string()], None).await.unwrap();
+    never_apart(&confdir, async |number| {
+        let put = |key: &str| etcd_client::TxnOp::put(key, number.to_string(), None);
+        let both = etcd_client::Txn::new().and_then([put("/a/x"), put("/b/x")]);
+        client.kv_client().txn(both).await.unwrap();
+    })
+    .await;
+    assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
+    let consul = Consul::start().await;
+    let confdir = two_folders();
+    let confd = confdir.start(&["-watch", "-backend", "consul", "-node", &consul.address().to_string()]);
+    never_apart(&confdir, async |number| {
+        let value = base64::prelude::BASE64_STANDARD.encode(number.to_string());
+        let set = |key: &str| serde_json::json!({"KV": {"Verb": "set", "Key": key, "Value": value}});
+        consul.put("/v1/txn", &serde_json::json!([set("a/x"), set("b/x")])).await;
+    })
+    .await;
+    assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
+}

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::quiet;
 use super::watching::{Heard, Watching};
 use crate::render::once::{doubt, least};
 use crate::render::reload::{Ended, Reloads};
@@ -31,7 +32,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A run that fails for the same reason is told again after this time.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// However often something changes, `debounce` delays no run for longer than so many times its length.
 const MOST_DEBOUNCES: u32 = 10;
@@ -57,8 +58,8 @@ pub struct Keeper {
     again: Arc<Notify>,
 }
 
-/// A run in progress: how many services it saw, and what came of it.
-type Run = Pin<Box<dyn Future<Output = Result<(Saw, Outcome), RunError>> + Send>>;
+/// A run in progress: how many services it saw, and what came of it; nothing of what only settles the last reload.
+type Run = Pin<Box<dyn Future<Output = Result<Option<(Saw, Outcome)>, RunError>> + Send>>;
 
 /// A reload in progress.
 type Reload = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
@@ -80,6 +81,8 @@ struct State {
     run: Option<Run>,
     reload: Option<Reload>,
     reloads: Reloads,
+    /// The last reload succeeded, and it is still to be remembered that none is due. That is done between two runs.
+    unsettled: bool,
     /// Why the run that is due, or is in progress, is made.
     cause: Cause,
     pauses: Pauses,
@@ -103,7 +106,8 @@ impl Keeper {
     /// For this resource and its source.
     #[must_use]
     pub fn new(renderer: Renderer, source: Arc<dyn Source>, pace: Pace, again: Arc<Notify>) -> Self {
-        Self { renderer, source, pace, again }
+        let steps = quiet(renderer.steps().clone());
+        Self { renderer: renderer.telling(steps), source, pace, again }
     }
 
     /// Runs until it is told to stop. A run in progress gets a moment to end then; a command in progress goes on by
@@ -120,6 +124,7 @@ impl Keeper {
             run: None,
             reload: None,
             reloads,
+            unsettled: false,
             cause: Cause::Change,
             pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
             told: None,
@@ -177,7 +182,20 @@ impl State {
         }
     }
 
+    /// Whether it can be remembered now that no reload is due.
+    fn settles(&self) -> bool {
+        self.unsettled && self.run.is_none() && !self.reloads.is_busy()
+    }
+
     fn begin_run(&mut self, now: Instant) {
+        if self.settles() {
+            self.unsettled = false;
+            let renderer = self.renderer.clone();
+            self.run = Some(Box::pin(async move {
+                renderer.settle().await;
+                Ok(None)
+            }));
+        }
         let rechecks = matches!(self.doubt, Doubt::Until(time) if time <= now);
         if self.run.is_some() || !(rechecks || self.due.is_some_and(|due| due <= now)) {
             return;
@@ -193,24 +211,27 @@ impl State {
             let doubted = doubt(&renderer, &fetched) == Belief::Doubted;
             let belief = if doubted && !believed { Belief::Doubted } else { Belief::Sure };
             let saw = Saw { services: fetched.services, doubted };
-            Ok((saw, renderer.render(fetched.data, belief).await?))
+            Ok(Some((saw, renderer.render(fetched.data, belief).await?)))
         }));
     }
 
-    fn ran(&mut self, result: Result<(Saw, Outcome), RunError>, now: Instant) {
+    fn ran(&mut self, result: Result<Option<(Saw, Outcome)>, RunError>, now: Instant) {
         self.run = None;
         let (saw, outcome) = match result {
-            Ok(ran) => ran,
+            Ok(Some(ran)) => ran,
+            Ok(None) => return,
             Err(error) => return self.failed(error.to_string(), now),
         };
         self.told = None;
         self.believe(saw, &outcome, now);
         let Outcome { changed, removed, refused, held, reload } = outcome;
+        let unchanged = changed.is_empty() && removed == 0;
         if refused == 0 && !held {
-            let unchanged = changed.is_empty() && removed == 0;
             self.renderer.steps().tell(&Step::Right { dest: self.dest(), unchanged });
         }
-        if reload {
+        // What is known to be due keeps its own time.
+        let is_known = unchanged && (self.unsettled || self.reloads.is_busy());
+        if reload && !is_known {
             if let Some(pause) = self.reloads.want(changed, now) {
                 self.renderer.steps().tell(&Step::ReloadThrottled { dest: self.dest(), pause });
             }
@@ -276,6 +297,7 @@ impl State {
         let dest = self.dest();
         match (self.reloads.end(result.is_ok(), now), result) {
             (Ended::Well { files, failures }, _) => {
+                self.unsettled = true;
                 self.renderer.steps().tell(&Step::Reloaded { dest, failures });
                 self.tell_updated(files);
             }

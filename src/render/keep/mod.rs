@@ -6,6 +6,7 @@
 
 mod folder;
 mod keeper;
+mod quiet;
 mod stamps;
 mod watching;
 

@@ -143,6 +143,7 @@ async fn a_file_follows_its_source_and_its_program_reads_each_content() {
     bench.source.say(Ok(keys(&[("/a/b", "2"), ("/other", "x")])));
     sleep(60 * SECOND).await;
     assert_eq!(bench.reader.contents().len(), 2);
+    bench.until("nothing is due", |bench| !bench.folder.path().join(".f.reload-due").exists()).await;
     assert!(!bench.folder.path().join(".f.reload-due").exists());
 }
 
@@ -157,6 +158,20 @@ async fn a_failed_reload_is_tried_until_it_succeeds_though_the_file_stays() {
         5
     );
     assert_eq!(bench.told(|step| matches!(step, Step::Updated { .. })), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_fails_keeps_its_pauses_whatever_else_changes() {
+    let bench = Bench::start(Told::new(keys(&[("/a/b", "1")])), "");
+    bench.reader.refuse(1000);
+    let failures = |bench: &Bench| bench.told(|step| matches!(step, Step::ReloadFailed { .. }));
+    bench.until("a failure", |bench| failures(bench) == 1).await;
+    for number in 0..40 {
+        // Nothing that the file shows.
+        bench.source.say(Ok(keys(&[("/a/b", "1"), ("/other", &number.to_string())])));
+        sleep(SECOND / 4).await;
+    }
+    assert!((3..=5).contains(&failures(&bench)), "{}", failures(&bench));
 }
 
 #[tokio::test(start_paused = true)]

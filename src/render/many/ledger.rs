@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,11 @@ impl Ledger {
         let path = root.join(name(&resource));
         let saved = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
-            read => serde_json::from_slice::<Content>(&read?).map_err(io::Error::other)?.files,
+            read => {
+                let content: Content = serde_json::from_slice(&read?).map_err(io::Error::other)?;
+                trusted(&path)?;
+                content.files.into_iter().filter(|name| is_below(name)).collect()
+            }
         };
         Ok(Self { path, resource, saved })
     }
@@ -87,6 +92,21 @@ impl Ledger {
     }
 }
 
+/// A list of files to remove is believed only if it is ours.
+fn trusted(path: &Path) -> io::Result<()> {
+    let owner = fs::symlink_metadata(path)?.uid();
+    if owner == geteuid().as_raw() || owner == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it belongs to uid {owner}; remove it")))
+}
+
+/// Whether a path stays below the folder that it is joined to.
+fn is_below(name: &str) -> bool {
+    let mut parts = Path::new(name).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// The name of a resource's ledger. Resources of equal names in different folders have different ones.
 fn name(resource: &Path) -> OsString {
     let digest = format!("{:x}", md5::compute(resource.as_os_str().as_bytes()));
@@ -118,6 +138,22 @@ mod tests {
         assert_ne!(other.path(), again.path());
         ledger.save(set(&[])).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_it_lists_is_below_its_folder_whoever_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), Path::new("/r.toml")).unwrap();
+        ledger.save(set(&["a"])).unwrap();
+        let files = set(&["a", "b/c", "../up", "/etc/passwd", "d/../../e", "", ".", ".."]);
+        let text = serde_json::to_vec(&Content { resource: "/r.toml".into(), files }).unwrap();
+        fs::write(ledger.path(), text).unwrap();
+        assert_eq!(Ledger::open(folder.path(), Path::new("/r.toml")).unwrap().files(), &set(&["a", "b/c"]));
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(ledger.path(), Some(1), Some(1)).unwrap();
+            let error = Ledger::open(folder.path(), Path::new("/r.toml")).unwrap_err();
+            assert!(error.to_string().contains("belongs to uid 1"), "{error}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct Part {
 pub enum Refusal {
     /// The template of the path fails.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(Box<TemplateError>),
     /// What the template gives is no name of a file.
     #[error("{name:?} cannot be a file's name: {why}")]
     Name {
@@ -77,7 +77,7 @@ impl Pattern {
 
 impl Part {
     fn fill(&self, fields: &[(&str, &str)]) -> Result<String, Refusal> {
-        let name = self.template.render(fields)?;
+        let name = self.template.render(fields).map_err(|error| Refusal::Template(Box::new(error)))?;
         let hidden_on_purpose = self.text.starts_with('.');
         match wrong(&name, hidden_on_purpose) {
             None => Ok(name),

@@ -33,11 +33,11 @@ pub enum RunError {
         /// Its path.
         path: PathBuf,
         /// Why.
-        error: TemplateError,
+        error: Box<TemplateError>,
     },
     /// The template fails on what was read.
     #[error(transparent)]
-    Execute(TemplateError),
+    Execute(Box<TemplateError>),
     /// The rendered text is not what it should be.
     #[error("{}: the rendered text is no {}: {error}", dest.display(), format.as_str())]
     Format {
@@ -61,7 +61,7 @@ pub enum RunError {
     },
     /// `dest` with `for_each` is no template of a path.
     #[error(transparent)]
-    Dest(TemplateError),
+    Dest(Box<TemplateError>),
     /// The list of files that were made cannot be kept.
     #[error("cannot keep {}, the list of files that were made: {error}", path.display())]
     Ledger {
@@ -72,13 +72,21 @@ pub enum RunError {
     },
     /// `check_cmd` or `reload_cmd` is no template.
     #[error(transparent)]
-    CommandTemplate(TemplateError),
+    CommandTemplate(Box<TemplateError>),
     /// `check_cmd` failed.
     #[error("Config check failed: {0}")]
     Check(CommandError),
     /// `reload_cmd` failed.
     #[error("reload_cmd failed: {0}")]
     Reload(CommandError),
+    /// The file is new, and its program was not told; the next run tries that again.
+    #[error("{error}; {} is new, and the next run tries this again", dest.display())]
+    NotTold {
+        /// The file, or the folder of several.
+        dest: PathBuf,
+        /// Why.
+        error: Box<RunError>,
+    },
     /// A signal could not be sent.
     #[error("{0}")]
     Signal(String),

@@ -31,7 +31,7 @@ fn uses_fields(text: &str) -> bool {
 }
 
 fn fill(key: &str, text: &str, src: &Path, dest: &Path) -> Result<String, RunError> {
-    let failed = RunError::CommandTemplate;
+    let failed = |error| RunError::CommandTemplate(Box::new(error));
     let (src, dest) = (src.to_string_lossy(), dest.to_string_lossy());
     let template = FieldsTemplate::parse(key, text).map_err(failed)?;
     template.render(&[("src", &*src), ("dest", &*dest)]).map_err(failed)

@@ -134,6 +134,12 @@ impl Renderer {
         Self { resource, ..self }
     }
 
+    /// The same, telling its steps there.
+    #[must_use]
+    pub fn telling(self, steps: Steps) -> Self {
+        Self { steps, ..self }
+    }
+
     /// Its resource.
     #[must_use]
     pub fn resource(&self) -> &Arc<Resource> {
@@ -211,7 +217,7 @@ impl Renderer {
         prepare::pending(&self.resource)
     }
 
-    /// Makes its program read the file: sends the signal, runs the command. A success is remembered over a restart.
+    /// Makes its program read the file: sends the signal, runs the command.
     ///
     /// # Errors
     /// When either fails.
@@ -225,12 +231,15 @@ impl Renderer {
             let line = lines::reload(text, &self.subject())?;
             command::run(&line, *deadline, &self.steps).await.map_err(RunError::Reload)?;
         }
+        Ok(())
+    }
+
+    /// Remembers, also over a restart, that no reload is due any more. Not while a run is in progress, which may make
+    /// one due.
+    pub async fn settle(&self) {
         let pending = self.pending();
-        blocking(move || {
-            pending.clear();
-            Ok(())
-        })
-        .await
+        // A mark that stays leads to one reload too many.
+        let _ = spawn_blocking(move || pending.clear()).await;
     }
 }
 

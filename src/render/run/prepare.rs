@@ -136,7 +136,7 @@ fn one(renderer: &Renderer, data: &std::sync::Arc<Data>, belief: Belief) -> Resu
     let dest = PathBuf::from(&resource.dest);
     let target = Target::of(resource, &dest)?;
     let template = template(renderer)?;
-    let content = template.render(data, &Dot::Nothing).map_err(RunError::Execute)?;
+    let content = template.render(data, &Dot::Nothing).map_err(|error| RunError::Execute(Box::new(error)))?;
     let mut file = compared(renderer, target, content)?;
     let held = belief == Belief::Doubted && file.would_lose() && !rules.noop;
     if !held {
@@ -172,7 +172,7 @@ fn many(
     belief: Belief,
 ) -> Result<Prepared, RunError> {
     let Renderer { resource, rules, steps } = renderer;
-    let pattern = Pattern::parse(&resource.dest).map_err(RunError::Dest)?;
+    let pattern = Pattern::parse(&resource.dest).map_err(|error| RunError::Dest(Box::new(error)))?;
     let root = pattern.root().to_owned();
     let template = template(renderer)?;
     let ledger = Ledger::open(&root, &resource.path).map_err(|error| RunError::Ledger { path: root.clone(), error })?;
@@ -181,7 +181,7 @@ fn many(
     for item in items(for_each, data) {
         let found = file_of(renderer, &pattern, &item, &ledger, &mut names)
             .and_then(|target| {
-                let content = template.render(data, &item.dot).map_err(RunError::Execute);
+                let content = template.render(data, &item.dot).map_err(|error| RunError::Execute(Box::new(error)));
                 content.and_then(|content| compared(renderer, target, content)).map_err(|error| error.to_string())
             })
             .and_then(|file| adopted(&root, file, &ledger));
@@ -247,7 +247,10 @@ fn stage_all(renderer: &Renderer, prepared: &mut Prepared) -> Result<(), RunErro
         if let Some(file) = prepared.files.first() {
             file.target.prepare(resource.mkdir)?;
         }
-        clean(renderer, &root, stem(resource), geteuid().as_raw());
+        let own = geteuid().as_raw();
+        clean(renderer, &root, stem(resource), own);
+        let ledger = prepared.set.as_ref().and_then(|set| set.ledger.path().file_name());
+        ledger.into_iter().for_each(|name| clean(renderer, &root, name, own));
     }
     if !prepared.files.iter().any(|file| file.stages(renderer)) {
         return Ok(());
@@ -291,7 +294,7 @@ fn template(renderer: &Renderer) -> Result<FileTemplate, RunError> {
         read => read.map_err(|error| RunError::Unreadable { path: path.clone(), error })?,
     };
     let name = resource.src.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let failed = |error: TemplateError| RunError::Parse { path: path.clone(), error };
+    let failed = |error: TemplateError| RunError::Parse { path: path.clone(), error: Box::new(error) };
     FileTemplate::parse_bytes(&name, &bytes, &rules.templates).map_err(failed)
 }
 

@@ -243,7 +243,9 @@ async fn a_failed_reload_is_an_error_and_the_next_run_tries_it_again_though_the_
     let renderer = bench.renderer(&format!("reload_cmd = \"test -e {}\"", allowed.display()));
     for _ in 0..2 {
         let error = bench.once(&renderer).await.unwrap_err().to_string();
-        assert_eq!(error, "reload_cmd failed: exit status 1");
+        let dest = bench.dest().display().to_string();
+        let state = format!("; {dest} is new, and the next run tries this again");
+        assert_eq!(error, format!("reload_cmd failed: exit status 1{state}"));
         assert_eq!(bench.content().as_deref(), Some("new"));
         assert_eq!(bench.told(|step| matches!(step, Step::Updated { .. })), 0);
     }

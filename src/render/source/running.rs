@@ -245,6 +245,7 @@ impl Watch for Changes {
 #[cfg(test)]
 mod tests {
     use litemap::LiteMap;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::container::{ContainerId, Moment, Protocol};
@@ -415,6 +416,49 @@ mod tests {
         tell.send(compare(0, Occasion::Listed)).unwrap();
         let reading = running.fetch(&all()).await.unwrap();
         assert_eq!(reading.instances.iter().map(|instance| instance.port).collect::<Vec<_>>(), [2]);
+    }
+
+    /// One thing that a host may tell, and how it leaves a container's service.
+    fn told(choice: u8, service: &Service) -> (Command, Option<bool>) {
+        let modes = [
+            Mode::Serving,
+            Mode::Paused,
+            Mode::Kept(Kept::Draining),
+            Mode::Kept(Kept::Failed),
+            Mode::Kept(Kept::Ended),
+        ];
+        match choice {
+            0..5 => {
+                let mode = modes[usize::from(choice)];
+                (present(service, mode), Some(matches!(mode, Mode::Serving | Mode::Paused)))
+            }
+            5 => (update(service, Desired::Absent(Evidence::Event)), Some(false)),
+            6 => (update(service, Desired::Absent(Evidence::List)), Some(false)),
+            7 => (update(service, Desired::Forgotten), Some(false)),
+            _ => (compare(0, Occasion::Listed), None),
+        }
+    }
+
+    proptest! {
+        /// The histories are those that keepers of registries get.
+        #[test]
+        fn whatever_a_host_tells_the_last_state_of_each_service_counts(history in prop::collection::vec((0_usize..5, 0_u8..9), 0..60)) {
+            let services: Vec<_> = (0..5).map(|n| named(&format!("s{}", n % 3), &format!("h:{n}:80"), &format!("c{n}"))).collect();
+            let running = Running::new("host1", Arc::default());
+            let mut there = [false; 5];
+            let mut patience = None;
+            for (number, choice) in history {
+                let (command, serves) = told(choice, &services[number]);
+                running.take(&command, &mut patience);
+                there[number] = serves.unwrap_or(there[number]);
+            }
+            running.take(&compare(0, Occasion::Listed), &mut patience);
+            let mut ids: Vec<_> = running.lock().instances("host1").iter().map(|instance| instance.id.clone()).collect();
+            ids.sort();
+            let expected: Vec<_> = (0..5).filter(|n| there[*n]).map(|n| format!("h:{n}:80")).collect();
+            prop_assert_eq!(ids, expected);
+            prop_assert!(*running.version.borrow() > 0);
+        }
     }
 
     #[test]
