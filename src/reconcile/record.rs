@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::container::Moment;
-use crate::desired::{Evidence, Mode};
+use crate::desired::{Evidence, Kept, Mode};
 use crate::registry::{ActionKind, Cause, Entry, Mark, Reason};
 use crate::service::{Service, Source};
 
@@ -351,13 +351,18 @@ impl Trouble {
 }
 
 impl Claim {
-    /// Ranks claims: running before ended; a default ID before a claimed one; earlier claims before later ones; then
+    /// Ranks claims: running before draining before ended; a default ID before a claimed one; earlier claims before later ones; then
     /// the older container, then the lower port.
     fn rank(&self, other: &Self) -> Ordering {
-        fn place(claim: &Claim) -> (bool, bool, u32, Moment, Source) {
+        fn place(claim: &Claim) -> (u8, bool, u32, Moment, Source) {
             let Claim { service, mode, order } = claim;
             let origin = &service.origin;
-            (!mode.is_serving(), origin.claimed, *order, origin.created, service.source())
+            let ended = match mode {
+                Mode::Serving | Mode::Paused => 0,
+                Mode::Kept(Kept::Draining) => 1,
+                Mode::Kept(Kept::Failed | Kept::Ended) => 2,
+            };
+            (ended, origin.claimed, *order, origin.created, service.source())
         }
         place(self).cmp(&place(other))
     }

@@ -74,6 +74,25 @@ async fn where_there_is_no_health_one_that_drains_goes_unless_what_ended_is_to_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_no_longer_serve_the_one_that_drains_gives_the_reason() {
+    let bench = bench(Memory::new("us"), Rules { deregister: Deregister::Never, ..rules() }).await;
+    let mut young = (*service("a", 1)).clone();
+    young.origin.container = ContainerId::from("young");
+    let young = Arc::new(young);
+    let tell = |mode| {
+        let update = update(&young, Desired::Present(Arc::clone(&young), mode));
+        bench.commands.send(Command::Updates([update].into(), None)).unwrap();
+    };
+    bench.update([kept("a", Kept::Ended)]);
+    tell(Mode::Serving);
+    bench.settle().await;
+    drop(bench.writes());
+    tell(Mode::Kept(Kept::Draining));
+    bench.settle().await;
+    assert_eq!(bench.writes(), [mark("a", Some(Mark::Draining))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mark_of_another_hand_stays() {
     let bench = bench(Memory::new("us"), rules()).await;
     let entry = bench.memory.held().remove("a").unwrap();
