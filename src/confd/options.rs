@@ -127,7 +127,7 @@ pub const OPTIONS: &[Opt] = &[
     row(Name::AppId, "app-id", Takes::Text, "", "for Vault, which is not a back end here"),
     row(Name::AuthToken, "auth-token", Takes::Text, "", "token for the back end (Consul)"),
     row(Name::AuthType, "auth-type", Takes::Text, "", "for Vault, which is not a back end here"),
-    row(Name::Backend, "backend", Takes::Text, "etcd", "where the keys are: see registrator's docs/files.md"),
+    row(Name::Backend, "backend", Takes::Text, "etcd", "where the keys are: consul, docker, env, etcd, etcdv2, etcdv3, file, redis, services or zookeeper"),
     row(Name::BasicAuth, "basic-auth", Takes::Switch, "", "send -username and -password (consul, etcd)"),
     flag(Name::CheckConfig, "check-config", Takes::Switch, "", "check resources and templates, without a back end"),
     keyed(Name::ClientCaKeys, "client-ca-keys", "client_cakeys", Takes::Text, "PEM file of the authority to trust"),
