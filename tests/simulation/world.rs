@@ -739,8 +739,11 @@ impl World {
         let held_back = |wants: &Wanted| wants.get(key).is_some_and(|offers| offers.iter().all(out_of_use));
         // Whose network it shares drains, and so counts as running.
         let drained = || {
-            let place = (key.to_owned(), content.name.clone(), content.authority());
-            host.places.contains(&place) && host.known.keys().any(|id| host.network_drains(id))
+            let offers = |it: &Container| {
+                let own = format!("{}:{}:", host.rules.hostname, it.name);
+                content.id.starts_with(&own) || it.made.service_id == Some(&content.id)
+            };
+            host.known.iter().any(|(id, known)| host.network_drains(id) && known.as_ref().is_some_and(offers))
         };
         if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() || drained() {
             Ok(())
