@@ -7,6 +7,7 @@ use testkit::consul::{self, Consul};
 use testkit::etcd::{self, EtcdServer};
 use testkit::redis::{self, Redis};
 use testkit::servers::Server;
+use testkit::wait::eventually;
 use tokio::net::TcpListener;
 
 use crate::fixture::Confdir;
@@ -168,18 +169,29 @@ async fn a_redis_that_goes_away_and_comes_back_is_read_again() {
 }
 
 #[cfg(feature = "zookeeper")]
-#[tokio::test]
-async fn a_zookeeper_that_goes_away_and_comes_back_is_read_again() {
+mod zookeeper {
     use testkit::zookeeper::ZooKeeper;
     use zookeeper_client::{Acls, CreateMode};
-    outages(ZooKeeper::start().await, "zookeeper", async |server, value| {
+
+    use super::*;
+
+    async fn put(server: &ZooKeeper, value: &str) {
         let client = server.client().await;
         let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
         if client.create("/key", value.as_bytes(), &options).await.is_err() {
             client.set_data("/key", value.as_bytes(), None).await.unwrap();
         }
-    })
-    .await;
+    }
+
+    #[tokio::test]
+    async fn a_zookeeper_that_goes_away_and_comes_back_is_read_again() {
+        outages(ZooKeeper::start().await, "zookeeper", put).await;
+    }
+
+    #[tokio::test]
+    async fn a_zookeeper_that_hangs_is_noticed_and_read_again_when_it_goes_on() {
+        hangs(ZooKeeper::start().await, "zookeeper", put).await;
+    }
 }
 
 #[tokio::test]
@@ -205,4 +217,32 @@ async fn a_store_that_is_away_at_the_start_of_a_daemon_is_waited_for() {
     redis.restart().await;
     redis.command(&["SET", "/key", "value"]).await;
     confdir.becomes("t", "key=value\n").await;
+}
+
+/// A store that hangs while confd watches it, for longer than any deadline, and goes on.
+async fn hangs<S: Server>(server: S, backend: &str, put: impl AsyncFn(&S, &str)) {
+    let node = server.address().to_string();
+    put(&server, "one").await;
+    let confdir = simple();
+    let confd = confdir.start(&["-watch", "-backend", backend, "-node", &node]);
+    confdir.becomes("t", "key=one\n").await;
+    server.freeze();
+    eventually("it is noticed", Duration::from_secs(60), async || (confd.logged("ERROR ") > 0).then_some(())).await;
+    assert_eq!(confdir.read("t").as_deref(), Some("key=one\n"));
+    server.thaw();
+    put(&server, "two").await;
+    confdir.becomes("t", "key=two\n").await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_while_it_is_watched_is_noticed_and_read_again_when_it_goes_on() {
+    let redis = Redis::with(redis::Options { events: true, ..redis::Options::default() }).await;
+    let (consul, etcd) = (Consul::start().await, EtcdServer::start().await);
+    let old = EtcdServer::with(etcd::Options { v2: true, ..etcd::Options::default() }).await;
+    tokio::join!(
+        hangs(redis, "redis", async |redis, value| drop(redis.command(&["SET", "/key", value]).await)),
+        hangs(consul, "consul", async |consul, value| consul.put_key("key", value).await),
+        hangs(etcd, "etcdv3", async |etcd, value| drop(etcd.ctl(&["put", "/key", value]))),
+        hangs(old, "etcdv2", async |etcd, value| drop(etcd.ctl_v2(&["set", "/key", value]))),
+    );
 }

@@ -23,8 +23,9 @@ use crate::registry::{OpenError, RegistryError};
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How many keys the server looks at for one answer of a scan, and how many are asked for at once.
 const SCAN: usize = 1000;
-/// How often keys are compared if the server tells of changes, and if it does not.
-const TOLD: Duration = Duration::from_secs(60);
+/// How often keys are compared if the server tells of changes, which shows a connection that is silently dead, and if it
+/// does not.
+const TOLD: Duration = Duration::from_secs(20);
 const UNTOLD: Duration = Duration::from_secs(5);
 /// After an event, the ones that follow soon are waited for.
 const PACE: Duration = Duration::from_millis(100);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::TOO_SOON;
 use super::answer::{Answer, Failure};
@@ -13,6 +13,8 @@ use crate::registry::reader::{KeyReader, Mark, Values, common_folder, is_below, 
 
 /// How often several keys are read again when something was written meanwhile: the API has no common moment for them.
 const ATTEMPTS: usize = 3;
+/// How long a change is waited for before the server is asked whether it still answers.
+const CHECK: Duration = Duration::from_secs(15);
 
 /// A reader of the v2 API. Folders give no key of their own, and a missing key gives none.
 pub(in crate::registry) struct Etcd2Reader {
@@ -55,12 +57,30 @@ impl Etcd2Reader {
         Ok(values)
     }
 
+    /// How far the history is.
+    async fn moment(&self, key: &str) -> Result<Mark, Failure> {
+        let query = [("quorum", "true")];
+        let asked = self.connection.ask_from(Request { method: &Method::GET, key, query: &query, form: &[] });
+        match asked.await? {
+            (Ok(_) | Err(Failure::Missing), index) => Ok(index.unwrap_or_default()),
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
     async fn wait(&self, keys: &[String], since: Mark) -> Result<Mark, Failure> {
         let folder = common_folder(keys);
         let mut index = since;
         loop {
             let began = Instant::now();
-            match self.connection.wait(&folder, index + 1).await {
+            let waited = match timeout(CHECK, self.connection.wait(&folder, index + 1)).await {
+                Ok(waited) => waited,
+                // A server that hangs looks like one where nothing happens.
+                Err(_) => {
+                    self.moment(&folder).await?;
+                    continue;
+                }
+            };
+            match waited {
                 Ok(Answer { node: Some(node), .. }) => {
                     index = node.modified_index.max(index + 1);
                     // A folder that goes takes all below it along.
@@ -73,7 +93,7 @@ impl Etcd2Reader {
                 // The history does not reach back so far: anything may have changed.
                 Err(Failure::Forgotten) => {
                     sleep(TOO_SOON).await;
-                    return Ok(self.get(&folder).await?.1);
+                    return self.moment(&folder).await;
                 }
                 // Nothing seems to have happened.
                 Err(Failure::Away(_)) if began.elapsed() > TOO_SOON => {}
@@ -90,18 +110,7 @@ impl KeyReader for Etcd2Reader {
     }
 
     async fn mark(&self, keys: &[String]) -> Result<Mark, RegistryError> {
-        let folder = common_folder(keys);
-        let asked = self.connection.ask_from(Request {
-            method: &Method::GET,
-            key: &folder,
-            query: &[("quorum", "true")],
-            form: &[],
-        });
-        let asked = match asked.await {
-            Ok((Ok(_) | Err(Failure::Missing), index)) => Ok(index.unwrap_or_default()),
-            Ok((Err(failure), _)) | Err(failure) => Err(failure),
-        };
-        asked.map_err(|failure| self.connection.error(failure))
+        self.moment(&common_folder(keys)).await.map_err(|failure| self.connection.error(failure))
     }
 
     async fn changed(&self, keys: &[String], since: Mark) -> Result<Mark, RegistryError> {
