@@ -2,8 +2,9 @@
 //! booleans only as `-x` or `-x=v`; the first word without a dash ends the options. Pure.
 
 use super::layer::Layer;
-use super::options::{Name, Opt, Takes, Value, by_flag};
+use super::options::{Name, OPTIONS, Opt, Takes, Value, by_flag};
 use crate::nearest::nearest;
+use crate::render::source::Backend;
 
 /// What the command line says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub fn parse(arguments: &[String]) -> Result<Flags, FlagError> {
     let mut left = arguments.iter();
     let mut first = true;
     while let Some(argument) = left.next() {
-        if std::mem::take(&mut first) && crate::render::source::Backend::named(argument).is_some() {
+        if std::mem::take(&mut first) && Backend::named(argument).is_some() {
             flags.layer.set(Name::Backend, Value::Text(argument.clone()));
             continue;
         }
@@ -76,20 +77,17 @@ pub fn parse(arguments: &[String]) -> Result<Flags, FlagError> {
 }
 
 fn value(option: &Opt, text: &str) -> Result<Value, FlagError> {
-    let wrong = |kind: &str| {
-        FlagError::Wrong(format!("invalid {kind}value {text:?} for {}-{}: parse error", kind_word(kind), option.flag))
-    };
+    let flag = option.flag;
     match option.takes {
-        Takes::Switch => boolean(text).map(Value::Switch).ok_or_else(|| wrong("boolean ")),
-        Takes::Number => number(text).map(Value::Number).ok_or_else(|| wrong("")),
+        Takes::Switch => boolean(text)
+            .map(Value::Switch)
+            .ok_or_else(|| FlagError::Wrong(format!("invalid boolean value {text:?} for -{flag}: parse error"))),
+        Takes::Number => number(text)
+            .map(Value::Number)
+            .ok_or_else(|| FlagError::Wrong(format!("invalid value {text:?} for flag -{flag}: parse error"))),
         Takes::Text => Ok(Value::Text(text.to_owned())),
         Takes::List => Ok(Value::List(vec![text.to_owned()])),
     }
-}
-
-/// Go says `for -x` of a boolean, and `for flag -x` of anything else.
-fn kind_word(kind: &str) -> &'static str {
-    if kind.is_empty() { "flag " } else { "" }
 }
 
 /// A boolean in Go's spellings.
@@ -126,7 +124,7 @@ pub fn number(text: &str) -> Option<i64> {
 
 fn unknown(flag: &str) -> String {
     let shown = flag.escape_debug();
-    let names = super::options::OPTIONS.iter().map(|option| option.flag);
+    let names = OPTIONS.iter().map(|option| option.flag);
     match nearest(flag, names) {
         Some(meant) => format!("flag provided but not defined: -{shown} (did you mean -{meant}?)"),
         None => format!("flag provided but not defined: -{shown}"),

@@ -254,9 +254,12 @@ fn backend(
         Some("https") => Some("https".to_owned()),
         Some(other) => return Err(format!("-scheme {other:?} is neither http nor https")),
     };
+    // An empty one is that of a variable that is not set: `-node "$NODE"`.
+    let given = layer.list(Name::Node).unwrap_or_default().iter().filter(|node| !node.trim().is_empty());
+    let given: Vec<_> = given.cloned().collect();
     Ok(BackendSettings {
         backend,
-        nodes: layer.list(Name::Node).map_or_else(|| backend.default_nodes(variables), <[String]>::to_vec),
+        nodes: if given.is_empty() { backend.default_nodes(variables) } else { given },
         scheme,
         user: user(layer, backend, warnings),
         token: layer.text(Name::AuthToken).map(SecretString::from),
@@ -341,6 +344,8 @@ mod tests {
         assert_eq!(none.mode, Mode::Interval(Duration::from_secs(600)));
         assert_eq!((none.backend.backend, none.confdir), (Backend::Etcd, PathBuf::from("/etc/confd")));
         assert_eq!(none.backend.nodes, ["http://127.0.0.1:4001"]);
+        assert_eq!(settings("-node= -node=a:1", &[], "").unwrap().0.backend.nodes, ["a:1"]);
+        assert_eq!(settings("-node=", &[], "").unwrap().0.backend.nodes, ["http://127.0.0.1:4001"]);
     }
 
     #[test]

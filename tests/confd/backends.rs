@@ -342,3 +342,107 @@ async fn files_are_watched() {
     confdir.becomes("upstream", GONE).await;
     assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
 }
+
+/// A resource of two hundred keys, more than one transaction of any store takes.
+#[tokio::test]
+async fn more_keys_than_a_transaction_takes_are_all_read() {
+    let etcd = EtcdServer::start().await;
+    let consul = Consul::start().await;
+    let numbers = 0..200;
+    for number in numbers.clone() {
+        etcd.ctl(&["put", &format!("/many/{number}/value"), &number.to_string()]);
+        consul.put_key(&format!("many/{number}/value"), &number.to_string()).await;
+    }
+    let keys: Vec<_> = numbers.clone().map(|number| format!("\"/many/{number}/\"")).collect();
+    let expected: String = numbers.map(|number| format!("{number} ")).collect();
+    for (backend, node) in [("etcdv3", etcd.address().to_string()), ("consul", consul.address().to_string())] {
+        let confdir = Confdir::new();
+        confdir.template("t", "{{ range seq 0 199 }}{{ getv (printf \"/many/%d/value\" .) }} {{ end }}");
+        confdir.resource("t", &format!("src = \"t\"\nkeys = [{}]\n", keys.join(", ")));
+        let confd = confdir.start(&["-watch", "-backend", backend, "-node", &node]);
+        confdir.becomes("t", &expected).await;
+        etcd.ctl(&["put", "/many/7/value", "seven"]);
+        consul.put_key("many/7/value", "seven").await;
+        confdir.becomes("t", &expected.replacen(" 7 ", " seven ", 1)).await;
+        etcd.ctl(&["put", "/many/7/value", "7"]);
+        consul.put_key("many/7/value", "7").await;
+        assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
+    }
+}
+
+#[tokio::test]
+async fn with_an_interval_every_back_end_is_asked_again() {
+    let etcd = EtcdServer::start().await;
+    let consul = Consul::start().await;
+    let redis = Redis::start().await;
+    for (backend, node) in [
+        ("etcdv3", etcd.address().to_string()),
+        ("consul", consul.address().to_string()),
+        ("redis", redis.address().to_string()),
+    ] {
+        let put = async |value: &str| {
+            etcd.ctl(&["put", "/key", value]);
+            consul.put_key("key", value).await;
+            redis.command(&["SET", "/key", value]).await;
+        };
+        put("one").await;
+        let confdir = Confdir::new();
+        confdir.template("t", "{{ getv \"/key\" }}\n");
+        confdir.resource("t", "src = \"t\"\nkeys = [\"/key\"]\n");
+        let _confd = confdir.start(&["-interval", "1", "-backend", backend, "-node", &node]);
+        confdir.becomes("t", "one\n").await;
+        put("two").await;
+        confdir.becomes("t", "two\n").await;
+    }
+}
+
+/// Reads a file again and again while two keys are written together; they must never differ in it.
+async fn never_apart(confdir: &Confdir, write: impl AsyncFn(u32)) {
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..60 {
+        write(number).await;
+        for _ in 0..5 {
+            seen.extend(confdir.read("t"));
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    confdir.becomes("t", "59 59\n").await;
+    assert!(seen.len() > 5, "{seen:?}");
+    for content in seen {
+        let (one, other) = content.trim().split_once(' ').unwrap();
+        assert_eq!(one, other);
+    }
+}
+
+fn two_folders() -> Confdir {
+    let confdir = Confdir::new();
+    confdir.template("t", "{{ getv \"/a/x\" \"\" }} {{ getv \"/b/x\" \"\" }}\n");
+    confdir.resource("t", "src = \"t\"\nkeys = [\"/a\", \"/b\"]\n");
+    confdir
+}
+
+#[tokio::test]
+async fn the_keys_of_a_resource_are_read_as_of_one_moment() {
+    use base64::Engine;
+    let etcd = EtcdServer::start().await;
+    let confdir = two_folders();
+    let confd = confdir.start(&["-watch", "-backend", "etcdv3", "-node", &etcd.address().to_string()]);
+    let client = etcd_client::Client::connect([etcd.address().to_string()], None).await.unwrap();
+    never_apart(&confdir, async |number| {
+        let put = |key: &str| etcd_client::TxnOp::put(key, number.to_string(), None);
+        let both = etcd_client::Txn::new().and_then([put("/a/x"), put("/b/x")]);
+        client.kv_client().txn(both).await.unwrap();
+    })
+    .await;
+    assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
+    let consul = Consul::start().await;
+    let confdir = two_folders();
+    let confd = confdir.start(&["-watch", "-backend", "consul", "-node", &consul.address().to_string()]);
+    never_apart(&confdir, async |number| {
+        let value = base64::prelude::BASE64_STANDARD.encode(number.to_string());
+        let set = |key: &str| serde_json::json!({"KV": {"Verb": "set", "Key": key, "Value": value}});
+        consul.put("/v1/txn", &serde_json::json!([set("a/x"), set("b/x")])).await;
+    })
+    .await;
+    assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
+}

@@ -161,3 +161,51 @@ fn the_name_of_a_back_end_may_stand_first_as_with_confds_fork() {
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8(output.stderr).unwrap().contains("INFO Backend set to env"));
 }
+
+/// In a network of its own, where a name server knows one record; takes root.
+#[test]
+fn nodes_come_from_srv_records() {
+    if !nix::unistd::getuid().is_root() {
+        return;
+    }
+    let confdir = Confdir::new();
+    confdir.template("t", "{{ getv \"/key\" }}\n");
+    confdir.resource("t", "src = \"t\"\nkeys = [\"/key\"]\n");
+    let (resolver, redis) = (confdir.path().join("resolv.conf"), testkit::servers::binary("redis-server"));
+    std::fs::write(&resolver, "nameserver 127.0.0.1\n").unwrap();
+    let script = format!(
+        "set -e; ip link set lo up; mount --bind {resolver} /etc/resolv.conf\n\
+         dnsmasq --keep-in-foreground --conf-file --no-hosts --no-resolv --listen-address=127.0.0.1 --bind-interfaces \
+         --address=/store.example.com/127.0.0.1 --pid-file= --user=root \
+         --srv-host=_redis._tcp.example.com,store.example.com,6399 & dns=$!\n\
+         {redis} --port 6399 --save '' --daemonize no >redis.log & redis=$!\n\
+         trap 'kill $dns $redis' EXIT\n\
+         for try in $(seq 100); do (echo 'SET /key value' >/dev/tcp/127.0.0.1/6399) 2>/dev/null && break; sleep 0.1; done\n\
+         for try in $(seq 100); do dig +short +time=1 +tries=1 SRV _redis._tcp.example.com | grep -q store && break; sleep 0.1; done\n\
+         for options in '-srv-domain example.com' '-srv-record _redis._tcp.example.com'; do\n\
+         {program} confd -onetime -backend redis -confdir {confdir} $options; done\n\
+         ! {program} confd -onetime -backend redis -confdir {confdir} -srv-domain nowhere.example.com\n",
+        resolver = resolver.display(),
+        redis = redis.display(),
+        program = BINARY,
+        confdir = confdir.path().display(),
+    );
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "bash", "-c", &script])
+        .current_dir(confdir.path())
+        .output()
+        .unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    assert_eq!(confdir.read("t").as_deref(), Some("value\n"));
+    let lines: Vec<_> = log.lines().filter_map(|line| Some(line.split_once("]: ")?.1)).collect();
+    for line in [
+        "INFO SRV record set to _redis._tcp.example.com.",
+        "INFO SRV record set to _redis._tcp.example.com",
+        "INFO Backend source(s) set to store.example.com:6399",
+    ] {
+        assert!(lines.contains(&line), "{line}: {log}");
+    }
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("FATAL Cannot get nodes from SRV records _redis._tcp.nowhere.example.com."), "{last}");
+}

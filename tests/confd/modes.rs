@@ -94,6 +94,15 @@ fn staged_files_stay_where_that_is_asked_for_and_commands_are_left_out_in_a_mere
     fs::remove_file(kept[0]).unwrap();
     confdir.run(&options(&["-onetime", "-sync-only"])).well();
     assert_eq!((confdir.read("t").as_deref(), calls(&confdir)), (Some("key=one\n"), String::new()));
+    // Also where the file changes.
+    fs::write(confdir.out("t"), "other\n").unwrap();
+    let ended = confdir.run(&options(&["-onetime", "-sync-only", "-keep-stage-file"]));
+    ended.well();
+    let kept: Vec<_> =
+        ended.said().into_iter().filter_map(|line| line.strip_prefix("INFO Keeping staged file: ")).collect();
+    assert_eq!(kept.len(), 1, "{:?}", ended.log);
+    assert_eq!(fs::read_to_string(kept[0]).unwrap(), "key=one\n");
+    assert_eq!(confdir.read("t").as_deref(), Some("key=one\n"));
 }
 
 #[tokio::test]

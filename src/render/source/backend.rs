@@ -190,7 +190,9 @@ fn services(settings: &BackendSettings) -> Result<Arc<dyn Source>, String> {
 
 /// How the store is reached.
 fn access(settings: &BackendSettings) -> Result<Access, String> {
-    let nodes: Vec<_> = settings.nodes.iter().map(|node| Node::parse(node)).collect();
+    // Several may stand in one, as in ETCDCTL_PEERS.
+    let nodes = settings.nodes.iter().flat_map(|node| node.split(',')).filter(|node| !node.trim().is_empty());
+    let nodes: Vec<_> = nodes.map(Node::parse).collect();
     if nodes.is_empty() {
         return Err(format!("the backend {} needs a -node", settings.backend.name()));
     }
@@ -310,6 +312,8 @@ mod tests {
             let access = access(&settings).unwrap();
             assert_eq!((access.secure, access.servers), (expected, vec!["h:1".to_owned()]), "{backend:?} {node}");
         }
+        let several = access(&settings(Backend::Etcd, &["http://a:1, http://b:2", "c:3,"])).unwrap();
+        assert_eq!(several.servers, ["a:1", "b:2", "c:3"]);
         let mixed = access(&settings(Backend::Etcd, &["https://a", "http://b"]));
         assert_eq!(mixed.err().as_deref(), Some("either all nodes are https, or none"));
         let socket = access(&settings(Backend::Redis, &["/run/redis.sock"])).ok().unwrap();

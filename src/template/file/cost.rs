@@ -212,6 +212,23 @@ fn templates_can_be_shared_between_threads() {
     shared::<TemplateError>();
 }
 
+#[test]
+fn renderings_at_the_same_time_see_their_own_data() {
+    let template = FileTemplate::parse("t", "{{scratch.Set \"v\" (getv \"/a\")}}{{scratch.Get \"v\"}}", Path::new("/"));
+    let template = template.unwrap();
+    std::thread::scope(|threads| {
+        for number in 0..8 {
+            let template = &template;
+            threads.spawn(move || {
+                let data = data([("/a", number.to_string().as_str())]);
+                for _ in 0..50 {
+                    assert_eq!(template.render(&data, &Dot::Nothing).unwrap(), number.to_string());
+                }
+            });
+        }
+    });
+}
+
 /// Templates from pieces that fit together often enough to run.
 fn any_template() -> impl Strategy<Value = String> {
     let functions: Vec<&str> = functions::files()

@@ -65,6 +65,9 @@ fn functions_fail_in_gos_words() {
         ("{{mustEnv \"NO_SUCH_VARIABLE\"}}", "error calling mustEnv: environment variable NO_SUCH_VARIABLE is not set"),
         ("{{split \"a\"}}", "wrong number of args for split: want 2 got 1"),
         ("{{add 1 2 3}}", "wrong number of args for add: want 2 got 3"),
+        ("{{datetime.Format}}", "wrong number of args for Format: want 1 got 0"),
+        ("{{datetime.Unix 1}}", "wrong number of args for Unix: want 0 got 1"),
+        ("{{scratch.Set \"a\"}}", "wrong number of args for Set: want 2 got 1"),
         ("{{datetime.Format 1}}", "error calling Format: wrong type for value; expected string; got int"),
         ("{{datetime.Nope \"a\"}}", "Nope is not a method of this value"),
         ("{{(get \"/a\").Key \"a\"}}", "Key has arguments but cannot be invoked as function"),
@@ -97,6 +100,25 @@ fn a_failure_quotes_no_value_of_the_store() {
         let line = error.to_string();
         assert!(!line.contains("geheim") && !line.contains(char::is_control), "{template}: {line}");
     }
+}
+
+#[test]
+fn a_tree_that_is_no_tree_does_not_explode() {
+    let data = data([("/t/a/b", "1"), ("/t/a/c/d", "2"), ("/t/e", ""), ("/both/x", "1"), ("/both/x/y", "2")]);
+    assert_eq!(text("{{tree \"t\" | explode | toJson}}", &data), r#"{"a":{"b":"1","c":{"d":"2"}},"e":""}"#);
+    assert!(failure("{{tree \"both\" | explode}}", &data).ends_with("a part of x/y is both a key and a folder"));
+    let deep = "/a".repeat(100_000);
+    let data = super::tests::data([(deep.as_str(), "1")]);
+    assert!(failure("{{tree \"\" | explode}}", &data).ends_with("a key has more than 100 parts"));
+}
+
+#[test]
+fn a_value_is_never_read_as_a_template() {
+    let data = data([("/a", "{{getv \"/b\"}}"), ("/b", "{{")]);
+    assert_eq!(
+        text("{{getv \"/a\"}} {{printf \"%s\" (getv \"/a\")}} {{range gets \"/*\"}}{{.Value}}{{end}}", &data),
+        "{{getv \"/b\"}} {{getv \"/b\"}} {{getv \"/b\"}}{{"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, exactly, functions, text};
+use super::args::{Args, Failed, Given, exactly, functions, text};
 use super::store::{missing, with_keys};
 use crate::template::engine::Table;
 
@@ -14,7 +14,11 @@ pub(in crate::template) static TABLE: Table = functions! {
     "keyExists", exactly(1), key_exists;
     "tree", exactly(1), tree;
     "byKey", exactly(1), by_key;
+    "explode", exactly(1), explode;
 };
+
+/// How deep `explode` nests: not deeper than the engine allows values to be.
+const DEEPEST: usize = 100;
 
 /// Its keys have no slash at their start; ours have.
 fn absolute(key: &str) -> String {
@@ -58,7 +62,7 @@ fn pair(path: &str, key: &str, value: &str) -> Value {
 fn by_key(args: &Args<'_>) -> Given {
     let mut groups: HashMap<String, HashMap<String, Value>> = HashMap::new();
     for item in args.list(0)? {
-        let Value::Object(fields) = item else { return Err(Fault::expected("KeyPair", item)) };
+        let Value::Object(fields) = item else { return Err(Failed::expected("KeyPair", item)) };
         let field = |name| fields.get(name).map_or(Ok(""), text);
         if let Some((group, rest)) = field("Key")?.split_once('/') {
             let pair = pair(field("Path")?, rest, field("Value")?);
@@ -66,4 +70,35 @@ fn by_key(args: &Args<'_>) -> Given {
         }
     }
     Ok(Value::Map(groups.into_iter().map(|(group, pairs)| (group, Value::Map(pairs))).collect()))
+}
+
+/// `explode PAIRS`: of the pairs of a tree, nested maps: a folder is a map.
+fn explode(args: &Args<'_>) -> Given {
+    let mut root = HashMap::new();
+    for item in args.list(0)? {
+        let Value::Object(fields) = item else { return Err(Failed::expected("KeyPair", item)) };
+        let field = |name| fields.get(name).map_or(Ok(""), text);
+        let key = field("Key")?;
+        // A key that ends with a slash is a folder's own.
+        let Some(name) = key.rsplit('/').next().filter(|name| !name.is_empty()) else { continue };
+        let folders: Vec<&str> = key.split('/').collect();
+        if folders.len() > DEEPEST {
+            return Err(Failed::new(format_args!("a key has more than {DEEPEST} parts")));
+        }
+        let mut folder = &mut root;
+        for part in &folders[..folders.len() - 1] {
+            let below = folder.entry((*part).to_owned()).or_insert_with(|| Value::Map(HashMap::new()));
+            let Value::Map(below) = below else { return Err(both(key)) };
+            folder = below;
+        }
+        if folder.contains_key(name) {
+            return Err(both(key));
+        }
+        folder.insert(name.to_owned(), Value::from(field("Value")?));
+    }
+    Ok(Value::Map(root))
+}
+
+fn both(key: &str) -> Failed {
+    Failed::new(format_args!("a part of {key} is both a key and a folder"))
 }

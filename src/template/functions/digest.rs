@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, PAD}
 use base64::{DecodeError, Engine};
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use crate::template::engine::Table;
 
 /// As Go's: the bits that no byte needs may be anything.
@@ -33,9 +33,9 @@ fn decode(engine: &GeneralPurpose, args: &Args<'_>) -> Given {
             DecodeError::InvalidByte(byte, _) | DecodeError::InvalidLastSymbol { offset: byte, .. } => byte,
             _ => text.len(),
         };
-        Fault::new(format_args!("illegal base64 data at input byte {byte}"))
+        Failed::new(format_args!("illegal base64 data at input byte {byte}"))
     })?;
-    String::from_utf8(bytes).map(Value::from).map_err(|_| Fault::new("the decoded bytes are not UTF-8"))
+    String::from_utf8(bytes).map(Value::from).map_err(|_| Failed::new("the decoded bytes are not UTF-8"))
 }
 
 fn hex(algorithm: &'static Algorithm, args: &Args<'_>) -> Given {

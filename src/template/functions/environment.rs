@@ -4,7 +4,7 @@ use std::env;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions};
+use super::args::{Args, Failed, Given, at_least, exactly, functions};
 use crate::machine;
 use crate::template::engine::Table;
 
@@ -25,7 +25,7 @@ fn getenv(args: &Args<'_>) -> Given {
 
 fn must_env(args: &Args<'_>) -> Given {
     let name = args.text(0)?;
-    variable(name).map(Value::from).ok_or_else(|| Fault::new(format_args!("environment variable {name} is not set")))
+    variable(name).map(Value::from).ok_or_else(|| Failed::new(format_args!("environment variable {name} is not set")))
 }
 
 fn variable(name: &str) -> Option<String> {

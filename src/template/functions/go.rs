@@ -3,7 +3,7 @@
 
 use gtmpl_ng::{FuncError, Value, funcs};
 
-use super::args::{Args, Fault, Given, affordable, at_least, exactly, functions};
+use super::args::{Args, Failed, Given, affordable, at_least, exactly, functions};
 use crate::template::engine::{self, Table};
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -29,12 +29,12 @@ pub(in crate::template) static TABLE: Table = functions! {
 fn engines(function: gtmpl_ng::Func, args: &[Value]) -> Given {
     function(args).map_err(|error| match error {
         FuncError::Generic(reason) if reason.starts_with("unable to compare ") => {
-            Fault::new("incompatible types for comparison")
+            Failed::new("incompatible types for comparison")
         }
         FuncError::Generic(reason) if reason.starts_with("slice index ") => {
-            Fault::new(reason.split(" of ").next().unwrap_or_default())
+            Failed::new(reason.split(" of ").next().unwrap_or_default())
         }
-        other => Fault::new(other),
+        other => Failed::new(other),
     })
 }
 
@@ -72,7 +72,7 @@ fn len(args: &Args<'_>) -> Given {
         Value::String(text) => text.len(),
         Value::Array(items) => items.len(),
         Value::Map(entries) => entries.len(),
-        other => return Err(Fault::new(format_args!("len of type {}", engine::type_name(other)))),
+        other => return Err(Failed::new(format_args!("len of type {}", engine::type_name(other)))),
     }))
 }
 
@@ -93,9 +93,9 @@ fn element(collection: &Value, key: &Value) -> Given {
             let position = number.as_i64().and_then(|position| usize::try_from(position).ok());
             position
                 .filter(|position| *position < length)
-                .ok_or_else(|| Fault::new(format_args!("index out of range: {key}")))
+                .ok_or_else(|| Failed::new(format_args!("index out of range: {key}")))
         }
-        other => Err(Fault::new(format_args!("cannot index slice/array with type {}", engine::type_name(other)))),
+        other => Err(Failed::new(format_args!("cannot index slice/array with type {}", engine::type_name(other)))),
     };
     match (collection, key) {
         (Value::Array(items), _) => Ok(items.get(position(items.len())?).cloned().unwrap_or(Value::NoValue)),
@@ -106,9 +106,9 @@ fn element(collection: &Value, key: &Value) -> Given {
             Ok(entries.get(key).cloned().unwrap_or_else(zero))
         }
         (Value::Map(_), other) => {
-            Err(Fault::new(format_args!("value has type {}; should be string", engine::type_name(other))))
+            Err(Failed::new(format_args!("value has type {}; should be string", engine::type_name(other))))
         }
-        (Value::Nil | Value::NoValue, _) => Err(Fault::new("index of untyped nil")),
-        (other, _) => Err(Fault::new(format_args!("can't index item of type {}", engine::type_name(other)))),
+        (Value::Nil | Value::NoValue, _) => Err(Failed::new("index of untyped nil")),
+        (other, _) => Err(Failed::new(format_args!("can't index item of type {}", engine::type_name(other)))),
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
     "groupBy", exactly(2), |args| grouped(args, |value| vec![value.to_string()]);
     "groupByMulti", exactly(3), group_by_multi;
     "groupByKeys", exactly(2), group_by_keys;
+    "sortObjectsByKeysAsc", exactly(2), |args| sorted(args, false);
+    "sortObjectsByKeysDesc", exactly(2), |args| sorted(args, true);
     "where", exactly(3), |args| chosen(args, |found| found == Some(args.value(2)));
     "whereNot", exactly(3), |args| chosen(args, |found| found != Some(args.value(2)));
     "whereExist", exactly(2), |args| chosen(args, |found| found.is_some());
@@ -62,6 +64,17 @@ fn group_by_keys(args: &Args<'_>) -> Given {
     Ok(Value::from(keys.into_iter().collect::<Vec<_>>()))
 }
 
+/// The items by the texts that they have at the path; those that have none come before all others.
+fn sorted(args: &Args<'_>, is_reversed: bool) -> Given {
+    let path = args.text(1)?;
+    let mut items: Vec<&Value> = args.list(0)?.iter().collect();
+    items.sort_by_cached_key(|item| at(item, path).map(Value::to_string));
+    if is_reversed {
+        items.reverse();
+    }
+    Ok(Value::Array(items.into_iter().cloned().collect()))
+}
+
 /// The items whose value at the path is as wanted.
 fn chosen(args: &Args<'_>, is_wanted: impl Fn(Option<&Value>) -> bool) -> Given {
     let path = args.text(1)?;
@@ -71,7 +84,7 @@ fn chosen(args: &Args<'_>, is_wanted: impl Fn(Option<&Value>) -> bool) -> Given 
 /// `whereAny LIST PATH SEPARATOR VALUES`
 fn where_parts(args: &Args<'_>, is_wanted: impl Fn(&[&str], &[&str]) -> bool) -> Given {
     let separator = args.text(2)?;
-    let wanted = args.texts(3).map_err(|_| Fault::expected("[]string", args.value(3)))?;
+    let wanted = args.texts(3).map_err(|_| Failed::expected("[]string", args.value(3)))?;
     chosen(args, |found| {
         let parts = found.map(|found| parts(found, separator)).unwrap_or_default();
         is_wanted(&wanted, &parts.iter().map(String::as_str).collect::<Vec<_>>())

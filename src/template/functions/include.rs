@@ -7,7 +7,7 @@ use std::thread;
 
 use gtmpl_ng::{Value, limits};
 
-use super::args::{Args, Fault, Given, at_least, functions};
+use super::args::{Args, Failed, Given, at_least, functions};
 use crate::template::engine::Table;
 use crate::template::error::TemplateError;
 use crate::template::file::Included;
@@ -30,7 +30,7 @@ const STACK: usize = 4 << 20;
 fn include(args: &Args<'_>) -> Given {
     let (name, dot) = (args.text(0)?, args.value(1).clone());
     let seen = scope::with(|scope| (Arc::clone(&scope.data), scope.folder.clone(), scope.including.clone()));
-    let (data, folder, including) = seen.ok_or_else(|| Fault::new("no template runs"))?;
+    let (data, folder, including) = seen.ok_or_else(|| Failed::new("no template runs"))?;
     let file = find(&folder, name, &including)?;
     let text = read(&file)?;
     let remaining = limits::remaining();
@@ -40,18 +40,18 @@ fn include(args: &Args<'_>) -> Given {
         scope::within(Scope { including, ..Scope::new(data, folder) }, || template.execute(dot))
     };
     let thread = thread::Builder::new().name("include".to_owned()).stack_size(STACK).spawn(work);
-    let text = thread?.join().map_err(|_| Fault::new(format_args!("{name}: the template panicked")))?;
+    let text = thread?.join().map_err(|_| Failed::new(format_args!("{name}: the template panicked")))?;
     text.map(Value::from).map_err(|error| innermost(&error))
 }
 
 /// What is wrong where it went wrong, however many files lie between.
-fn innermost(error: &TemplateError) -> Fault {
+fn innermost(error: &TemplateError) -> Failed {
     match error {
         TemplateError::Execute(fault) => {
             let inner = fault.reason.strip_prefix("error calling include: ");
-            Fault::new(inner.filter(|inner| inner.starts_with("template: ")).unwrap_or(&error.to_string()))
+            Failed::new(inner.filter(|inner| inner.starts_with("template: ")).unwrap_or(&error.to_string()))
         }
-        other => Fault::new(other),
+        other => Failed::new(other),
     }
 }
 
@@ -59,9 +59,9 @@ fn innermost(error: &TemplateError) -> Fault {
 ///
 /// # Errors
 /// When there is none, it lies elsewhere, or it includes itself.
-pub(in crate::template) fn find(folder: &Path, name: &str, including: &[PathBuf]) -> Result<PathBuf, Fault> {
-    let outside = || Fault::new(format_args!("include path {name:?} is outside template directory"));
-    let unreadable = |error: std::io::Error| Fault::new(format_args!("include {name}: {error}"));
+pub(in crate::template) fn find(folder: &Path, name: &str, including: &[PathBuf]) -> Result<PathBuf, Failed> {
+    let outside = || Failed::new(format_args!("include path {name:?} is outside template directory"));
+    let unreadable = |error: std::io::Error| Failed::new(format_args!("include {name}: {error}"));
     if Path::new(name).is_absolute() {
         return Err(outside());
     }
@@ -71,10 +71,10 @@ pub(in crate::template) fn find(folder: &Path, name: &str, including: &[PathBuf]
         return Err(outside());
     }
     if including.contains(&file) {
-        return Err(Fault::new(format_args!("include cycle detected: {name} is already being included")));
+        return Err(Failed::new(format_args!("include cycle detected: {name} is already being included")));
     }
     if including.len() >= DEEPEST {
-        return Err(Fault::new(format_args!("maximum include depth ({DEEPEST}) exceeded")));
+        return Err(Failed::new(format_args!("maximum include depth ({DEEPEST}) exceeded")));
     }
     Ok(file)
 }
@@ -83,17 +83,17 @@ pub(in crate::template) fn find(folder: &Path, name: &str, including: &[PathBuf]
 ///
 /// # Errors
 /// When it is none, is too large, or is not UTF-8.
-pub(in crate::template) fn read(file: &Path) -> Result<String, Fault> {
+pub(in crate::template) fn read(file: &Path) -> Result<String, Failed> {
     let name = file.display();
     let metadata = fs::metadata(file)?;
     if !metadata.is_file() {
-        return Err(Fault::new(format_args!("include {name}: it is not a file")));
+        return Err(Failed::new(format_args!("include {name}: it is not a file")));
     }
     if metadata.len() > LARGEST {
-        return Err(Fault::new(format_args!("include {name}: it is larger than {LARGEST} bytes")));
+        return Err(Failed::new(format_args!("include {name}: it is larger than {LARGEST} bytes")));
     }
-    let bytes = fs::read(file).map_err(|error| Fault::new(format_args!("include {name}: {error}")))?;
+    let bytes = fs::read(file).map_err(|error| Failed::new(format_args!("include {name}: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
-        Fault::new(format_args!("include {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+        Failed::new(format_args!("include {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
     })
 }

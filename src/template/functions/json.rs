@@ -6,7 +6,7 @@ use gtmpl_ng::{Number, NumberKind, Value};
 use serde_json::Value as Json;
 use serde_json::error::Category;
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use crate::template::engine::{self, Table};
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -37,7 +37,7 @@ fn array(args: &Args<'_>) -> Given {
     }
 }
 
-fn mismatch(json: &Json, wanted: &str) -> Fault {
+fn mismatch(json: &Json, wanted: &str) -> Failed {
     let found = match json {
         Json::Null => "null",
         Json::Bool(_) => "bool",
@@ -46,13 +46,13 @@ fn mismatch(json: &Json, wanted: &str) -> Fault {
         Json::Array(_) => "array",
         Json::Object(_) => "object",
     };
-    Fault::new(format_args!("json: cannot unmarshal {found} into Go value of type {wanted}"))
+    Failed::new(format_args!("json: cannot unmarshal {found} into Go value of type {wanted}"))
 }
 
-fn parsed(text: &str) -> Result<Json, Fault> {
+fn parsed(text: &str) -> Result<Json, Failed> {
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Eof => Fault::new("unexpected end of JSON input"),
-        _ => Fault::new(format_args!("invalid JSON: {error}")),
+        Category::Eof => Failed::new("unexpected end of JSON input"),
+        _ => Failed::new(format_args!("invalid JSON: {error}")),
     })
 }
 
@@ -93,7 +93,7 @@ pub(super) fn json(value: &Value) -> Json {
 }
 
 /// As Go writes it: what HTML would read as markup is escaped.
-fn written(value: &Value, is_pretty: bool) -> Result<String, Fault> {
+fn written(value: &Value, is_pretty: bool) -> Result<String, Failed> {
     let json = json(value);
     let text = if is_pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }?;
     let mut escaped = String::with_capacity(text.len());

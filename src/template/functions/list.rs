@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions, text};
+use super::args::{Args, Failed, Given, at_least, exactly, functions, text};
 use super::json::json;
 use crate::template::engine::Table;
 
@@ -33,7 +33,7 @@ pub(in crate::template) static TABLE: Table = functions! {
 fn sequence(start: i64, end: i64) -> Given {
     let count = end.saturating_sub(start);
     if count > LONGEST_SEQUENCE {
-        return Err(Fault::new(format_args!("{count} numbers are more than the {LONGEST_SEQUENCE} allowed")));
+        return Err(Failed::new(format_args!("{count} numbers are more than the {LONGEST_SEQUENCE} allowed")));
     }
     Ok(Value::Array((start..end).map(Value::from).collect()))
 }
@@ -63,7 +63,7 @@ fn sort_pairs_by_length(args: &Args<'_>) -> Given {
             Value::Object(fields) => fields.get("Key").map(text).transpose()?,
             _ => None,
         };
-        pairs.push((key.ok_or_else(|| Fault::expected("memkv.KVPair", pair))?.len(), pair));
+        pairs.push((key.ok_or_else(|| Failed::expected("memkv.KVPair", pair))?.len(), pair));
     }
     pairs.sort_by_key(|(length, _)| *length);
     Ok(Value::Array(pairs.into_iter().map(|(_, pair)| pair.clone()).collect()))
@@ -93,7 +93,7 @@ fn holds(whole: &Value, part: &Value) -> Given {
         (Value::String(whole), Value::String(part)) => whole.contains(part.as_str()),
         (Value::Array(items), part) => items.contains(part),
         (Value::Nil | Value::NoValue, _) => false,
-        (other, _) => return Err(Fault::expected("[]interface {}", other)),
+        (other, _) => return Err(Failed::expected("[]interface {}", other)),
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions};
+use super::args::{Args, Failed, Given, at_least, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -36,7 +36,7 @@ pub(super) fn ternary(args: &Args<'_>) -> Given {
     match args.value(2) {
         Value::Bool(true) => Ok(args.value(0).clone()),
         Value::Bool(false) => Ok(args.value(1).clone()),
-        other => Err(Fault::expected("bool", other)),
+        other => Err(Failed::expected("bool", other)),
     }
 }
 

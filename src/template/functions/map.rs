@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions};
+use super::args::{Args, Failed, Given, at_least, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -19,11 +19,11 @@ pub(in crate::template) static TABLE: Table = functions! {
 /// `map K V …`
 pub(super) fn map(args: &Args<'_>) -> Given {
     if !args.all().len().is_multiple_of(2) {
-        return Err(Fault::new("invalid map call"));
+        return Err(Failed::new("invalid map call"));
     }
     let mut entries = HashMap::new();
     for pair in args.all().chunks_exact(2) {
-        let [Value::String(key), value] = pair else { return Err(Fault::new("map keys must be strings")) };
+        let [Value::String(key), value] = pair else { return Err(Failed::new("map keys must be strings")) };
         entries.insert(key.clone(), value.clone());
     }
     Ok(Value::Map(entries))

@@ -4,7 +4,7 @@ use std::num::IntErrorKind;
 
 use gtmpl_ng::{Number, Value};
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -32,12 +32,12 @@ pub(super) fn numbers(args: &Args<'_>, work: impl Fn(i64, i64) -> i64) -> Given 
 
 /// Toward zero.
 pub(super) fn divide(number: i64, by: i64) -> Given {
-    if by == 0 { Err(Fault::new("division by zero")) } else { Ok(Value::from(number.wrapping_div(by))) }
+    if by == 0 { Err(Failed::new("division by zero")) } else { Ok(Value::from(number.wrapping_div(by))) }
 }
 
 /// With the sign of the number.
 pub(super) fn modulo(number: i64, by: i64) -> Given {
-    if by == 0 { Err(Fault::new("modulo by zero")) } else { Ok(Value::from(number.wrapping_rem(by))) }
+    if by == 0 { Err(Failed::new("modulo by zero")) } else { Ok(Value::from(number.wrapping_rem(by))) }
 }
 
 /// A decimal number with a sign or none.
@@ -62,6 +62,6 @@ fn parse_bool(args: &Args<'_>) -> Given {
     }
 }
 
-fn unparsed(function: &str, text: &str, reason: &str) -> Fault {
-    Fault::new(format_args!("strconv.{function}: parsing {text:?}: {reason}"))
+fn unparsed(function: &str, text: &str, reason: &str) -> Failed {
+    Failed::new(format_args!("strconv.{function}: parsing {text:?}: {reason}"))
 }

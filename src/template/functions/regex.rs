@@ -3,7 +3,7 @@
 use gtmpl_ng::Value;
 use regex::Regex;
 
-use super::args::{Args, Fault, Given, affordable, exactly, functions};
+use super::args::{Args, Failed, Given, affordable, exactly, functions};
 use crate::template::engine::Table;
 
 pub(in crate::template) static TABLE: Table = functions! {
@@ -39,7 +39,7 @@ pub(super) fn replace_all(args: &Args<'_>) -> Given {
     Ok(Value::from(replaced))
 }
 
-fn expression(text: &str) -> Result<Regex, Fault> {
+fn expression(text: &str) -> Result<Regex, Failed> {
     // The library's own error is a drawing of several lines.
-    Regex::new(text).map_err(|_| Fault::new(format_args!("error parsing regexp: {text:?}")))
+    Regex::new(text).map_err(|_| Failed::new(format_args!("error parsing regexp: {text:?}")))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gtmpl_ng::{Func, Value};
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions, method};
 use super::map::sorted_keys;
 use crate::template::engine::Table;
 use crate::template::scope;
@@ -17,13 +17,13 @@ pub(in crate::template) static TABLE: Table = functions! {
 pub(in crate::template) type Kept = BTreeMap<String, Value>;
 
 static METHODS: &[(&str, Func)] = functions! {
-    "Key", exactly(2), |args| with(|kept| Ok(Value::from(kept.contains_key(args.text(1)?))));
-    "Get", exactly(2), |args| with(|kept| Ok(kept.get(args.text(1)?).cloned().unwrap_or(Value::NoValue)));
-    "Set", exactly(3), |args| set(args, true);
-    "SetX", exactly(3), |args| set(args, false);
-    "MapSet", exactly(4), |args| map_set(args, true);
-    "MapSetX", exactly(4), |args| map_set(args, false);
-    "MapValues", exactly(2), map_values;
+    "Key", method(1), |args| with(|kept| Ok(Value::from(kept.contains_key(args.text(1)?))));
+    "Get", method(1), |args| with(|kept| Ok(kept.get(args.text(1)?).cloned().unwrap_or(Value::NoValue)));
+    "Set", method(2), |args| set(args, true);
+    "SetX", method(2), |args| set(args, false);
+    "MapSet", method(3), |args| map_set(args, true);
+    "MapSetX", method(3), |args| map_set(args, false);
+    "MapValues", method(1), map_values;
 };
 
 fn methods() -> Value {
@@ -31,7 +31,7 @@ fn methods() -> Value {
 }
 
 fn with(work: impl FnOnce(&mut Kept) -> Given) -> Given {
-    scope::with(|scope| work(&mut scope.scratch.borrow_mut())).unwrap_or_else(|| Err(Fault::new("no template runs")))
+    scope::with(|scope| work(&mut scope.scratch.borrow_mut())).unwrap_or_else(|| Err(Failed::new("no template runs")))
 }
 
 /// `Set NAME VALUE`, which prints nothing. `SetX` keeps a value that is there.
@@ -55,7 +55,7 @@ fn map_set(args: &Args<'_>, replaces: bool) -> Given {
             }
             Ok(Value::from(""))
         }
-        other => Err(Fault::new(format_args!("{name} is no map, but {}", crate::template::engine::type_name(other)))),
+        other => Err(Failed::new(format_args!("{name} is no map, but {}", crate::template::engine::type_name(other)))),
     })
 }
 
@@ -66,6 +66,6 @@ fn map_values(args: &Args<'_>) -> Given {
         Some(Value::Map(entries)) => {
             Ok(Value::Array(sorted_keys(entries).into_iter().filter_map(|key| entries.get(key)).cloned().collect()))
         }
-        _ => Err(Fault::new(format_args!("{name} is no map"))),
+        _ => Err(Failed::new(format_args!("{name} is no map"))),
     })
 }

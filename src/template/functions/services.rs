@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions, text};
+use super::args::{Args, Failed, Given, at_least, exactly, functions, text};
 use crate::template::engine::Table;
 use crate::template::instance::{Data, Dot, Health, Instance};
 use crate::template::scope;
@@ -87,16 +87,16 @@ fn healths_of(text: &str) -> Option<Vec<Health>> {
     text.split(',').map(|name| all.into_iter().find(|health| health.as_str() == name.trim())).collect()
 }
 
-fn unknown_health(text: &str) -> Fault {
-    Fault::new(format_args!("{text:?} is no state of health: passing, warning, critical or any"))
+fn unknown_health(text: &str) -> Failed {
+    Failed::new(format_args!("{text:?} is no state of health: passing, warning, critical or any"))
 }
 
 /// A map of tags, each with the instances that have it.
 fn by_tag(args: &Args<'_>) -> Given {
     let mut groups: HashMap<String, Vec<Value>> = HashMap::new();
     for item in args.list(0)? {
-        let Value::Object(fields) = item else { return Err(Fault::expected("Instance", item)) };
-        let Some(Value::Array(tags)) = fields.get("Tags") else { return Err(Fault::expected("Instance", item)) };
+        let Value::Object(fields) = item else { return Err(Failed::expected("Instance", item)) };
+        let Some(Value::Array(tags)) = fields.get("Tags") else { return Err(Failed::expected("Instance", item)) };
         for tag in tags {
             groups.entry(text(tag)?.to_owned()).or_default().push(item.clone());
         }
@@ -135,5 +135,5 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
 }
 
 fn with_data(work: impl FnOnce(&Data) -> Given) -> Given {
-    scope::with(|scope| work(&scope.data)).unwrap_or_else(|| Err(Fault::new("no services are at hand")))
+    scope::with(|scope| work(&scope.data)).unwrap_or_else(|| Err(Failed::new("no services are at hand")))
 }

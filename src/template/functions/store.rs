@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gtmpl_ng::Value;
 
-use super::args::{Args, Fault, Given, at_least, exactly, functions};
+use super::args::{Args, Failed, Given, at_least, exactly, functions};
 use crate::template::engine::Table;
 use crate::template::keys::Keys;
 use crate::template::scope;
@@ -62,7 +62,7 @@ fn lsdir(args: &Args<'_>) -> Given {
 
 /// Works with the keys of the template that runs.
 pub(super) fn with_keys(work: impl FnOnce(&Keys) -> Given) -> Given {
-    scope::with(|scope| work(&scope.data.keys)).unwrap_or_else(|| Err(Fault::new("no keys are at hand")))
+    scope::with(|scope| work(&scope.data.keys)).unwrap_or_else(|| Err(Failed::new("no keys are at hand")))
 }
 
 /// A key and its value, as templates see them.
@@ -74,6 +74,6 @@ pub(super) fn pair(key: &str, value: &str) -> Value {
 }
 
 /// A key that the store does not have.
-pub(super) fn missing(key: &str) -> Fault {
-    Fault::new(format_args!("key does not exist: {key}"))
+pub(super) fn missing(key: &str) -> Failed {
+    Failed::new(format_args!("key does not exist: {key}"))
 }

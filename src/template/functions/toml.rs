@@ -3,7 +3,7 @@
 use gtmpl_ng::Value;
 use serde_json::Value as Json;
 
-use super::args::{Args, Fault, Given, exactly, functions};
+use super::args::{Args, Failed, Given, exactly, functions};
 use super::json::json;
 use crate::template::engine::Table;
 
@@ -15,12 +15,12 @@ pub(in crate::template) static TABLE: Table = functions! {
 fn to_toml(args: &Args<'_>) -> Given {
     let value = args.value(0);
     let Some(toml::Value::Table(table)) = toml_of(&json(value))? else {
-        return Err(Fault::expected("map[string]interface {}", value));
+        return Err(Failed::expected("map[string]interface {}", value));
     };
     Ok(Value::from(table.to_string().trim_end_matches('\n')))
 }
 
-fn toml_of(json: &Json) -> Result<Option<toml::Value>, Fault> {
+fn toml_of(json: &Json) -> Result<Option<toml::Value>, Failed> {
     Ok(Some(match json {
         Json::Null => return Ok(None),
         Json::Bool(flag) => toml::Value::Boolean(*flag),
@@ -28,7 +28,7 @@ fn toml_of(json: &Json) -> Result<Option<toml::Value>, Fault> {
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => toml::Value::Integer(whole),
             (None, Some(float)) if number.is_f64() => toml::Value::Float(float),
-            _ => return Err(Fault::new(format_args!("{number} is larger than TOML's numbers"))),
+            _ => return Err(Failed::new(format_args!("{number} is larger than TOML's numbers"))),
         },
         Json::Array(items) => {
             let items = items.iter().map(toml_of).collect::<Result<Vec<_>, _>>()?;
