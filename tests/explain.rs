@@ -82,7 +82,11 @@ fn told(said: &Said) -> String {
                 after.trim_start_matches(|digit: char| digit.is_ascii_digit())
             );
         }
-        for before in ["in sync, since ", "next attempt in ", "last tried ", "if it lasts, in ", "removed in "] {
+        if let Some((before, after)) = line.split_once("last write ") {
+            let (_, what) = after.split_once(": ").unwrap();
+            line = format!("{before}last write …: {what}");
+        }
+        for before in ["in sync, since ", "next attempt in ", "if it lasts, in ", "removed in "] {
             if let Some(start) = line.find(before) {
                 line.truncate(start + before.len());
                 line += "…";

@@ -8,7 +8,7 @@ use super::{Error, Exit, print_json};
 use crate::cli::{Ask, Format};
 use crate::registry::redacted;
 use crate::status::look::now;
-use crate::status::view::{Container, Entry, Port};
+use crate::status::view::{Container, Entry, LastWrite, Port};
 
 /// Answers it. Something is to be done where a port is not registered, or an entry is not as it should be.
 pub(super) fn run(ask: &Ask, container: &str, out: &mut dyn Write) -> Result<Exit, Error> {
@@ -122,11 +122,13 @@ fn write_port(out: &mut dyn Write, style: Style, port: &Port, now: u64) -> Resul
         let text =
             if entry.state == "in_sync" { format!("since {}", distance(now, entry.since)) } else { plain(&entry.text) };
         writeln!(out, "  {}: {state}, {text}", plain(&redacted(&entry.registry)))?;
-        if let Some(error) = &entry.error {
-            writeln!(out, "    {}", plain(error))?;
-        }
-        if let Some(tried) = entry.tried {
-            writeln!(out, "    last tried {} ago", distance(now, tried))?;
+        match &entry.last_write {
+            Some(LastWrite { at, action, reason, answer }) => {
+                let at = distance(now, *at);
+                writeln!(out, "    last write {at} ago: {action}, because {reason}: {}", plain(answer))?;
+            }
+            None if entry.state == "in_sync" => writeln!(out, "    found right, and not written since the start")?,
+            None => {}
         }
         if let Some(next) = entry.next_attempt {
             writeln!(out, "    next attempt in {}", distance(now, next))?;

@@ -290,7 +290,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         default: "0",
         help: "minimum time for which entries of a stopping container are critical, 0 for none",
         more: "When a container is sent its stop signal (by docker stop, for example), its entries become critical, or \
-               are removed if the registry has no health. Critical entries are removed when the container has ended, \
+               are removed if the registry has no health (with -deregister never they stay). Critical entries are removed when the container has ended, \
                but not before this time. If the container still runs five seconds after its stop timeout and this \
                time, its entries become healthy again.",
         group: Group::Entries,

@@ -255,26 +255,42 @@ impl DesiredServices {
             Phase::Ended(None) => return (Offers::new(), Vec::new()),
         };
         let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
-        let services = description.services.into_iter().map(Arc::new);
-        let offers = services.map(|service| (service.source(), Desired::Present(service, mode))).collect();
+        // Whose network it shares has ended, and nothing is removed because a container ended.
+        let network_ended = description.ignored.iter().any(Ignored::is_of_an_ended_network);
+        let offers = if network_ended && self.deregister == Deregister::Never && !known.offers.is_empty() {
+            self.keep(known, Kept::Ended)
+        } else {
+            let services = description.services.into_iter().map(Arc::new);
+            services.map(|service| (service.source(), Desired::Present(service, mode))).collect()
+        };
         let ignored = description.ignored.into_iter().map(Remark::Ignored);
         (offers, ignored.chain(description.notes.into_iter().map(Remark::Note)).collect())
     }
 
-    /// What remains of a container that no longer serves.
+    /// What remains of a container that no longer serves: what it offered last, which is more exact than what its
+    /// settings say now.
     fn keep(&self, known: &Known, why: Kept) -> Offers {
-        let mode = Mode::Kept(why);
-        // What it offered last is more exact than what its settings say now.
-        let last = known.offers.values().filter_map(Desired::service);
-        let mut kept: Offers =
-            last.map(|service| (service.source(), Desired::Present(Arc::clone(service), mode))).collect();
-        if kept.is_empty() {
+        let mut kept: Vec<Arc<Service>> = known.offers.values().filter_map(Desired::service).cloned().collect();
+        let is_placed = |service: &Arc<Service>| !service.address.is_empty();
+        if kept.is_empty() || !kept.iter().all(is_placed) {
             let Tagged { container, tags } = &known.tagged;
             let description = describe(container, tags, &self.config, &self.host_address, &self.containers);
-            let services = description.services.into_iter().map(Arc::new);
-            kept = services.map(|service| (service.source(), Desired::Present(service, mode))).collect();
+            let described = description.services.into_iter().map(Arc::new);
+            if kept.is_empty() {
+                kept = described.collect();
+            } else {
+                // It ended before the container whose network it shares was known.
+                for place in described.filter(is_placed) {
+                    let unplaced =
+                        kept.iter_mut().find(|service| !is_placed(service) && service.is_from(&place.source()));
+                    if let Some(service) = unplaced {
+                        let (address, port) = (Arc::clone(&place.address), place.port);
+                        *service = Arc::new(Service { address, port, ..Service::clone(service) });
+                    }
+                }
+            }
         }
-        kept
+        kept.into_iter().map(|service| (service.source(), Desired::Present(service, Mode::Kept(why)))).collect()
     }
 
     fn phase(&self, state: State, draining: bool) -> Phase {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::desired::Evidence;
 use crate::event::Counts;
-use crate::registry::Entry;
+use crate::registry::{ActionKind, Entry, Reason};
 use crate::service::Service;
 
 use super::decide::Decider;
@@ -36,10 +36,23 @@ pub struct Status {
     pub since: Duration,
     /// Why the last write was refused, if it was.
     pub error: Option<Arc<str>>,
-    /// When the last failed write was tried.
-    pub tried: Option<Instant>,
+    /// The last write, if this run tried one.
+    pub last_write: Option<LastWrite>,
     /// When the next attempt is due at the latest, if it depends on time.
     pub next: Option<Instant>,
+}
+
+/// The last write of a key, and what the registry answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastWrite {
+    /// When.
+    pub at: Instant,
+    /// What it was to do.
+    pub action: ActionKind,
+    /// Why.
+    pub reason: Reason,
+    /// Why it failed, if it did.
+    pub error: Option<Arc<str>>,
 }
 
 /// One registry, in numbers.
@@ -147,7 +160,7 @@ impl Answers<'_> {
             owner: foreign.and_then(|entry| entry.owner.clone()),
             since: self.now.saturating_duration_since(since),
             error: refused.map(|refused| Arc::clone(&refused.text)),
-            tried: record.trouble().and_then(|trouble| trouble.tried),
+            last_write: self.last_write(record),
             next: match (state, &self.reach) {
                 (SyncState::Refused, _) => refused.and_then(|refused| self.refusals.next_attempt(refused.cause)),
                 (SyncState::Contested, _) => record.contest().map(|contest| contest.until),
@@ -156,6 +169,16 @@ impl Answers<'_> {
                 _ => None,
             },
         })
+    }
+
+    fn last_write(&self, record: &Record) -> Option<LastWrite> {
+        let failed = record.trouble().and_then(|trouble| trouble.failed.as_ref());
+        let (write, error) = match failed {
+            Some((write, error)) => (*write, Some(Arc::clone(error))),
+            None => (record.written?, None),
+        };
+        let at = self.began + Duration::from_secs(write.at.into());
+        Some(LastWrite { at, action: write.action, reason: write.reason, error })
     }
 
     /// The state of a service's key; pending if nothing is known about it.
@@ -167,7 +190,7 @@ impl Answers<'_> {
             owner: None,
             since: Duration::ZERO,
             error: None,
-            tried: None,
+            last_write: None,
             next: None,
         })
     }

@@ -45,10 +45,14 @@ impl Decider {
     }
 
     /// The service and mode of the desired entry, if there should be one. Without health, a draining entry is removed
-    /// at once.
+    /// at once, but not where entries of ended containers stay (`-deregister never`).
     pub(super) fn present<'a>(&self, desired: &'a Desired) -> Option<(&'a Arc<Service>, Mode)> {
         match desired {
-            Desired::Present(_, Mode::Kept(Kept::Draining)) if !self.marks() => None,
+            Desired::Present(_, Mode::Kept(Kept::Draining))
+                if !self.marks() && self.rules.deregister != Deregister::Never =>
+            {
+                None
+            }
             Desired::Present(service, mode) => Some((service, *mode)),
             Desired::Absent(_) | Desired::Forgotten => None,
         }

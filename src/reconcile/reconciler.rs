@@ -22,7 +22,7 @@ use super::failures::FailureLines;
 use super::guard::{self, Guard};
 use super::plan::{Left, Plan};
 use super::readings::{RECHECK, Readings};
-use super::record::{Contest, Record, Refused};
+use super::record::{Contest, LastWrite, Record, Refused};
 use super::records::Records;
 use super::refusals::Refusals;
 use super::rules::{Conclusions, Rules, Target, Verdict};
@@ -490,7 +490,7 @@ impl Reconciler {
         let waited = if error.is_none() { self.waiting.remove(&write.key) } else { None };
         self.effects.push(Effect::Emit(Event::Wrote {
             registry: Arc::clone(&self.name),
-            action: write.action.as_str(),
+            action: write.action.kind().as_str(),
             id: match &write.action {
                 Action::Put(service) => Arc::clone(&service.id),
                 Action::Remove(entry) | Action::Mark(entry, _) | Action::Unmark(entry) => Arc::clone(&entry.service_id),
@@ -513,6 +513,7 @@ impl Reconciler {
             self.retry(retried);
         }
         let since = self.clock(now);
+        let written = LastWrite { at: since, action: action.kind(), reason };
         let event = match action {
             Action::Put(service) => {
                 match reason {
@@ -569,9 +570,10 @@ impl Reconciler {
         self.effects.push(Effect::Emit(event));
         self.records.change_known(&key, |record| {
             record.since = since;
+            record.written = Some(written);
             record.if_trouble(|trouble| {
                 trouble.complaint = None;
-                trouble.tried = None;
+                trouble.failed = None;
             });
         });
         // The desired state may have changed in the meantime, or a mark may be due.
@@ -588,7 +590,7 @@ impl Reconciler {
     }
 
     fn failed(&mut self, write: &Write, error: RegistryError, lost: &mut Option<RegistryError>, now: Instant) {
-        let Write { key, action, .. } = write;
+        let Write { key, action, reason } = write;
         let (what, id) = match action {
             Action::Put(service) => ("register", &service.id),
             Action::Remove(entry) => ("deregister", &entry.service_id),
@@ -596,7 +598,9 @@ impl Reconciler {
         };
         self.complain(key, what, id, &error, now);
         let fingerprint = self.decider.written(action);
-        self.records.change(key, |record| record.trouble_mut(|trouble| trouble.tried = Some(now)));
+        let tried = LastWrite { at: self.clock(now), action: action.kind(), reason: *reason };
+        let answer: Arc<str> = error.to_string().into();
+        self.records.change(key, |record| record.trouble_mut(|trouble| trouble.failed = Some((tried, answer))));
         match error {
             RegistryError::Refused { cause, text } => self.refuse(key, cause, text.into(), fingerprint, now),
             // It may disappear unnoticed: not every registry reports that.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::container::Moment;
 use crate::desired::{Evidence, Mode};
-use crate::registry::{Cause, Entry, Mark};
+use crate::registry::{ActionKind, Cause, Entry, Mark, Reason};
 use crate::service::{Service, Source};
 
 use super::rules::Target;
@@ -101,8 +101,19 @@ pub(super) struct Record {
     pub(super) reading: u32,
     /// Since when it is in this state, in seconds since the start.
     pub(super) since: u32,
+    /// The last write that the registry took.
+    pub(super) written: Option<LastWrite>,
     /// Unusual facts about it.
     trouble: Option<Box<Trouble>>,
+}
+
+/// A write that was made or tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastWrite {
+    /// When, in seconds since the start.
+    pub(super) at: u32,
+    pub(super) action: ActionKind,
+    pub(super) reason: Reason,
 }
 
 /// A service that claims a key.
@@ -137,8 +148,8 @@ pub(super) struct Trouble {
     pub(super) reaped: Option<Arc<Service>>,
     /// A digest of the last reported problem, which is reported once.
     pub(super) complaint: Option<u64>,
-    /// When the last write was tried, if it failed.
-    pub(super) tried: Option<Instant>,
+    /// The last write, if it failed, and why.
+    pub(super) failed: Option<(LastWrite, Arc<str>)>,
 }
 
 /// Writes that failed on the way, and may still arrive.

@@ -165,8 +165,9 @@ impl Records {
             let foreign = decider.is_foreign(&entry);
             let rewritten = self.change(&key, |record| {
                 record.reading = reading;
-                record.ours &= !foreign && record.actual.is_some();
                 let explained = record.may_be_late(entry.fingerprint);
+                // A late write of ours is ours, also where no owner is recorded.
+                record.ours = !foreign && (explained || record.ours && record.actual.is_some());
                 let before = record.actual.as_ref().filter(|_| record.ours && !explained);
                 let rewritten = before
                     .is_some_and(|before| (before.fingerprint, before.marked) != (entry.fingerprint, entry.marked));

@@ -51,7 +51,7 @@ pub use policy::Policy;
 pub use readers::{ReadableStore, open_reader, open_services};
 pub use site::{About, Site, Store};
 pub use uri::redacted;
-pub use write::{Action, Mark, Reason, Write};
+pub use write::{Action, ActionKind, Mark, Reason, Write};
 
 /// Optional features of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -30,15 +30,41 @@ pub enum Action {
     Unmark(Entry),
 }
 
+/// What a write does to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    /// See [`Action::Put`].
+    Put,
+    /// See [`Action::Remove`].
+    Remove,
+    /// See [`Action::Mark`].
+    Mark,
+    /// See [`Action::Unmark`].
+    Unmark,
+}
+
 impl Action {
+    /// What it does.
+    #[must_use]
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Self::Put(_) => ActionKind::Put,
+            Self::Remove(_) => ActionKind::Remove,
+            Self::Mark(..) => ActionKind::Mark,
+            Self::Unmark(_) => ActionKind::Unmark,
+        }
+    }
+}
+
+impl ActionKind {
     /// A word for it: `put`, `remove`, `mark` or `unmark`.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Put(_) => "put",
-            Self::Remove(_) => "remove",
-            Self::Mark(..) => "mark",
-            Self::Unmark(_) => "unmark",
+            Self::Put => "put",
+            Self::Remove => "remove",
+            Self::Mark => "mark",
+            Self::Unmark => "unmark",
         }
     }
 }

@@ -63,6 +63,12 @@ impl Ignored {
         if let Self::Port(port, _) = self { Some(*port) } else { None }
     }
 
+    /// Whether the container shares the network of one that does not run.
+    #[must_use]
+    pub fn is_of_an_ended_network(&self) -> bool {
+        matches!(self, Self::Unreachable(Unreachable::SharedMissing(_) | Unreachable::SharedStopped(_)))
+    }
+
     /// How many ports it is about; a whole container counts as one.
     #[must_use]
     pub fn count(&self) -> usize {

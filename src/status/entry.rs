@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::hub::{ago, ahead};
-use super::view::{Entry, UNKNOWN};
+use super::view::{Entry, LastWrite, UNKNOWN};
 use crate::reconcile::{Status, SyncState};
 use crate::service::notes::quote;
 
@@ -20,7 +20,12 @@ pub(super) fn view(registry: &str, status: &Status, dry_run: bool) -> Entry {
         exists: status.exists,
         owner: status.owner.as_ref().map(ToString::to_string),
         error: status.error.as_ref().map(ToString::to_string),
-        tried: status.tried.map(|tried| ago(now.saturating_duration_since(tried))),
+        last_write: status.last_write.as_ref().map(|write| LastWrite {
+            at: ago(now.saturating_duration_since(write.at)),
+            action: write.action.as_str().to_owned(),
+            reason: write.reason.in_words().to_owned(),
+            answer: write.error.as_ref().map_or_else(|| "done".to_owned(), ToString::to_string),
+        }),
         next_attempt: status.next.map(|next| ahead(next.saturating_duration_since(now))),
     }
 }
@@ -61,7 +66,7 @@ mod tests {
             owner: owner.map(Arc::from),
             since: Duration::ZERO,
             error: None,
-            tried: None,
+            last_write: None,
             next: None,
         };
         let away = "the registry cannot be reached";

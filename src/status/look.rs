@@ -556,7 +556,7 @@ fn planned(planned: &Planned) -> view::Write {
         (Action::Put(_), Reason::Missing) => "add",
         (Action::Put(_), Reason::Unowned) => "take over",
         (Action::Put(_), _) => "change",
-        (action, _) => action.as_str(),
+        (action, _) => action.kind().as_str(),
     };
     view::Write {
         action: word.to_owned(),

@@ -286,10 +286,23 @@ pub struct Entry {
     pub owner: Option<String>,
     /// The refusal of the last write.
     pub error: Option<String>,
-    /// When the last failed write was tried.
-    pub tried: Option<u64>,
+    /// The last write, if this run tried one.
+    pub last_write: Option<LastWrite>,
     /// When the next attempt is due.
     pub next_attempt: Option<u64>,
+}
+
+/// The last write of an entry, and what the registry answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastWrite {
+    /// When.
+    pub at: u64,
+    /// What it was to do: `put`, `remove`, `mark` or `unmark`.
+    pub action: String,
+    /// Why.
+    pub reason: String,
+    /// `done`, or why it failed.
+    pub answer: String,
 }
 
 /// What would be written to a registry now.

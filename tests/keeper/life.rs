@@ -63,6 +63,17 @@ async fn where_there_is_no_health_a_pause_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_no_health_one_that_drains_goes_unless_what_ended_is_to_stay() {
+    for (deregister, left) in [(Deregister::Always, vec!["b"]), (Deregister::Never, vec!["a", "b"])] {
+        let rules = Rules { deregister, ..rules() };
+        let bench = bench(Memory::new("us").without_marks(), rules).await;
+        bench.update([kept("a", Kept::Draining)]);
+        bench.settle().await;
+        assert_eq!(bench.ids(), left, "{deregister:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mark_of_another_hand_stays() {
     let bench = bench(Memory::new("us"), rules()).await;
     let entry = bench.memory.held().remove("a").unwrap();

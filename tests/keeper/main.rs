@@ -283,6 +283,31 @@ async fn after_a_failed_write_it_looks_once_more_for_what_arrives_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_write_of_ours_goes_although_it_has_no_owner() {
+    let bench = Bench::new();
+    bench.compare(true, false);
+    bench.update([wanted("a", 1)]);
+    bench.settle().await;
+    let late = Entry { owner: None, ..bench.memory.held()["a"].clone() };
+    bench.update([absent("a")]);
+    bench.settle().await;
+    bench.memory.fail(Faults { away: true, ..Faults::default() });
+    bench.update([wanted("a", 1)]);
+    sleep(Duration::from_secs(1)).await;
+    bench.update([absent("a")]);
+    bench.memory.fail(Faults::default());
+    bench.settle().await;
+    assert_eq!(bench.ids(), [""; 0]);
+    bench.memory.put(late.clone());
+    bench.settle().await;
+    assert_eq!(bench.ids(), [""; 0]);
+    // What is at another key is not ours for being equal.
+    bench.memory.put(Entry { key: "b".into(), ..late });
+    bench.settle().await;
+    assert_eq!(bench.ids(), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refused_service_stops_no_other_and_is_tried_again_when_it_changes_and_now_and_then() {
     let bench = Bench::new();
     bench.memory.fail(Faults { refuses: Some("bad".to_owned()), ..Faults::default() });

@@ -57,6 +57,8 @@ pub(crate) struct Engine {
     life: u64,
     pub(crate) faults: Faults,
     pub(crate) containers: Containers,
+    /// Those that are gone, as they were last.
+    pub(crate) removed: Containers,
     streams: Vec<mpsc::UnboundedSender<Result<Bytes, std::io::Error>>>,
     /// Streams that are open, and on which nothing will ever come.
     mute: Vec<mpsc::UnboundedSender<Result<Bytes, std::io::Error>>>,

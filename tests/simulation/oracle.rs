@@ -34,6 +34,8 @@ pub(crate) struct Offer {
     pub(crate) content: Content,
     /// Its container ended, and its entry stays as it is (`-deregister on-success`, `never`).
     pub(crate) kept: bool,
+    /// The network that its container shared has ended, so nobody who did not see it serve knows its place.
+    pub(crate) unplaced: bool,
     /// It is there and not to be used: its container is paused, or ended.
     pub(crate) marked: bool,
     pub(crate) container: String,
@@ -79,11 +81,10 @@ pub(crate) fn claims<'a>(
 
 fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: &str) -> Vec<Offer> {
     let made = &container.made;
-    let kept = match container.state {
-        State::Running { .. } => false,
-        _ if keeps(container, rules) => true,
-        _ => return Vec::new(),
-    };
+    let kept = keeps(container, all, rules);
+    if !(kept || container.state.runs()) {
+        return Vec::new();
+    }
     let own_network = matches!(made.network, Network::Bridge);
     let reachable = |published: bool| !own_network || rules.internal || published;
     let ports: Vec<Port> = made.ports.iter().filter(|(_, it)| reachable(*it)).map(|(port, _)| *port).collect();
@@ -94,7 +95,9 @@ fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: 
     let mut offers = Vec::new();
     for port in &ports {
         let (number, udp) = *port;
-        let place = match end_of(container, all) {
+        let end = end_of(container, all);
+        let unplaced = end.is_none();
+        let place = match end {
             // Where it was is known only while it runs, but where it shares a network.
             Some(End::Own) | None if kept => Some((String::new(), 0)),
             Some(End::Own) if rules.internal => own_address(container).map(|own| (own, number)),
@@ -127,6 +130,7 @@ fn offers(container: &Container, all: &Containers, rules: &Rules, host_address: 
                 reaped_after: made.reaped_after,
             },
             kept,
+            unplaced,
             marked: kept || matches!(container.state, State::Running { paused: true, .. }),
             container: container.id.clone(),
             claimed: made.service_id.is_some(),
@@ -177,9 +181,14 @@ pub(crate) fn made_here(id: &str, hostname: &str) -> bool {
     }
 }
 
-/// Whether the entries of this container stay as they are.
-pub(crate) fn keeps(container: &Container, rules: &Rules) -> bool {
+/// Whether the entries of this container stay as they are: it ended, or the container whose network it shares.
+pub(crate) fn keeps(container: &Container, all: &Containers, rules: &Rules) -> bool {
     match container.state {
+        State::Running { .. } => {
+            rules.deregister == "never"
+                && matches!(container.made.network, Network::Shared(_))
+                && end_of(container, all).is_none()
+        }
         State::Exited(code) | State::Restarting(code) => {
             rules.deregister == "never" || rules.deregister == "on-success" && failed(code)
         }

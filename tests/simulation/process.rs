@@ -35,7 +35,7 @@ pub(crate) struct Process {
 /// Starts the program, if it does not run.
 pub(crate) fn launch(world: &Shared, host: usize) {
     let mut at = lock(world);
-    if at.hosts[host].alive {
+    if at.hosts[host].alive || at.hosts[host].given_up {
         return;
     }
     at.hosts[host].born();

@@ -129,6 +129,7 @@ async fn play(world: &Shared, history: &History, kept: &dyn Fn(usize) -> bool) {
 async fn end(world: &Shared, history: &History) {
     lock(world).note(|| "--- all but one registry gets well".to_owned());
     if history.twin {
+        lock(world).hosts[1].given_up = true;
         kill(world, 1);
     }
     let hosts = lock(world).lasting_hosts();

@@ -163,7 +163,11 @@ pub(crate) async fn take(world: &Shared, step: Step) {
                 change(world, host, &id, |container| container.state = State::Removing);
                 sleep(Duration::from_millis(500)).await;
             }
-            lock(world).hosts[host].engine.containers.remove(&id);
+            {
+                let engine = &mut lock(world).hosts[host].engine;
+                let gone = engine.containers.remove(&id);
+                engine.removed.extend(gone.map(|container| (id.clone(), container)));
+            }
             emit(world, host, &id, "destroy");
         }
         Step::Rename { host, pick, name } => {

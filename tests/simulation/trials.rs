@@ -171,7 +171,8 @@ fn check_out_of_use(world: &Shared, host: usize, id: &str) {
         let used = alone.filter(|(key, offers)| {
             let as_offered = |held: &&Held| offers.iter().any(|offer| held.content == offer.content);
             let held = now.entries.get(*key).filter(as_offered);
-            held.is_some_and(|held| if now.marks { held.marked == Marked::No } else { !now.upsert_only })
+            let stays = now.upsert_only || at.hosts[host].settings.deregister == "never";
+            held.is_some_and(|held| if now.marks { held.marked == Marked::No } else { !stays })
         });
         let used: Vec<_> = used.map(|(key, _)| key.clone()).collect();
         if !used.is_empty() && !at.flaps(host, id) {

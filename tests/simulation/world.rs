@@ -126,6 +126,8 @@ pub(crate) struct Host {
     /// Which life of the program is, or was, the last.
     pub(crate) life: u64,
     pub(crate) alive: bool,
+    /// Nobody starts it again.
+    pub(crate) given_up: bool,
     pub(crate) alive_since: Instant,
     pub(crate) died: BTreeMap<u64, Instant>,
     /// What this life was told of each container; `None` where it is gone.
@@ -196,6 +198,7 @@ impl Host {
             address,
             life: 0,
             alive: false,
+            given_up: false,
             alive_since: Instant::now(),
             died: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -333,27 +336,41 @@ impl Host {
 
     /// Whether a container offered this that failed, and was renamed since.
     fn kept_before(&self, key: &str) -> bool {
-        let keeps =
-            |id: &String| matches!(self.known.get(id), Some(Some(container)) if oracle::keeps(container, &self.rules));
+        let known = self.known_containers();
+        let keeps = |id: &String| known.get(id).is_some_and(|it| oracle::keeps(it, &known, &self.rules));
         self.offered.get(key).is_some_and(|by| by.iter().any(keeps))
     }
 
     /// Whether the start of a container may be held back, since it ends over and over, or one whose network it shares.
     fn flaps(&self, container: &str) -> bool {
+        let often = |it: &Container| it.ends.iter().filter(|end| end.elapsed() < FLAPPING).count() >= 4;
+        self.network_chain(container).any(often)
+    }
+
+    /// A container, and those whose network it shares, one after the other.
+    fn network_chain(&self, container: &str) -> impl Iterator<Item = &Container> {
         let find = |id: &str| self.engine.containers.get(id);
-        let shared = |it: &&Container| match &it.made.network {
+        let shared = move |it: &&Container| match &it.made.network {
             Network::Shared(other) => find(other),
             _ => None,
         };
-        let often = |it: &Container| it.ends.iter().filter(|end| end.elapsed() < FLAPPING).count() >= 4;
-        std::iter::successors(find(container), shared).take(10).any(often)
+        std::iter::successors(find(container), shared).take(10)
     }
 
     /// Whether a container may count as one that is told to stop.
     fn drains(&self, container: &str) -> bool {
-        let told = self.engine.containers.get(container).and_then(|container| container.told_to_stop);
+        let removed = self.engine.removed.get(container);
+        self.engine.containers.get(container).or(removed).is_some_and(|it| self.was_told_to_stop(it))
+    }
+
+    /// Whether the network that a container shares may count as one whose container drains, and so still runs.
+    fn network_drains(&self, container: &str) -> bool {
+        self.network_chain(container).skip(1).any(|it| self.was_told_to_stop(it))
+    }
+
+    fn was_told_to_stop(&self, container: &Container) -> bool {
         let longest = self.settings.drain.map(|drain| Duration::from_secs(drain) + STOPPING);
-        told.zip(longest).is_some_and(|(told, longest)| told.elapsed() < longest)
+        container.told_to_stop.zip(longest).is_some_and(|(told, longest)| told.elapsed() < longest)
     }
 
     /// Whether an entry that nobody owns is one that it may take for what is offered there.
@@ -375,7 +392,8 @@ impl Host {
     fn keeps(&self, shape: Shape, key: &str) -> bool {
         // By its place, what ended is known by where it stood.
         let stood = |container: &Container| {
-            oracle::keeps(container, &self.rules) && container.stood.iter().any(|(stood, _)| stood == key)
+            oracle::keeps(container, &self.engine.containers, &self.rules)
+                && container.stood.iter().any(|(stood, _)| stood == key)
         };
         let offered = || self.truth(shape).get(key).is_some_and(|offers| offers.iter().any(|offer| offer.kept));
         self.settings.deregister == "never" && (offered() || self.engine.containers.values().any(stood))
@@ -404,7 +422,7 @@ impl Host {
                 let mut claims = oracle::claims(&self.engine.containers, &self.rules, &self.located, at.shape);
                 unseen && claims.any(|(claimed, offer)| claimed == key && offer.container == container.id)
             };
-            oracle::keeps(container, &self.rules) && (stood || missed || beside())
+            oracle::keeps(container, &self.engine.containers, &self.rules) && (stood || missed || beside())
         });
         let stays = match (kept, never) {
             (true, true) => true,
@@ -582,7 +600,8 @@ impl World {
     pub(crate) fn learned(&mut self, client: Client, id: &str, mut container: Option<Container>) {
         let host = &mut self.hosts[client.0];
         // What stays of a container that ended is what it last offered, whatever it is called since.
-        if let Some(ended) = container.as_mut().filter(|container| oracle::keeps(container, &host.rules))
+        let keeps = |container: &Container| oracle::keeps(container, &host.known_containers(), &host.rules);
+        if let Some(ended) = container.as_mut().filter(|container| keeps(container))
             && let Some(Some(before)) = host.known.get(id)
             && host.offered.values().any(|by| by.contains(id))
         {
@@ -687,7 +706,12 @@ impl World {
         };
         let out_of_use = |offer: &Offer| host.flaps(&offer.container) || host.drains(&offer.container);
         let held_back = |wants: &Wanted| wants.get(key).is_some_and(|offers| offers.iter().all(out_of_use));
-        if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() {
+        // Whose network it shares drains, and so counts as running.
+        let drained = || {
+            let place = (key.to_owned(), content.name.clone(), content.authority());
+            host.places.contains(&place) && host.known.keys().any(|id| host.network_drains(id))
+        };
+        if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() || drained() {
             Ok(())
         } else {
             Err("writes what no container offers")
@@ -758,9 +782,9 @@ impl World {
         let replaced =
             |offer: &Offer| host.offered.get(key).is_some_and(|by| by.iter().any(|by| *by != offer.container));
         let dispensable = |offer: &Offer| {
-            offer.kept && (cleaned || replaced(offer))
+            offer.kept && (cleaned || cleanup && offer.unplaced || replaced(offer))
                 || host.flaps(&offer.container)
-                || !at.marks && host.drains(&offer.container)
+                || !at.marks && deregister != "never" && host.drains(&offer.container)
         };
         let free = |wants: &Wanted| wants.get(key).is_none_or(|offers| offers.iter().all(dispensable));
         if !host.lately(at.shape).any(free) {
@@ -800,7 +824,7 @@ impl World {
         let justified = match mark {
             Some(Mark::Left) => host.stopping && host.settings.on_shutdown == "critical",
             _ if host.stopping => false,
-            Some(Mark::Paused) => any(&|offer| offer.marked && !offer.kept),
+            Some(Mark::Paused) => any(&|offer| offer.marked && (!offer.kept || host.network_drains(&offer.container))),
             // By its place, an entry is known as kept only to the life that saw it served.
             Some(Mark::Ended) => {
                 let nobody = at.shape == Shape::ByPlace || host.settings.deregister == "never" || host.kept_before(key);
@@ -955,8 +979,14 @@ impl World {
         others.filter(|_| !at.upsert_only).try_for_each(|(key, held)| {
             // What came back after it was removed is another instance's, for all that anybody can know.
             let brought_back = self.twin && at.emptied.contains(key);
+            // A container of ours that failed keeps what stands there, whichever of the two instances wrote it last.
+            let kept = |host: &Host| {
+                let now = |offers: &Vec<Offer>| offers.iter().any(|offer| offer.kept);
+                host.kept_before(key) || host.truth(at.shape).get(key).is_some_and(now)
+            };
             let stays = match held.owner.as_deref() {
                 _ if brought_back => true,
+                None if self.twin && self.lasting().any(kept) => true,
                 None => {
                     let cleaned =
                         resynced && self.lasting().any(|host| host.cleans_up(held) && !host.keeps(at.shape, key));

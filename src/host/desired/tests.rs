@@ -155,22 +155,50 @@ fn a_container_that_failed_before_we_started_keeps_its_entries() {
     assert_eq!(told(&desired.set(tagged(web))), ["+host:web:80 192.0.2.7:8081"]);
 }
 
+fn parent(address: &str) -> Container {
+    let mut parent = container("parent");
+    let address = NetworkAddress { ipv4: Some(address.parse().unwrap()), ipv6: None };
+    parent.networks.insert("bridge".to_owned(), address);
+    parent.ports.clear();
+    parent
+}
+
+/// A container that shares the network of another.
+fn sharer(name: &str, with: &str) -> Container {
+    let mut sharer = container(name);
+    sharer.network_mode = NetworkMode::Container(with.to_owned());
+    sharer.ports[0].bindings.clear();
+    sharer
+}
+
+#[test]
+fn never_is_anything_removed_because_a_shared_network_ended() {
+    let mut desired = desired(Deregister::Never);
+    let direct = sharer("direct", parent("172.17.0.2").id.as_str());
+    desired.replace([direct.clone(), parent("172.17.0.2")].map(tagged).into(), &[]);
+    assert_eq!(told(&desired.lose(&parent("172.17.0.2").id)), ["=host:direct:80 Ended"]);
+    assert_eq!(told(&desired.set(tagged(parent("172.17.0.9")))), ["+host:direct:80 172.17.0.9:80"]);
+    let stopped = Container { state: State::Exited { code: 0 }, ..parent("172.17.0.9") };
+    assert_eq!(told(&desired.set(tagged(stopped))), ["=host:direct:80 Ended"]);
+    assert_eq!(told(&desired.lose(&direct.id)), ["?direct:80"]);
+}
+
+#[test]
+fn one_that_ended_before_its_network_was_known_is_where_that_is() {
+    let mut desired = desired(Deregister::Never);
+    let direct = sharer("direct", parent("172.17.0.2").id.as_str());
+    let direct = tagged(Container { state: State::Exited { code: 2 }, ..direct });
+    let mut places = |tagged| -> Vec<String> {
+        let updates = desired.set(tagged);
+        updates.iter().filter_map(|update| update.desired.service()).map(|service| service.authority()).collect()
+    };
+    assert_eq!(places(direct), [":80"]);
+    assert_eq!(places(tagged(parent("172.17.0.2"))), ["172.17.0.2:80"]);
+    assert_eq!(places(tagged(parent("172.17.0.9"))), [""; 0], "where it ended is known");
+}
+
 #[test]
 fn who_shares_a_network_changes_with_it() {
-    let parent = |address: &str| {
-        let mut parent = container("parent");
-        parent
-            .networks
-            .insert("bridge".to_owned(), NetworkAddress { ipv4: Some(address.parse().unwrap()), ipv6: None });
-        parent.ports.clear();
-        parent
-    };
-    let sharer = |name: &str, with: &str| {
-        let mut sharer = container(name);
-        sharer.network_mode = NetworkMode::Container(with.to_owned());
-        sharer.ports[0].bindings.clear();
-        sharer
-    };
     let direct = sharer("direct", parent("172.17.0.2").id.as_str());
     let through = sharer("through", "direct");
     let mut desired = desired(Deregister::Always);
@@ -196,21 +224,10 @@ fn another_host_address_moves_what_is_reached_there() {
 #[test]
 fn what_a_container_leaves_is_told_after_what_another_no_longer_offers() {
     let mut desired = desired(Deregister::Never);
-    let own = NetworkAddress { ipv4: Some([172, 17, 0, 2].into()), ipv6: None };
-    let networks = LiteMap::from_iter([("bridge".to_owned(), own)]);
-    let web = Container { networks, ..container("web") };
-    let sharer = Container {
-        network_mode: NetworkMode::Container(web.id.to_string()),
-        ports: vec![ContainerPort { number: 81, protocol: Protocol::Tcp, exposed: true, bindings: Vec::new() }],
-        ..container("a-sharer")
-    };
-    desired.replace(vec![tagged(web.clone()), tagged(sharer.clone())], &[]);
-    let updates = desired.remove(&web.id);
-    assert!(
-        matches!(&updates[..], [first, .., last] if first.desired == Desired::Absent(Evidence::Event) && last.desired == Desired::Forgotten)
-    );
-    desired.replace(vec![tagged(web), tagged(sharer.clone())], &[]);
-    let updates = desired.replace(vec![tagged(sharer), tagged(container("new"))], &[]);
+    let mut other = container("other");
+    desired.replace([container("web"), other.clone()].map(tagged).into(), &[]);
+    other.ports.clear();
+    let updates = desired.replace([other, container("new")].map(tagged).into(), &[]);
     let desired: Vec<_> = updates.iter().map(|update| &update.desired).collect();
     assert!(
         matches!(desired[..], [Desired::Absent(_), Desired::Forgotten, Desired::Present(_, Mode::Serving)]),

@@ -215,7 +215,7 @@ mod tests {
             exists: false,
             owner: Some(hostile()),
             error: Some(hostile()),
-            tried: None,
+            last_write: None,
             next_attempt: Some(2),
         };
         let service = Service {
