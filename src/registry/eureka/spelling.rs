@@ -148,10 +148,15 @@ fn status(service: &Service) -> Status {
         Health::Starting => Status::Starting,
         Health::Unhealthy => Status::Down,
     };
-    match attribute(service, "status").and_then(Status::parse) {
+    match attribute(service, "status").and_then(given) {
         None | Some(Status::Up) => health,
         Some(status) => status,
     }
+}
+
+/// A status that may be given. Not `UNKNOWN`: a server refuses the heartbeats of such an instance.
+fn given(text: &str) -> Option<Status> {
+    Status::parse(text).filter(|status| *status != Status::Unknown)
 }
 
 /// Whether the public address is wanted, as the fork of registrator with Eureka spells it.
@@ -234,9 +239,9 @@ pub(in crate::registry) fn left_out(service: &Service) -> Vec<(&str, &'static st
     let reason = |key: &str, value: &str| match key.strip_prefix(PREFIX) {
         None => objection(key, value),
         Some(_) if !value.chars().all(is_xml) => Some("its value has characters that XML cannot hold"),
-        Some("status") => Status::parse(value.trim())
-            .is_none()
-            .then_some("it is none of UP, DOWN, STARTING, OUT_OF_SERVICE and UNKNOWN"),
+        Some("status") => {
+            given(value.trim()).is_none().then_some("it is none of UP, DOWN, STARTING and OUT_OF_SERVICE")
+        }
         Some("datacenterinfo_name") => {
             (!DataCenter::NAMES.contains(&value.trim())).then_some("it is none of MyOwn, Amazon and Netflix")
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response};
 use percent_encoding::percent_decode_str;
@@ -40,7 +40,6 @@ pub(super) fn answer(shared: &Shared, request: &Parts, body: &[u8]) -> Response<
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status.try_into().expect("a status");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.kind));
-    response.headers_mut().insert(DATE, HeaderValue::from_static("Fri, 27 Nov 2026 01:42:00 GMT"));
     response
 }
 

@@ -104,6 +104,7 @@ fn health_is_a_status_unless_a_status_is_given() {
         (Health::Unhealthy, None, Status::Down),
         (Health::Unhealthy, Some("UP"), Status::Down),
         (Health::Healthy, Some("OUT_OF_SERVICE"), Status::OutOfService),
+        (Health::Healthy, Some("UNKNOWN"), Status::Up),
     ] {
         let attributes: Vec<_> = given.map(|given| ("eureka_status", given)).into_iter().collect();
         let service = Service { health, ..service(&attributes) };
