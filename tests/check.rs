@@ -10,6 +10,7 @@ use registrator::config::RegistryConfig;
 use testkit::certificates::Certificates;
 use testkit::consul::{self, Consul};
 use testkit::etcd::{self, EtcdServer};
+use testkit::eureka::{self, Eureka};
 use testkit::proxy::{HttpRecorder, Mode};
 
 /// What a report says of each step, in order.
@@ -168,6 +169,20 @@ async fn what_is_not_there_is_said_with_what_to_do() {
         assert_failed(&checked(uri, &[]).await, Name::Reach, &["check the URI"]);
     }
     assert_failed(&checked("nosuch://h", &[]).await, Name::Settings, &["a registry URI begins with"]);
+}
+
+#[tokio::test]
+async fn eureka_is_checked_its_rule_is_printed_and_nothing_stays() {
+    let user = Some(("me", "sesame"));
+    let server = Eureka::with(eureka::Options { user, ..eureka::Options::default() }).await;
+    let report = checked(&format!("eureka://me:sesame@{}/eureka", server.address()), &[]).await;
+    assert_well(&report);
+    assert!(rights(&report).contains("csrf(c -> c.ignoringRequestMatchers(\"/eureka/**\"))"), "{report}");
+    let report = checked(&format!("eureka://{}/eureka", server.address()), &[("EUREKA_AUTH", "me:sesame2")]).await;
+    assert_failed(&report, Name::Reach, &["refuses the user \"me\" (401)", "EUREKA_AUTH"]);
+    let locked = Eureka::with(eureka::Options { csrf: true, ..eureka::Options::default() }).await;
+    assert_failed(&checked(&locked.uri(), &[]).await, Name::Write, &["403", "CSRF protection off for /eureka/**"]);
+    assert!(server.keys().is_empty() && locked.keys().is_empty());
 }
 
 #[tokio::test]

@@ -174,6 +174,86 @@ print("well")
     assert_eq!(said.as_deref(), Some("well"));
 }
 
+#[tokio::test]
+async fn a_client_of_eureka_discovers_services_without_a_server() {
+    const PROGRAM: &str = r#"
+import asyncio, sys
+from py_eureka_client import eureka_client as c, eureka_basic as b
+async def main():
+    server = f"http://127.0.0.1:{sys.argv[1]}/eureka/"
+    client = c.EurekaClient(eureka_server=server, should_register=False, renewal_interval_in_secs=1)
+    await client.start()
+    web = client.applications.get_application("WEB").up_instances
+    assert [(i.instanceId, i.hostName, i.port.port, i.vipAddress, i.metadata["team"]) for i in web] == \
+        [("web:80", "127.0.0.1", 8000, "web", "a")], web
+    assert len((await c.get_vip(server, "web")).get_application("web").instances) == 1
+    assert (await c.get_app_instance(server, "WEB", "web:80")).status == "UP"
+    print("waiting", flush=True)
+    # It follows by deltas: web:80 is replaced by web2:80, so that the number of instances stays the same.
+    for _ in range(300):
+        ids = sorted(i.instanceId for i in client.applications.get_application("WEB").up_instances)
+        if ids == ["web2:80"]:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        sys.exit(f"it does not follow: {ids}")
+    try:
+        await b._register(server, {"app": "X"})
+    except Exception as error:
+        assert "405" in str(error), error
+    else:
+        sys.exit("a write was taken")
+    print("well", flush=True)
+    import os; os._exit(0)
+asyncio.run(main())
+"#;
+    let registry = embedded();
+    register(&registry, "web:80", "web", 8000).await;
+    let mut python = Command::new(binary("eureka-python"))
+        .args(["-c", PROGRAM, &registry.http_address().unwrap().port().to_string()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(python.stdout.take().unwrap()).lines();
+    let said = timeout(DEADLINE, lines.next_line()).await.expect("it goes on").unwrap();
+    assert_eq!(said.as_deref(), Some("waiting"));
+    let before = registry.entries().await.unwrap();
+    register(&registry, "web2:80", "web", 8001).await;
+    assert_eq!(registry.deregister(&before).await, [Ok(())]);
+    let said = timeout(DEADLINE, lines.next_line()).await.expect("it ends").unwrap();
+    assert_eq!(said.as_deref(), Some("well"));
+}
+
+/// What is answered to a GET with this `Accept`.
+async fn get(registry: &Embedded, path: &str, accept: &str) -> testkit::http::Reply {
+    let request = testkit::http::Request {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        headers: vec![("accept".to_owned(), accept.to_owned())],
+        ..Default::default()
+    };
+    testkit::http::send(&testkit::net::Place::Tcp(registry.http_address().unwrap()), &request).await.unwrap()
+}
+
+#[tokio::test]
+async fn eurekas_list_is_json_or_xml_as_is_asked() {
+    let registry = embedded();
+    register(&registry, "web:80", "web", 8000).await;
+    for path in ["/eureka/apps/", "/eureka/v2/apps", "/eureka/apps/delta"] {
+        let json = get(&registry, path, "application/json, application/*+json").await;
+        assert_eq!((json.status, json.header("content-type")), (200, Some("application/json")));
+        let said: Value = serde_json::from_slice(&json.body).unwrap();
+        assert_eq!(said["applications"]["apps__hashcode"], "UP_1_");
+        assert_eq!(said["applications"]["application"][0]["instance"][0]["port"]["$"], 8000);
+        let xml = get(&registry, path, "*/*").await;
+        assert_eq!((xml.status, xml.header("content-type")), (200, Some("application/xml")));
+        let text = String::from_utf8(xml.body).unwrap();
+        assert!(text.starts_with("<applications>") && text.contains("<port enabled=\"true\">8000</port>"), "{text}");
+    }
+    assert_eq!(get(&registry, "/eureka/apps/NONE", "*/*").await.status, 404);
+}
+
 /// Starts the program of this name with one job, `sd`, that discovers its targets so.
 fn prometheus(program: &str, discovery: &str) -> Prometheus {
     let job = "scrape_configs:\n- job_name: sd\n  scrape_interval: 1h\n  scrape_timeout: 1s\n";

@@ -101,6 +101,8 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
         format!("zookeeper-tls://me:{SECRET}@{nobody}?ca=/nonexistent"),
         format!("embedded://me:{SECRET}@{nobody}"),
         format!("etcd://me:{SECRET}@{nobody}"),
+        format!("eureka://me:{SECRET}@{nobody}/eureka"),
+        format!("eureka://me:a/{SECRET}@{nobody}"),
         format!("consulkv://me:{SECRET}@{nobody}/base?token={SECRET}"),
         format!("nosuch://me:{SECRET}@{nobody}?password={SECRET}"),
         format!("me:{SECRET}@{nobody}"),
@@ -121,6 +123,8 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
         runs.push((vec!["consul://127.0.0.1:1"], vec![(variable, "hunter2\n:hunter2")]));
         runs.push((vec!["zookeeper://127.0.0.1:1"], vec![(variable, "hunter2")]));
     }
+    runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "me:hunter2")]));
+    runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "hunter2")]));
     let formats = ["text", "json"].into_iter().cycle();
     for ((arguments, environment), format) in runs.iter().zip(formats) {
         let mut program = talkative(format, arguments, environment);
@@ -136,6 +140,7 @@ fn settings_that_are_printed_for_debugging_show_no_secret() {
     let variables = [
         ("CONSUL_HTTP_TOKEN", SECRET),
         ("ZOOKEEPER_AUTH", "me:hunter2"),
+        ("EUREKA_AUTH", "me:hunter2"),
         ("REGISTRATOR_URI", "consul://me:hunter2@127.0.0.1:1"),
         ("DOCKER_HOST", "tcp://me:hunter2@127.0.0.1:1"),
     ];

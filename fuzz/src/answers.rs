@@ -1,4 +1,4 @@
-//! Any bytes as a registry's answers over HTTP (Consul, its key-value store, etcd's v2 API): never a panic, never a
+//! Any bytes as a registry's answers over HTTP (Consul, its key-value store, etcd's v2 API, Eureka): never a panic, never a
 //! hang, and every refusal is one line.
 //!
 //! The input's first byte chooses the registry; the rest are answers, split at NULs and given in turn, each of which
@@ -31,9 +31,10 @@ pub fn run(data: &[u8]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, answers));
-        let uri = match which % 3 {
-            0 => format!("consul://{address}"),
-            1 => format!("consulkv://{address}/services"),
+        let uri = match which {
+            b'e' => format!("eureka://{address}"),
+            which if which % 3 == 0 => format!("consul://{address}"),
+            which if which % 3 == 1 => format!("consulkv://{address}/services"),
             _ => format!("etcd2://{address}/services"),
         };
         timeout(DEADLINE, ask(uri, address)).await.unwrap();

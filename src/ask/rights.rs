@@ -71,6 +71,10 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
             });
             lines
         }
+        Store::Eureka => vec![format!(
+            "http.authorizeHttpRequests(r -> r.requestMatchers(\"{root}/**\").authenticated()).httpBasic(withDefaults())\
+             .csrf(c -> c.ignoringRequestMatchers(\"{root}/**\"));"
+        )],
     };
     Some(lines.join("\n"))
 }
@@ -83,6 +87,7 @@ pub fn place(store: Store) -> &'static str {
         Store::Etcd2 => "with ETCDCTL_API=2, as an administrator",
         Store::Etcd3 => "with ETCDCTL_API=3, as an administrator",
         Store::ZooKeeper => "in zkCli.sh",
+        Store::Eureka => "in the server's SecurityFilterChain (Spring Security), whose user is ours",
         Store::Other => "none",
     }
 }
@@ -171,6 +176,14 @@ mod tests {
                 "addauth digest me:PASSWORD\ncreate /services\nsetAcl /services auth:me:PASSWORD:cdr,world:anyone:r",
             ),
             (Store::ZooKeeper, ("", None), None, false, "setAcl / world:anyone:cdr"),
+            (
+                Store::Eureka,
+                ("/eureka", None),
+                Some("me"),
+                false,
+                "http.authorizeHttpRequests(r -> r.requestMatchers(\"/eureka/**\").authenticated()).httpBasic(withDefaults())\
+                 .csrf(c -> c.ignoringRequestMatchers(\"/eureka/**\"));",
+            ),
         ] {
             let said = least(&site(store, root, records, user), Some("web1"), expires);
             assert_eq!(said.as_deref(), Some(expected));

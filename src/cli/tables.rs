@@ -13,6 +13,8 @@ pub(super) const REGISTRIES: &[(&str, &str)] = &[
     ("etcd3://HOSTS/PREFIX", "etcd, by its v3 API"),
     ("etcd-tls://HOSTS/PREFIX", "etcd, over TLS; etcd2-tls:// and etcd3-tls:// as well"),
     ("embedded://", "a registry inside: Consul's HTTP API on 127.0.0.1:8500, DNS on 127.0.0.1:8600"),
+    ("eureka://HOSTS/PATH", "Eureka; PATH is /eureka (Spring Cloud) unless given, HOSTS are HOST:PORT,HOST:PORT"),
+    ("eureka-tls://HOSTS/PATH", "Eureka, over TLS"),
     ("skydns2://HOSTS/DOMAIN", "SkyDNS 2 in etcd, by the API that etcd:// would take"),
     ("coredns://HOSTS/skydns", "CoreDNS's etcd plugin, by v3; needs ?zone=DOMAIN"),
     ("zookeeper://HOSTS/PATH", "ZooKeeper; HOSTS are HOST:PORT,HOST:PORT"),
@@ -38,7 +40,7 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("auth=SCHEME", "zookeeper: how the URI's user:password is sent, digest (the default) or sasl"),
     (
         "ca=, cert=, key=FILE",
-        "etcd, skydns2, coredns, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
+        "etcd, eureka-tls, skydns2, coredns, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
     ),
     (
         "records=PATH",
@@ -91,6 +93,14 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("ETCD_CA_CERT_FILE", "PEM file of the authority to trust, where the URI has no ca="),
     ("ETCD_CERT_FILE", "PEM file of our certificate, where the URI has no cert="),
     ("ETCD_KEY_FILE", "PEM file of our key, where the URI has no key="),
+    ("EUREKA_AUTH", "user:password for Eureka, where the URI has none"),
+    (
+        "EUREKA_AUTH_FILE",
+        "file that holds user:password for Eureka, where the URI has none; read again when it changes",
+    ),
+    ("EUREKA_CACERT", "PEM file of the authority to trust, where the URI has no ca="),
+    ("EUREKA_CLIENT_CERT", "PEM file of our certificate, where the URI has no cert="),
+    ("EUREKA_CLIENT_KEY", "PEM file of our key, where the URI has no key="),
     ("ZOOKEEPER_AUTH", "user:password, where the URI has none"),
     ("ZOOKEEPER_CACERT", "PEM file of the authority to trust, where the URI has no ca="),
     ("ZOOKEEPER_CLIENT_CERT", "PEM file of our certificate, where the URI has no cert="),

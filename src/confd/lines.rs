@@ -47,7 +47,8 @@ pub(super) fn log(step: &Step) {
         Step::ReloadThrottled { dest, pause } => {
             info!("Reload throttled for {} (next allowed in {}s)", dest.display(), pause.as_secs_f64().ceil());
         }
-        Step::Reloaded { failures: 0, .. } => {}
+        // confd says nothing of what is as it was.
+        Step::Right { .. } | Step::Gone { .. } | Step::Reloaded { failures: 0, .. } => {}
         Step::Reloaded { dest, failures } => {
             info!("Reload for {} succeeded, after it had failed {failures} times", dest.display());
         }

@@ -7,6 +7,7 @@
 //! [`Entry`] and [`Scope`] (reading), [`Write`] (writing), [`RegistryError`].
 
 mod advice;
+mod batch;
 mod chunks;
 mod common;
 mod consul;
@@ -14,6 +15,7 @@ pub mod embedded;
 mod entry;
 mod error;
 mod etcd;
+mod eureka;
 mod files;
 mod kv;
 pub mod names;
@@ -60,6 +62,8 @@ pub struct Capabilities {
     pub marks: bool,
     /// An entry belongs to the session that made it, and not to an owner that `-owner` names.
     pub sessions_own: bool,
+    /// Every entry expires unless it is refreshed, also that of a service without a TTL.
+    pub heartbeats: bool,
 }
 
 /// What may have changed without our doing.

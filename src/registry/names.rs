@@ -3,6 +3,7 @@
 use crate::service::Service;
 
 use super::consul::spelling;
+use super::eureka::spelling as eureka;
 use super::skydns2::label;
 
 /// What an objection is about.
@@ -40,6 +41,12 @@ pub fn objections(service: &Service, uris: &[&str]) -> Vec<Objection> {
         }
         for (key, reason) in spelling::left_out(service, Some("owner")) {
             let text = format!("Consul refuses it ({reason}), so it is left out");
+            objections.push(Objection { about: About::Attribute(key.to_owned()), text });
+        }
+    }
+    if writes_to(&["eureka", "eureka-tls"]) {
+        for (key, reason) in eureka::left_out(service) {
+            let text = format!("Eureka does not take it ({reason}), so it is left out");
             objections.push(Objection { about: About::Attribute(key.to_owned()), text });
         }
     }
@@ -90,5 +97,8 @@ mod tests {
         let attributes = [("a.b".to_owned(), "1".to_owned()), ("ok".to_owned(), "1".to_owned())];
         let odd = Service { attributes: Arc::new(attributes.into_iter().collect()), ..service("x") };
         assert_eq!(about(&odd, &["consul:"]), [About::Attribute("a.b".to_owned())]);
+        let attributes = [("a/b".to_owned(), "1".to_owned()), ("a.b".to_owned(), "1".to_owned())];
+        let odd = Service { attributes: Arc::new(attributes.into_iter().collect()), ..service("x") };
+        assert_eq!(about(&odd, &["eureka:"]), [About::Attribute("a/b".to_owned())]);
     }
 }

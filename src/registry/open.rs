@@ -15,7 +15,7 @@ use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
 #[cfg(feature = "zookeeper")]
 use super::zookeeper;
-use super::{Registry, consul, embedded, etcd, skydns2};
+use super::{Registry, consul, embedded, etcd, eureka, skydns2};
 
 /// One registry, and everything that belongs to it.
 pub struct Opened {
@@ -52,6 +52,8 @@ const SCHEMES: &[Row] = &[
     ("etcd-legacy", etcd::open_v2),
     ("etcd3", etcd::open_v3),
     ("etcd3-tls", etcd::open_v3),
+    ("eureka", eureka::open),
+    ("eureka-tls", eureka::open),
     ("skydns2", skydns2::open),
     ("coredns", skydns2::open_coredns),
     #[cfg(feature = "zookeeper")]
@@ -225,6 +227,10 @@ mod tests {
             "etcd-legacy://h",
             "etcd3://h",
             "etcd3-tls://h",
+            "eureka:",
+            "eureka://a:1,b/eureka/v2",
+            "eureka:https://h",
+            "eureka-tls://h",
         ] {
             assert_eq!(outcome(uri), Ok(()), "{uri}");
         }
@@ -279,7 +285,7 @@ mod tests {
                 "nosuch://me:secret@host",
                 "unrecognized adapter: nosuch://me:***@host; a registry URI begins with one of consul, consul-tls, \
                  consul-unix, consulkv, consulkv-tls, consulkv-unix, embedded, etcd, etcd-tls, etcd2, etcd2-tls, \
-                 etcd-legacy, etcd3, etcd3-tls, skydns2, coredns, zookeeper, zookeeper-tls",
+                 etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, skydns2, coredns, zookeeper, zookeeper-tls",
             ),
             ("consul", "unrecognized adapter: consul; did you mean consul://?"),
             ("Etcd", "unrecognized adapter: Etcd; did you mean etcd://?"),

@@ -37,6 +37,8 @@ pub enum Store {
     Etcd3,
     /// ZooKeeper.
     ZooKeeper,
+    /// Eureka, Netflix's or Spring Cloud's.
+    Eureka,
     /// Something without rights or versions, such as the embedded registry.
     #[default]
     Other,

@@ -15,6 +15,7 @@ pub mod docker;
 pub mod endless;
 pub mod engine;
 pub mod etcd;
+pub mod eureka;
 pub mod guard;
 pub mod http;
 pub mod island;

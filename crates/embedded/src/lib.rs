@@ -9,6 +9,7 @@ mod checks;
 mod definition;
 mod directory;
 pub mod dns;
+mod eureka;
 mod files;
 mod filter;
 mod flaps;
@@ -22,6 +23,7 @@ mod settings;
 mod testing;
 
 pub use definition::{Check, CheckKind, Definition, Health, Target};
+pub use eureka::Question as EurekaQuestion;
 pub use filter::{FilterError, check as check_filter};
 pub use health::{Condition, HealthChange, Source};
 pub use http::query::{Consistency, Query, QueryError};

@@ -1,6 +1,7 @@
 //! Spellings that the program and the embedded registry share. Pure.
 
 pub mod duration;
+pub mod xml;
 
 use std::net::IpAddr;
 

@@ -16,17 +16,17 @@ pub(super) mod spelling;
 mod token;
 mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 
 use crate::config::RegistryConfig;
 use crate::json::{Shape, Value};
 use crate::service::Service;
 
+use super::batch;
 use super::reporter::Reporter;
 use super::text::one_line;
 use super::throttle::Throttle;
@@ -43,8 +43,6 @@ use settings::{Settings, TLS_NAMES};
 use spelling::{Checks, Compare, HeldCheck, Reader};
 use watch::Watch;
 
-/// How long a batch may start new writes; with the deadline of the last one, this limits the whole batch.
-const BATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// The shortest interval of heartbeats for a TTL check, so that a tiny TTL does not keep the agent busy.
 const LEAST_REFRESH: Duration = Duration::from_millis(200);
 /// How many characters of a name or attribute a line repeats.
@@ -222,31 +220,6 @@ impl Consul {
         }
     }
 
-    /// Makes these writes, several at once; returns the results in order. If the agent proves to be unreachable, writes
-    /// that have not started get the same error, so that a batch ends in about the time of one request.
-    async fn batch<F>(&self, count: usize, write: impl Fn(usize) -> F) -> Vec<Result<(), RegistryError>>
-    where
-        F: Future<Output = Result<(), RegistryError>>,
-    {
-        let (away, write) = (&OnceLock::new(), &write);
-        let until = Instant::now() + BATCH_DEADLINE;
-        let attempt = |place| async move {
-            if let Some(failure) = away.get() {
-                return Err(RegistryError::clone(failure));
-            }
-            if Instant::now() >= until {
-                return Err(RegistryError::Unreachable("Consul is too slow for so many writes at once".to_owned()));
-            }
-            let result = write(place).await;
-            if let Err(failure @ RegistryError::Unreachable(_)) = &result {
-                // Only the first is kept; the others say the same.
-                let _ = away.set(failure.clone());
-            }
-            result
-        };
-        self.throttle.all(count, attempt).await
-    }
-
     async fn refresh_one(&self, service: &Service) -> Result<(), RegistryError> {
         if check::heartbeat(service).is_some() {
             self.send_heartbeat(service, &spelling::check_id(&service.id), check::is_well(service)).await?;
@@ -296,7 +269,8 @@ impl Registry for Consul {
         // Enabling maintenance mode keeps an existing one; disabling it must not remove another's.
         let unmarks = writes.iter().any(|write| matches!(write.action, Action::Unmark(_)));
         let checks = if unmarks { self.checks().await } else { Ok(Checks::new()) };
-        let results = self.batch(writes.len(), |place| self.apply_one(&writes[place], &checks)).await;
+        let results =
+            batch::all(&self.throttle, "Consul", writes.len(), |place| self.apply_one(&writes[place], &checks)).await;
         if results.iter().any(Result::is_ok) {
             self.watch.wrote();
         }
@@ -314,7 +288,7 @@ impl Registry for Consul {
     }
 
     async fn refresh(&self, services: &[Arc<Service>]) -> Vec<Result<(), RegistryError>> {
-        self.batch(services.len(), |place| self.refresh_one(&services[place])).await
+        batch::all(&self.throttle, "Consul", services.len(), |place| self.refresh_one(&services[place])).await
     }
 
     async fn changed(&self) -> Change {

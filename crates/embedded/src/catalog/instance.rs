@@ -163,7 +163,7 @@ impl Instance {
     }
 
     /// Whether it is in maintenance mode.
-    pub(super) fn is_marked(&self) -> bool {
+    pub(crate) fn is_marked(&self) -> bool {
         self.checks.iter().any(|check| check.kind == MAINTENANCE)
     }
 

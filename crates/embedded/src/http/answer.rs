@@ -19,6 +19,7 @@ use super::query::Query;
 use super::reply::{self, Answer, Body, moved, status, text, with_methods};
 use super::route::{Endpoint, route};
 use crate::catalog::{Catalog, Topic};
+use crate::eureka::Question;
 use crate::filter::{Filter, Filters, Held, Refusal, fields};
 use crate::notice::{Notice, Tell};
 
@@ -36,7 +37,8 @@ const WELCOME: &str = "This is registrator's embedded registry. It answers the r
 /v1/catalog/services, /v1/catalog/service/<name>, /v1/catalog/nodes, /v1/catalog/node/<node>,
 /v1/catalog/datacenters, /v1/health/service/<name>, /v1/health/node/<node>, /v1/health/state/<state>,
 /v1/health/checks/<name>, /v1/agent/self, /v1/agent/services, /v1/agent/checks, /v1/agent/members,
-/v1/status/leader, /v1/status/peers; /sd/prometheus for Prometheus's http_sd_configs; and
+/v1/status/leader, /v1/status/peers; /eureka/apps and what is below it for clients of Eureka;
+/sd/prometheus for Prometheus's http_sd_configs; and
 /metrics, /health, /ready. In a browser this is a page.
 ";
 
@@ -103,6 +105,7 @@ impl Api {
             (Endpoint::PageFile(file), &Method::GET) if file.is_known(&request.headers) => {
                 reply::same(file.kind(), &file.tag())
             }
+            (Endpoint::Eureka(question), &Method::GET) => self.eureka(question.clone(), &request.headers, client).await,
             (_, &Method::GET) => self.get(endpoint, request.uri.query().unwrap_or_default(), client).await,
             (_, &Method::HEAD) => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, "method HEAD not allowed")),
             _ => with_methods(text(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY)),
@@ -181,6 +184,31 @@ impl Api {
                 Some(html) => reply::page(html, HTML, &tag),
                 None => text(StatusCode::TOO_MANY_REQUESTS, TOO_MUCH_UNSENT),
             },
+            Err(error) => {
+                (self.tell)(Notice::AnswerFailed { reason: error.to_string() });
+                status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// What a client of Eureka is told, in JSON or XML. Its list is of everything, so it is made like a page.
+    async fn eureka(&self, question: Question, headers: &HeaderMap, client: Network) -> Answer {
+        let wants_json =
+            headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("json"));
+        let permit = self.costly.acquire(&client).await;
+        let catalog = Arc::clone(&self.catalog);
+        let making = spawn_blocking(move || {
+            let _permit = permit;
+            let spelled = question.answer(&catalog)?;
+            Some(if wants_json { spelled.json() } else { spelled.xml() })
+        });
+        let kind = if wants_json { "application/json" } else { "application/xml" };
+        match making.await {
+            Ok(Some(body)) => match Unsent::hold(&self.unsent, Bytes::from(body), client) {
+                Some(body) => reply::eureka(body, kind),
+                None => text(StatusCode::TOO_MANY_REQUESTS, TOO_MUCH_UNSENT),
+            },
+            Ok(None) => status(StatusCode::NOT_FOUND),
             Err(error) => {
                 (self.tell)(Notice::AnswerFailed { reason: error.to_string() });
                 status(StatusCode::INTERNAL_SERVER_ERROR)

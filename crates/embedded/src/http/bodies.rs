@@ -148,6 +148,7 @@ impl Bodies {
             | Endpoint::Metrics
             | Endpoint::Health
             | Endpoint::Ready
+            | Endpoint::Eureka(_)
             | Endpoint::Lacking(_)
             | Endpoint::Moved(_)
             | Endpoint::Unknown => only(&|| json::body(&(), pretty)),

@@ -80,6 +80,14 @@ pub(super) fn page(body: Bytes, kind: &'static str, tag: &str) -> Answer {
     answer
 }
 
+/// An answer of Eureka's, which has another form for each reader.
+pub(super) fn eureka(body: Bytes, kind: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    answer
+}
+
 /// The browser has it already.
 pub(super) fn same(kind: &'static str, tag: &str) -> Answer {
     let mut answer = page(Bytes::new(), kind, tag);

@@ -3,6 +3,8 @@
 use percent_encoding::percent_decode_str;
 use registrator_web::page::File;
 
+use crate::eureka::Question;
+
 /// What a path asks for. Names are as they stand in the path, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -50,6 +52,8 @@ pub enum Endpoint {
     StatusPeers,
     /// `/sd/prometheus`
     Prometheus,
+    /// `/eureka/…`
+    Eureka(Question),
     /// A path that lacks the name it needs, and what Consul says to that.
     Lacking(&'static str),
     /// A path that lacks only its last slash: where it is.
@@ -91,6 +95,9 @@ pub fn route(path: &str) -> Endpoint {
         "/ready" => return Endpoint::Ready,
         _ => {}
     }
+    if let Some(question) = Question::of_path(path) {
+        return Endpoint::Eureka(question);
+    }
     if let Some(file) = File::find(path) {
         return Endpoint::PageFile(file);
     }
@@ -128,6 +135,8 @@ mod tests {
             ("/metrics", Endpoint::Metrics),
             ("/page/", Endpoint::Unknown),
             ("/v1/kv/x", Endpoint::Unknown),
+            ("/eureka/apps", Endpoint::Eureka(Question::Apps)),
+            ("/eureka", Endpoint::Unknown),
             ("/V1/catalog/nodes", Endpoint::Unknown),
             ("", Endpoint::Unknown),
         ] {
