@@ -35,7 +35,7 @@ pub(super) fn log(step: &Step) {
         Step::Ran { output, well: true, .. } => debug!("{output:?}"),
         Step::Ran { output, well: false, .. } => error!("{output:?}"),
         Step::Kept { path } => info!("Keeping staged file: {}", path.display()),
-        Step::Replaced { how: How::Renamed, .. } | Step::Right { .. } | Step::Gone { .. } => {}
+        Step::Replaced { how: How::Renamed, .. } => {}
         Step::Replaced { dest, how: How::InPlace } => {
             debug!("Rename failed - target is likely a mount. Trying to write instead: {}", dest.display());
         }
