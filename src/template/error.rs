@@ -86,7 +86,7 @@ impl Fault {
         Self {
             name: one_line(name, LONGEST_REASON),
             place: failure.place,
-            template: failure.template,
+            template: one_line(&failure.template, LONGEST_REASON),
             piece: failure.piece,
             reason: one_line(reason, LONGEST_REASON),
         }
