@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use support::status::Status;
 use support::{SOON, registrator_with};
 use tempfile::TempDir;
 use testkit::engine::{FakeContainer, FakeEngine};
@@ -107,7 +108,7 @@ async fn a_kill_during_the_reload_leaves_it_due_and_the_next_process_does_it() {
     let hang = site.path("hang");
     fs::write(&hang, "").unwrap();
     let more = format!(
-        "reload_cmd = \"while test -e {0}; do sleep 0.05; done; cat {1} > {2}\"",
+        "reload_cmd = \"touch {0}.begun; while test -e {0}; do sleep 0.05; done; cat {1} > {2}\"",
         hang.display(),
         dest.display(),
         told.display()
@@ -115,6 +116,7 @@ async fn a_kill_during_the_reload_leaves_it_due_and_the_next_process_does_it() {
     site.resource("f", &dest, COUNT, &more);
     let program = site.start(&[]);
     becomes(Some("begin 0 end\n".to_owned()), SOON, async || content(&dest)).await;
+    eventually("the command", SOON, async || site.path("hang.begun").exists().then_some(())).await;
     program.signal("KILL");
     drop(program);
     assert_eq!(site.hidden(), [".f.reload-due"]);
@@ -275,12 +277,51 @@ async fn an_engine_that_restarts_empties_no_file() {
     assert!(line.contains("asking Docker again"), "{line}");
     assert_eq!(content(&dest).as_deref(), Some("begin 2 end\n"));
     site.engine.list_nothing(false);
-    // It is asked by us: no event tells that the list is whole now.
-    program.wait_for("Syncing services on 2 containers").await;
+    program.wait_for_count("added:", 2).await;
     assert_eq!(content(&dest).as_deref(), Some("begin 2 end\n"));
     site.run(3);
     becomes(Some("begin 3 end\n".to_owned()), SOON, async || content(&dest)).await;
     assert_eq!(program.logged("rendered: "), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_of_each_file_what_is_wrong_with_it_and_when_it_is_over() {
+    let site = Site::new().await;
+    let (good, bad) = (site.path("out/good"), site.path("out/bad"));
+    let allowed = site.path("allowed");
+    site.resource("good", &good, COUNT, &format!("reload_cmd = \"test -e {}\"", allowed.display()));
+    site.resource("bad", &bad, "{{getv \"/no/such/key\"}}", "");
+    let program = site.start(&["-status", "127.0.0.1:0"]);
+    let status = Status::of(&program).await;
+    program.wait_for("good is new, but its program was not told").await;
+    program.wait_for("bad stays as it is").await;
+    let states = async || {
+        let state = status.json("/v1/state").await;
+        let files = state["files"].as_array().unwrap().iter();
+        files.map(|file| file["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    becomes(vec!["failed".to_owned(), "not_told".to_owned()], SOON, states).await;
+    let health = status.get("/health?verbose").await;
+    let said = String::from_utf8(health.body).unwrap();
+    assert_eq!(health.status, 503);
+    assert!(said.contains(&format!("[-]{} template: bad.tmpl:1:3: ", bad.display())), "{said}");
+    let untold = format!("[-]{} its program was not told: reload_cmd failed: exit status 1", good.display());
+    assert!(said.contains(&untold), "{said}");
+    let metrics = status.text("/metrics").await;
+    for line in [
+        format!("registrator_template_right{{dest=\"{}\"}} 0", bad.display()),
+        format!("registrator_template_right{{dest=\"{}\"}} 1", good.display()),
+        format!("registrator_template_told{{dest=\"{}\"}} 0", good.display()),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    let page = status.text("/").await;
+    assert!(page.contains("out/bad") && page.contains("not told"), "{page}");
+    // What is repaired is right again, and what is no longer rendered is told of no more.
+    fs::write(&allowed, "").unwrap();
+    fs::remove_file(site.path("confd/conf.d/bad.toml")).unwrap();
+    becomes(vec!["right".to_owned()], SOON, states).await;
+    becomes(200, SOON, async || status.get("/health").await.status).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,9 @@ use crate::render::step::Step;
 /// The pause before a source with suspiciously few services is read again: as long as the removal guard waits.
 const RECHECK_AFTER: Duration = Duration::from_secs(10);
 
+/// While few services are doubted, changes within this time are taken together.
+const GATHER: Duration = Duration::from_secs(1);
+
 /// The first pause after a run has failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -171,6 +174,9 @@ impl State {
         match heard {
             Heard::Changed => {
                 let debounce = self.renderer.resource().debounce;
+                // What was suspiciously little comes back piece by piece.
+                let doubted = matches!(self.doubt, Doubt::Until(_));
+                let debounce = if doubted { debounce.max(GATHER) } else { debounce };
                 let since = *self.changed.get_or_insert(now);
                 self.cause = Cause::Change;
                 self.due = Some((now + debounce).min(since + debounce * MOST_DEBOUNCES));

@@ -195,11 +195,16 @@ impl Source for Running {
     }
 
     async fn recheck(&self) {
-        let mut lists = self.lists.subscribe();
-        lists.mark_unchanged();
+        let (mut lists, mut version) = (self.lists.subscribe(), self.version.subscribe());
         self.relist.notify_one();
-        // An engine that does not answer says nothing against what is known.
-        let _ = timeout(LISTED_WITHIN, lists.changed()).await;
+        // An engine that does not answer says nothing against what is known, and whatever it tells meanwhile counts.
+        let answered = async {
+            tokio::select! {
+                _ = lists.changed() => {}
+                _ = version.changed() => {}
+            }
+        };
+        let _ = timeout(LISTED_WITHIN, answered).await;
     }
 }
 
