@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::{self, BodyError, ClientError, Tls, client};
+use crate::http::{self, BodyError, ClientError, Tls, client, try_tls};
 use crate::json;
 use crate::registry::advice::TlsNames;
 use crate::registry::files::{self, CredentialFiles};
@@ -280,12 +280,22 @@ impl Client {
         ))
     }
 
-    /// There was no answer, for this reason.
-    fn lost(&self, error: &http::Error) -> RegistryError {
+    /// There was no answer, for this reason. What is wrong with TLS does not always arrive: a server that refuses our
+    /// certificate may close the connection first. Then TLS is examined by itself.
+    async fn lost(&self, error: &http::Error) -> RegistryError {
         let reason = error.to_string();
-        match self.base.scheme() {
-            "https" => self.unreachable(&self.names.explained(&error.fault(), &reason)),
-            _ => self.unreachable(&reason),
+        if self.base.scheme() != "https" {
+            return self.unreachable(&reason);
+        }
+        let explained = self.names.explained(&error.fault(), &reason);
+        if explained != reason {
+            return self.unreachable(&explained);
+        }
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        match try_tls(host, port, &self.tls).await {
+            Some(Err(fault)) => self.unreachable(&self.names.explained(&fault, &reason)),
+            Some(Ok(())) | None => self.unreachable(&explained),
         }
     }
 
@@ -330,13 +340,21 @@ impl Client {
             .map_err(|error| RegistryError::service(format!("no request can be made of it: {error}")))?;
         let http = self.http.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let exchange = async {
-            let mut response = http.send(request).await.map_err(|error| self.lost(&error))?;
+            let mut response = match http.send(request).await {
+                Ok(response) => response,
+                Err(error) => return Err(self.lost(&error).await),
+            };
             let status = response.status();
             let index = index(response.headers());
             let date = response.headers().get(DATE).cloned();
             let began = Instant::now();
             let (mut length, mut words) = (0, Vec::new());
-            while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            loop {
+                let chunk = match response.chunk().await {
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => break,
+                    Err(error) => return Err(self.lost(&error).await),
+                };
                 length += chunk.len();
                 if length > ANSWER_LIMIT {
                     return Err(self.unreachable(&BodyError::TooLarge(ANSWER_LIMIT).to_string()));
