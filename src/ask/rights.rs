@@ -13,6 +13,20 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
     let user = user.as_deref().unwrap_or("registrator");
     let lines = match site.store {
         Store::Other => return None,
+        Store::Dns => {
+            // Without a key, whoever comes from this address may.
+            let (who, grant) = match &site.user {
+                Some(key) => {
+                    let zone = root.trim_end_matches('.');
+                    (
+                        format!("key {key:?}"),
+                        format!("update-policy {{ grant {key:?} subdomain {zone} A AAAA SRV TXT; }};"),
+                    )
+                }
+                None => ("ADDRESS".to_owned(), "allow-update { ADDRESS; };".to_owned()),
+            };
+            vec![grant, format!("allow-transfer {{ {who}; }};")]
+        }
         Store::Consul => {
             let node = node.unwrap_or("NODE");
             vec![
@@ -83,6 +97,7 @@ pub fn place(store: Store) -> &'static str {
         Store::Etcd2 => "with ETCDCTL_API=2, as an administrator",
         Store::Etcd3 => "with ETCDCTL_API=3, as an administrator",
         Store::ZooKeeper => "in zkCli.sh",
+        Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/operations.md",
         Store::Other => "none",
     }
 }
@@ -171,6 +186,20 @@ mod tests {
                 "addauth digest me:PASSWORD\ncreate /services\nsetAcl /services auth:me:PASSWORD:cdr,world:anyone:r",
             ),
             (Store::ZooKeeper, ("", None), None, false, "setAcl / world:anyone:cdr"),
+            (
+                Store::Dns,
+                ("services.example", None),
+                Some("k1"),
+                false,
+                "update-policy { grant \"k1\" subdomain services.example A AAAA SRV TXT; };\nallow-transfer { key \"k1\"; };",
+            ),
+            (
+                Store::Dns,
+                ("services.example", None),
+                None,
+                false,
+                "allow-update { ADDRESS; };\nallow-transfer { ADDRESS; };",
+            ),
         ] {
             let said = least(&site(store, root, records, user), Some("web1"), expires);
             assert_eq!(said.as_deref(), Some(expected));

@@ -37,6 +37,8 @@ pub enum Store {
     Etcd3,
     /// ZooKeeper.
     ZooKeeper,
+    /// A DNS server that takes updates; the root is the zone.
+    Dns,
     /// Something without rights or versions, such as the embedded registry.
     #[default]
     Other,
