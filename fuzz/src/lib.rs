@@ -7,6 +7,7 @@ pub mod answers;
 pub mod cli;
 pub mod confd;
 pub mod dns;
+pub mod dns_update;
 pub mod docker_host;
 pub mod engine;
 pub mod events;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("cli", cli::run),
     ("confd", confd::run),
     ("dns", dns::run),
+    ("dns_update", dns_update::run),
     ("docker_host", docker_host::run),
     ("engine", engine::run),
     ("events", events::run),

@@ -13,6 +13,20 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
     let user = user.as_deref().unwrap_or("registrator");
     let lines = match site.store {
         Store::Other => return None,
+        Store::Dns => {
+            // Without a key, whoever comes from this address may.
+            let (who, grant) = match &site.user {
+                Some(key) => {
+                    let zone = root.trim_end_matches('.');
+                    (
+                        format!("key {key:?}"),
+                        format!("update-policy {{ grant {key:?} subdomain {zone} A AAAA SRV TXT; }};"),
+                    )
+                }
+                None => ("ADDRESS".to_owned(), "allow-update { ADDRESS; };".to_owned()),
+            };
+            vec![grant, format!("allow-transfer {{ {who}; }};")]
+        }
         Store::Consul => {
             let node = node.unwrap_or("NODE");
             vec![
@@ -88,6 +102,7 @@ pub fn place(store: Store) -> &'static str {
         Store::Etcd3 => "with ETCDCTL_API=3, as an administrator",
         Store::ZooKeeper => "in zkCli.sh",
         Store::Eureka => "in the server's SecurityFilterChain (Spring Security), whose user is ours",
+        Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/operations.md",
         Store::Other => "none",
     }
 }
@@ -183,6 +198,20 @@ mod tests {
                 false,
                 "http.authorizeHttpRequests(r -> r.requestMatchers(\"/eureka/**\").authenticated()).httpBasic(withDefaults())\
                  .csrf(c -> c.ignoringRequestMatchers(\"/eureka/**\"));",
+            ),
+            (
+                Store::Dns,
+                ("services.example", None),
+                Some("k1"),
+                false,
+                "update-policy { grant \"k1\" subdomain services.example A AAAA SRV TXT; };\nallow-transfer { key \"k1\"; };",
+            ),
+            (
+                Store::Dns,
+                ("services.example", None),
+                None,
+                false,
+                "allow-update { ADDRESS; };\nallow-transfer { ADDRESS; };",
             ),
         ] {
             let said = least(&site(store, root, records, user), Some("web1"), expires);

@@ -4,7 +4,7 @@ use crate::service::Service;
 
 use super::consul::spelling;
 use super::eureka::spelling as eureka;
-use super::skydns2::label;
+use super::label;
 
 /// What an objection is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

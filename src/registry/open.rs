@@ -15,7 +15,7 @@ use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
 #[cfg(feature = "zookeeper")]
 use super::zookeeper;
-use super::{Registry, consul, embedded, etcd, eureka, skydns2};
+use super::{Registry, consul, embedded, etcd, eureka, rfc2136, skydns2};
 
 /// One registry, and everything that belongs to it.
 pub struct Opened {
@@ -54,6 +54,7 @@ const SCHEMES: &[Row] = &[
     ("etcd3-tls", etcd::open_v3),
     ("eureka", eureka::open),
     ("eureka-tls", eureka::open),
+    ("rfc2136", rfc2136::open),
     ("skydns2", skydns2::open),
     ("coredns", skydns2::open_coredns),
     #[cfg(feature = "zookeeper")]

@@ -39,6 +39,8 @@ pub enum Store {
     ZooKeeper,
     /// Eureka, Netflix's or Spring Cloud's.
     Eureka,
+    /// A DNS server that takes updates; the root is the zone.
+    Dns,
     /// Something without rights or versions, such as the embedded registry.
     #[default]
     Other,

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod chromium;
 pub mod consul;
 pub mod dns_load;
+pub mod dns_server;
 pub mod docker;
 pub mod endless;
 pub mod engine;

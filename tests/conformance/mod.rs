@@ -80,6 +80,12 @@ async fn remove_all(registry: &dyn Registry) {
 
 /// Proves the whole contract, one promise after the other, on a store that is empty before and after each.
 pub(crate) async fn prove(subject: &Subject) {
+    prove_spread(subject, 1).await;
+}
+
+/// As [`prove`], for a store that holds fewer than a thousand instances of one name: where there are many services, they
+/// have so many names.
+pub(crate) async fn prove_spread(subject: &Subject, names: u16) {
     subject.ours.ping().await.expect("it is there");
     assert_eq!(subject.ours.entries().await, Ok(Vec::new()), "the store is not empty");
     what_is_registered_is_read_back_as_it_was_meant(subject).await;
@@ -89,12 +95,12 @@ pub(crate) async fn prove(subject: &Subject) {
     refreshing_is_for_what_is_there(subject).await;
     a_mark_is_seen_and_goes_when_it_is_taken_off_or_the_service_is_written(subject).await;
     many_callers_at_once_do_not_get_in_each_others_way(subject).await;
-    a_thousand_services_are_one_batch(subject).await;
+    a_thousand_services_are_one_batch(subject, names).await;
     odd::odd_names_cost_at_most_their_own_service(subject).await;
     odd::whatever_a_service_is_it_is_read_back_as_it_was_meant(subject).await;
     if let Some(theirs) = &subject.theirs {
         owners::an_entry_says_whose_it_is(subject, &**theirs).await;
-        owners::among_many_of_others_our_own_are_read(subject, &**theirs).await;
+        owners::among_many_of_others_our_own_are_read(subject, &**theirs, names).await;
         owners::two_owners_who_want_one_place_agree_on_whose_it_is(subject, theirs).await;
     }
 }
@@ -248,12 +254,22 @@ async fn a_mark_is_seen_and_goes_when_it_is_taken_off_or_the_service_is_written(
     remove_all(registry).await;
 }
 
-async fn a_thousand_services_are_one_batch(subject: &Subject) {
+async fn a_thousand_services_are_one_batch(subject: &Subject, names: u16) {
     let ours = &*subject.ours;
-    let services: Vec<_> = (0..1000).map(|n| Arc::new(at_port(&format!("host:web-{n}:80"), 10_000 + n))).collect();
+    let one = |n| spread(at_port(&format!("host:web-{n}:80"), 10_000 + n), n, names);
+    let services: Vec<_> = (0..1000).map(one).collect();
     register(ours, &services).await;
     assert_held(ours, &services).await;
     remove_all(ours).await;
+}
+
+/// One of many services that have so many names.
+fn spread(service: Service, number: u16, names: u16) -> Arc<Service> {
+    with(service, |service| {
+        if names > 1 {
+            service.name = format!("{}-{}", service.name, number % names);
+        }
+    })
 }
 
 async fn many_callers_at_once_do_not_get_in_each_others_way(subject: &Subject) {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batches::Batches as _;
-use super::{Subject, at_port, entries, register, service, with};
+use super::{Subject, at_port, entries, register, service, spread, with};
 
 /// How long owners may take to agree; a watch is told of within a second or two.
 const AGREED: Duration = Duration::from_secs(60);
@@ -38,9 +38,10 @@ pub(super) async fn an_entry_says_whose_it_is(subject: &Subject, theirs: &dyn Re
     assert_eq!(subject.ours.entries().await, Ok(Vec::new()));
 }
 
-pub(super) async fn among_many_of_others_our_own_are_read(subject: &Subject, theirs: &dyn Registry) {
+pub(super) async fn among_many_of_others_our_own_are_read(subject: &Subject, theirs: &dyn Registry, names: u16) {
     let ours = &*subject.ours;
-    let many: Vec<_> = (0..1100).map(|number| Arc::new(at_port(&format!("other{number}"), 10_000 + number))).collect();
+    let one = |number| spread(at_port(&format!("other{number}"), 10_000 + number), number, names);
+    let many: Vec<_> = (0..1100).map(one).collect();
     register(theirs, &many).await;
     let mine: Vec<_> = (0..3).map(|number| Arc::new(at_port(&format!("mine{number}"), 9000 + number))).collect();
     register(ours, &mine).await;

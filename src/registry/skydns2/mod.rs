@@ -1,7 +1,7 @@
 //! SkyDNS 2 and CoreDNS: services as records of a domain, stored in etcd, `/skydns/local/cluster/<name>/<id>` =
 //! `{"host":"10.0.0.1","port":8000}`.
 //!
-//! [`label`] makes names fit for DNS, [`record`] builds keys and values; [`super::etcd`] stores them. SkyDNS reads
+//! [`super::label`] makes names fit for DNS, [`record`] builds keys and values; [`super::etcd`] stores them. SkyDNS reads
 //! etcd's v2 API, CoreDNS its v3 API.
 //!
 //! # Names that resolve
@@ -12,7 +12,6 @@
 //! its SRV answers had targets that do not resolve. Here, a name or an ID that is a label is written unchanged; any
 //! other becomes a label that resembles it and that no other shares.
 
-pub(super) mod label;
 mod record;
 
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use crate::config::RegistryConfig;
 
 use super::etcd::{self, Api, Settings};
 use super::kv::Layout;
+use super::label::is_label;
 use super::parameters::{Parameters, decoded};
 use super::reporter::Reporter;
 use super::services::ServiceReader;
@@ -126,7 +126,7 @@ fn open_at(
 /// A domain as a key's path: `/local/cluster` for `cluster.local`.
 fn reversed(domain: &str) -> Result<String, String> {
     let lower = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
-    if lower.len() > 200 || !lower.split('.').all(label::is_label) {
+    if lower.len() > 200 || !lower.split('.').all(is_label) {
         return Err(format!("{domain:?} is no domain: it is written as cluster.local"));
     }
     Ok(lower.rsplit('.').fold(String::new(), |path, label| path + "/" + label))

@@ -9,7 +9,7 @@ use crate::registry::Content;
 use crate::registry::kv::Layout;
 use crate::service::Service;
 
-use super::label;
+use crate::registry::label;
 
 /// `<root>/<name>/<id>` = a record.
 pub(super) struct Records {

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::registry::text::stable_digest;
+use super::text::stable_digest;
 
 /// The maximum length of a label, in bytes.
 const LONGEST: usize = 63;
@@ -13,9 +13,11 @@ const LONGEST: usize = 63;
 const NAME_DIGEST: usize = 8;
 /// The number of digits of an ID's digest: 128 bits of SHA-256, so that nobody can construct a collision.
 const ID_DIGEST: usize = 32;
+/// The number of digits of an ID's digest in the name of a host.
+const HOST_DIGEST: usize = 16;
 
 /// Whether a text is a valid label in lower case.
-pub(in crate::registry) fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     (1..=LONGEST).contains(&text.len())
         && text.bytes().all(inside)
@@ -23,41 +25,59 @@ pub(in crate::registry) fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// Whether a text is a label of a host's name in lower case: BIND takes no address of a name with an underscore.
+pub(super) fn is_host_label(text: &str) -> bool {
+    is_label(text) && !text.contains('_')
+}
+
 /// The label of a service's name. DNS ignores case, so this does too. People look names up, so the digest is short; a
 /// collision gains nothing, because any container may use any name anyway.
 pub(in crate::registry) fn of_name(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
-    if is_label(&lower) {
-        return lower;
-    }
+    if is_label(&lower) { lower } else { made_of_name(name, LONGEST) }
+}
+
+/// As [`of_name`], for the name of a host, with room for the underscore that SRV puts before it.
+pub(super) fn host_of_name(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    if is_host_label(&lower) && lower.len() < LONGEST { lower } else { made_of_name(name, LONGEST - 1) }
+}
+
+fn made_of_name(name: &str, longest: usize) -> String {
     let digest = stable_digest(name);
     let digest = (digest >> 32) ^ (digest & 0xffff_ffff);
-    made(name, &format!("{digest:0NAME_DIGEST$x}"))
+    made(name, &format!("{digest:0NAME_DIGEST$x}"), longest)
 }
 
 /// The label of a service's ID. Different IDs have different labels, whatever a container claims: an ID that looks like
 /// one of our labels is changed as well.
 pub(super) fn of_id(id: &str) -> String {
-    if is_label(id) && !looks_made(id) {
-        return id.to_owned();
-    }
+    if is_label(id) && !looks_made(id, ID_DIGEST) { id.to_owned() } else { made_of_id(id, ID_DIGEST) }
+}
+
+/// As [`of_id`], for the name of a host, and with a digest of 64 bits: a thousand such names have to fit into an answer.
+pub(super) fn host_of_id(id: &str) -> String {
+    if is_host_label(id) && !looks_made(id, HOST_DIGEST) { id.to_owned() } else { made_of_id(id, HOST_DIGEST) }
+}
+
+fn made_of_id(id: &str, digits: usize) -> String {
     let digest = digest(&SHA256, id.as_bytes());
-    let digest: String = digest.as_ref().iter().take(ID_DIGEST / 2).map(|byte| format!("{byte:02x}")).collect();
-    made(id, &digest)
+    let digest: String = digest.as_ref().iter().take(digits / 2).map(|byte| format!("{byte:02x}")).collect();
+    made(id, &digest, LONGEST)
 }
 
 /// Whether a text ends like a label made by [`of_id`].
-fn looks_made(text: &str) -> bool {
+fn looks_made(text: &str, digits: usize) -> bool {
     let last = text.rsplit('-').next().unwrap_or_default();
-    last.len() == ID_DIGEST && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    last.len() == digits && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A label made from any text: the allowed characters, and the text's digest. Labels are stored, so they are the same
 /// in every release.
-fn made(text: &str, digest: &str) -> String {
+fn made(text: &str, digest: &str, longest: usize) -> String {
     let mut label = String::new();
     for c in text.chars() {
-        if label.len() + 1 + digest.len() == LONGEST {
+        if label.len() + 1 + digest.len() == longest {
             break;
         }
         match c.to_ascii_lowercase() {
@@ -101,6 +121,23 @@ mod tests {
         // Labels are stored: other releases must find them again.
         assert_eq!(of_id("hostname:redis.0:6379"), "hostname-redis-0-6379-666885fb107245e3e1b4df27ebbab8e2");
         assert_eq!(of_name("my.app"), "my-app-104b9c4c");
+    }
+
+    #[test]
+    fn the_label_of_a_host_has_no_underscore_and_room_for_one_before_it() {
+        let whole = "x".repeat(63);
+        let short = host_of_name(&whole);
+        assert!(short.len() == 62 && is_host_label(&short) && short.starts_with("xxx"), "{short}");
+        assert_eq!(host_of_name(&whole[..62]), whole[..62]);
+        assert_eq!((host_of_name("Web-1"), host_of_id("web-1")), ("web-1".to_owned(), "web-1".to_owned()));
+        assert_eq!(host_of_name("my.app"), of_name("my.app"));
+        for text in ["my_app", "a_", "a-_-b"] {
+            let (name, id) = (host_of_name(text), host_of_id(text));
+            assert!(is_host_label(&name) && is_host_label(&id) && name != text, "{text}: {name}, {id}");
+        }
+        let made = host_of_id("hostname:redis.0:6379");
+        assert_eq!(made, "hostname-redis-0-6379-666885fb107245e3");
+        assert_ne!(host_of_id(&made), made);
     }
 
     #[test]
