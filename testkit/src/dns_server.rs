@@ -152,6 +152,17 @@ impl DnsServer {
     /// Stops it where it stands: it accepts connections, and answers none.
     pub fn freeze(&self) {
         self.signal("STOP");
+        // Its threads stop one after the other, and the last may still answer.
+        let tasks = format!("/proc/{}/task", self.child.as_ref().expect("a running server").id());
+        let is_stopped = |task: std::io::Result<fs::DirEntry>| {
+            let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+        };
+        let deadline = Instant::now() + START_DEADLINE;
+        while !fs::read_dir(&tasks).expect("its threads").all(is_stopped) {
+            assert!(Instant::now() < deadline, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on.
