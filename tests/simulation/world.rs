@@ -399,6 +399,15 @@ impl Host {
         self.network_chain(container).skip(1).any(|it| self.was_told_to_stop(it))
     }
 
+    /// Whether a container may offer this ID whose network drains, and so counts as running.
+    fn serves_in_a_drained_network(&self, service: &str) -> bool {
+        let offers = |it: &Container| {
+            let own = format!("{}:{}:", self.rules.hostname, it.name);
+            service.starts_with(&own) || it.made.service_id == Some(service)
+        };
+        self.known.iter().any(|(id, known)| self.network_drains(id) && known.as_ref().is_some_and(offers))
+    }
+
     fn was_told_to_stop(&self, container: &Container) -> bool {
         let longest = self.settings.drain.map(|drain| Duration::from_secs(drain) + STOPPING);
         container.told_to_stop.zip(longest).is_some_and(|(told, longest)| told.elapsed() < longest)
@@ -631,7 +640,7 @@ impl World {
     pub(crate) fn learned(&mut self, client: Client, id: &str, mut container: Option<Container>) {
         let host = &mut self.hosts[client.0];
         // What stays of a container that ended is what it last offered, whatever it is called since.
-        let keeps = |container: &Container| oracle::keeps(container, &host.known_containers(), &host.rules);
+        let keeps = |it: &Container| !it.state.runs() && oracle::keeps(it, &host.known_containers(), &host.rules);
         if let Some(ended) = container.as_mut().filter(|container| keeps(container))
             && let Some(Some(before)) = host.known.get(id)
             && host.offered.values().any(|by| by.contains(id))
@@ -737,15 +746,10 @@ impl World {
         };
         let out_of_use = |offer: &Offer| host.flaps(&offer.container) || host.drains(&offer.container);
         let held_back = |wants: &Wanted| wants.get(key).is_some_and(|offers| offers.iter().all(out_of_use));
-        // Whose network it shares drains, and so counts as running.
-        let drained = || {
-            let offers = |it: &Container| {
-                let own = format!("{}:{}:", host.rules.hostname, it.name);
-                content.id.starts_with(&own) || it.made.service_id == Some(&content.id)
-            };
-            host.known.iter().any(|(id, known)| host.network_drains(id) && known.as_ref().is_some_and(offers))
-        };
-        if host.lately(shape).any(offered) || host.lately(shape).any(held_back) && instead() || drained() {
+        if host.lately(shape).any(offered)
+            || host.lately(shape).any(held_back) && instead()
+            || host.serves_in_a_drained_network(&content.id)
+        {
             Ok(())
         } else {
             Err("writes what no container offers")
@@ -858,7 +862,9 @@ impl World {
         let justified = match mark {
             Some(Mark::Left) => host.stopping && host.settings.on_shutdown == "critical",
             _ if host.stopping => false,
-            Some(Mark::Paused) => any(&|offer| offer.marked && (!offer.kept || host.network_drains(&offer.container))),
+            Some(Mark::Paused) => {
+                any(&|offer| offer.marked && !offer.kept) || host.serves_in_a_drained_network(&seen.content.id)
+            }
             // By its place, an entry is known as kept only to the life that saw it served.
             Some(Mark::Ended) => {
                 let nobody = at.shape == Shape::ByPlace || host.settings.deregister == "never" || host.kept_before(key);
