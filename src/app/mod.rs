@@ -230,7 +230,7 @@ async fn serve_asked(
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: config.service.hostname.clone(),
-            started: status::hub::seconds(),
+            started: status::clock::seconds(),
             dry_run: config.mode != Mode::Write,
         };
         listeners.engine.lock().unwrap_or_else(PoisonError::into_inner).endpoint = host.docker.endpoint().to_owned();

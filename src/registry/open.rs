@@ -286,7 +286,8 @@ mod tests {
                 "nosuch://me:secret@host",
                 "unrecognized adapter: nosuch://me:***@host; a registry URI begins with one of consul, consul-tls, \
                  consul-unix, consulkv, consulkv-tls, consulkv-unix, embedded, etcd, etcd-tls, etcd2, etcd2-tls, \
-                 etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, skydns2, coredns, zookeeper, zookeeper-tls",
+                 etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, rfc2136, skydns2, coredns, zookeeper, \
+                 zookeeper-tls",
             ),
             ("consul", "unrecognized adapter: consul; did you mean consul://?"),
             ("Etcd", "unrecognized adapter: Etcd; did you mean etcd://?"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::hub::seconds;
+use super::clock::seconds;
 use super::view;
 use crate::event::{Event, FileEvent};
 

@@ -1,7 +1,7 @@
 //! The places to ask: the host's task, the keepers' tasks, the last events and the figures.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::asking::Asker;
 use crate::event::{Event, Events};
@@ -9,6 +9,7 @@ use crate::host::Knowledge;
 use crate::reconcile::Reconciler;
 use crate::registry::Site;
 
+use super::clock::{nanoseconds, seconds};
 use super::files::Files;
 use super::journal::Journal;
 use super::meter::Meter;
@@ -161,17 +162,6 @@ impl Engine {
         self.up = up;
         self.error = error;
     }
-}
-
-/// Seconds since 1970, UTC.
-#[must_use]
-pub fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn nanoseconds() -> u64 {
-    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    u64::try_from(passed).unwrap_or_default()
 }
 
 /// The time that was so long ago.

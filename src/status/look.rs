@@ -22,8 +22,9 @@ use crate::service::notes::{quote, quote_key};
 use crate::service::{self, CheckKind};
 use crate::validate::{Misspelt, misspelt};
 
+use super::clock::seconds;
 use super::entry;
-use super::hub::{Hub, Kept, ago, ahead, seconds};
+use super::hub::{Hub, Kept, ago, ahead};
 use super::meter::RunningCounts;
 use super::view;
 

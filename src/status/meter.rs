@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -14,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::clock::{fractional, seconds};
 use super::templates::Templates;
 use super::view::{LastError, Registry as RegistryView};
 use crate::event::Event;
@@ -73,11 +73,6 @@ pub struct Last {
     pub error: Option<LastError>,
     /// When something was last written, in seconds since 1970.
     pub write: Option<u64>,
-}
-
-/// Seconds since 1970, UTC.
-pub fn clock() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Makes and registers metrics. A name that is invalid or taken would be a fault in this file, and is left out.
@@ -275,7 +270,7 @@ impl Meter {
     pub fn reloaded(&self, successfully: bool) {
         self.reloaded.set(successfully.into());
         if successfully {
-            self.reloaded_at.set(clock());
+            self.reloaded_at.set(fractional());
         }
     }
 
@@ -318,7 +313,7 @@ impl Meter {
             }
             Event::ConnectFailed { registry, why, .. } => self.answered(registry, Some(why)),
             Event::Resynced { registry, tally } => {
-                self.last_reconcile.with_label_values(&[registry]).set(clock());
+                self.last_reconcile.with_label_values(&[registry]).set(fractional());
                 if tally.added + tally.changed + tally.removed == 0 {
                     self.noop_reconciles.with_label_values(&[registry]).inc();
                 }
@@ -334,7 +329,7 @@ impl Meter {
         match error {
             None => {
                 errors.set(0);
-                self.last_success.with_label_values(&[registry]).set(clock());
+                self.last_success.with_label_values(&[registry]).set(fractional());
             }
             Some(error) => {
                 errors.inc();
@@ -410,9 +405,4 @@ pub struct RunningCounts {
 
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Whole seconds since 1970, UTC.
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -11,6 +11,7 @@
 
 pub mod answer;
 mod certificates;
+pub mod clock;
 mod entry;
 mod events;
 pub mod files;

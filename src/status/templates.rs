@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
-use super::meter::clock;
+use super::clock::fractional;
 use crate::event::FileEvent;
 
 /// Counts what happens with rendered files.
@@ -23,7 +23,7 @@ impl Templates {
                 self.right.with_label_values(&[dest]).set(1);
             }
             FileEvent::Written { .. } | FileEvent::Removed { .. } => {
-                self.last_change.with_label_values(&[dest]).set(clock());
+                self.last_change.with_label_values(&[dest]).set(fractional());
             }
             FileEvent::Failed { .. } | FileEvent::Refused { .. } => {
                 self.rendered.with_label_values(&[dest, "failed"]).inc();

@@ -12,7 +12,14 @@ use serde_json::{Map, Value, json};
 use crate::json;
 use crate::registry::{Content, Entry, Marked};
 
-use super::spelling::{MARK, OWNER, SERVICE_ID, STATUS};
+/// The metadata key of the owner.
+pub(super) const OWNER: &str = "registrator.owner";
+/// The metadata key of the service's ID.
+pub(super) const SERVICE_ID: &str = "registrator.id";
+/// The metadata key of the status that an entry has without a mark.
+pub(super) const STATUS: &str = "registrator.status";
+/// The metadata key of our mark.
+pub(super) const MARK: &str = "registrator.mark";
 
 /// The most values of a list that are read: some 60,000 instances.
 const MOST_VALUES: usize = 1 << 22;

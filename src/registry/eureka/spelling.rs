@@ -15,16 +15,7 @@ use crate::container::{Health, Protocol};
 use crate::registry::RegistryError;
 use crate::service::{CheckKind, Service, authority};
 
-use super::instance::{DataCenter, Instance, Port, Status};
-
-/// The metadata key of the owner.
-pub(super) const OWNER: &str = "registrator.owner";
-/// The metadata key of the service's ID.
-pub(super) const SERVICE_ID: &str = "registrator.id";
-/// The metadata key of the status that an entry has without a mark.
-pub(super) const STATUS: &str = "registrator.status";
-/// The metadata key of our mark.
-pub(super) const MARK: &str = "registrator.mark";
+use super::instance::{DataCenter, Instance, OWNER, Port, SERVICE_ID, STATUS, Status};
 
 /// What our own metadata keys begin with.
 const RESERVED: &str = "registrator.";

@@ -16,13 +16,11 @@ use tokio::time::timeout;
 use crate::registry::RegistryError;
 use crate::registry::servers::Server;
 
-use super::failure::{Fault, Words};
+use super::failure::{Fault, REQUEST, Words};
 use super::key;
 use super::message::question;
 use super::settings::{KeySettings, Settings};
 
-/// How long one message may take.
-pub(super) const REQUEST: Duration = Duration::from_secs(6);
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(4);
 /// How many connections are kept. Servers close idle ones after a while.

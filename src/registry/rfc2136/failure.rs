@@ -1,11 +1,16 @@
 //! What goes wrong with a server, by what the reconciler does about it, in words for people.
 
+use std::time::Duration;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::tsig::TsigError;
 
 use crate::registry::RegistryError;
 
 use super::settings::{SECRET, Settings};
+
+/// How long one message may take.
+pub(super) const REQUEST: Duration = Duration::from_secs(6);
 
 /// Why there is no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +22,7 @@ pub(super) enum Fault {
     #[error("the connection was lost")]
     Lost,
     /// No answer in time.
-    #[error("no answer within {} s", super::client::REQUEST.as_secs())]
+    #[error("no answer within {} s", REQUEST.as_secs())]
     Late,
     /// The answer is no message of DNS.
     #[error("what answers there is no DNS server; check the host and the port of the URI")]

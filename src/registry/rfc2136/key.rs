@@ -1,14 +1,12 @@
 //! The key that messages are signed with (TSIG, RFC 8945): its secret from the variable, or from a file that may change.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hickory_proto::rr::TSigner;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 
 use crate::registry::RegistryError;
 
-use super::settings::{KeySettings, Secret};
+use super::settings::{KeySettings, Secret, secret_of};
 
 /// By how many seconds the clocks may differ, as usual.
 const FUDGE: u16 = 300;
@@ -21,9 +19,9 @@ const FILE_LIMIT: u64 = 4096;
 /// When the secret cannot be read.
 pub(super) async fn signer(key: &KeySettings) -> Result<TSigner, RegistryError> {
     let secret = match &key.secret {
-        Secret::Fixed(secret) => decoded(secret.expose_secret()),
+        Secret::Fixed(secret) => secret_of(secret.expose_secret()),
         Secret::File(path) => {
-            let read = read(path).await.and_then(|text| decoded(&text));
+            let read = read(path).await.and_then(|text| secret_of(&text));
             read.map_err(|reason| format!("the file {} {reason}", path.display()))
         }
     };
@@ -39,12 +37,4 @@ async fn read(path: &std::path::Path) -> Result<String, String> {
     let mut text = String::new();
     file.take(FILE_LIMIT + 1).read_to_string(&mut text).await.map_err(unreadable)?;
     if text.len() as u64 > FILE_LIMIT { Err("is too long for a secret".to_owned()) } else { Ok(text) }
-}
-
-/// The bytes of a secret; never part of the error.
-pub(super) fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    match STANDARD.decode(text.trim()) {
-        Ok(secret) if !secret.is_empty() => Ok(secret),
-        _ => Err("holds no base64, which a key's secret is written in".to_owned()),
-    }
 }

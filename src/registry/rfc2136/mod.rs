@@ -61,7 +61,7 @@ use watch::Watch;
 use write::Writer;
 
 /// The deadline of every method, for a server that is slow: PowerDNS takes half a minute for a thousand instances of one
-/// service. One that does not answer is left after [`client::REQUEST`].
+/// service. One that does not answer is left after [`failure::REQUEST`].
 const DEADLINE: Duration = Duration::from_secs(50);
 
 /// Opens a zone for `rfc2136:`.

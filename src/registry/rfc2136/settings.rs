@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hickory_proto::rr::Name;
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use secrecy::SecretString;
@@ -147,7 +149,7 @@ fn key(parameters: &mut Parameters, config: &RegistryConfig) -> Result<Option<Ke
     let secret = match (file, config.environment.get(SECRET)) {
         (Some(file), _) if !file.is_empty() => Secret::File(file.into()),
         (_, Some(secret)) => {
-            super::key::decoded(secret).map_err(|reason| (false, format!("{SECRET} {reason}")))?;
+            secret_of(secret).map_err(|reason| (false, format!("{SECRET} {reason}")))?;
             Secret::Fixed(SecretString::from(secret))
         }
         _ => {
@@ -169,6 +171,14 @@ fn domain(text: &str) -> Result<Name, String> {
         return Err(none());
     }
     Name::from_ascii(format!("{whole}.")).map_err(|_| none())
+}
+
+/// The bytes of a secret; never part of the error.
+pub(super) fn secret_of(text: &str) -> Result<Vec<u8>, String> {
+    match STANDARD.decode(text.trim()) {
+        Ok(secret) if !secret.is_empty() => Ok(secret),
+        _ => Err("holds no base64, which a key's secret is written in".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::keeper::{Keeper, Pace};
+use super::keeper::Keeper;
 use super::stamps::Stamps;
+use super::watching::Pace;
 use crate::render::find::{Confdir, FindError, Found};
 use crate::render::resource::{Remark, Resource};
 use crate::render::run::Renderer;

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::quiet::quiet;
-use super::watching::{Heard, Watching};
+use super::quiet::{TELL_AGAIN, quiet};
+use super::watching::{Heard, Pace, Watching};
 use crate::render::once::{doubt, least};
 use crate::render::reload::{Ended, Reloads};
 use crate::render::retry::{Cause, Pauses};
@@ -34,23 +34,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause after runs that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A run that fails for the same reason is told again after this time.
-pub(super) const TELL_AGAIN: Duration = Duration::from_secs(60);
-
 /// However often something changes, `debounce` delays no run for longer than so many times its length.
 const MOST_DEBOUNCES: u32 = 10;
 
 /// How long a run in progress may take to end when a keeper is told to stop.
 const LAST_RUN: Duration = Duration::from_millis(500);
-
-/// How a keeper learns that something has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// The source tells (`-watch`).
-    Watch,
-    /// It looks after each interval (`-interval`).
-    Every(Duration),
-}
 
 /// Keeps the files of one resource right.
 pub struct Keeper {

@@ -11,7 +11,8 @@ mod stamps;
 mod watching;
 
 pub use folder::{Folder, Kept, Noticed, Open};
-pub use keeper::{Keeper, Pace};
+pub use keeper::Keeper;
+pub use watching::Pace;
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::keeper::TELL_AGAIN;
 use crate::render::step::{Step, Steps};
+
+/// What fails or is refused for the same reason is told again after this time.
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The same steps without repeated refusals.
 pub(super) fn quiet(steps: Steps) -> Steps {

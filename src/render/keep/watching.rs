@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::keeper::Pace;
 use crate::backoff::Backoff;
 use crate::render::source::{Source, SourceError, Wanted, Watch};
 
@@ -16,6 +15,15 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest. Short, so that a source that is back is noticed soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How a keeper learns that something has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The source tells (`-watch`).
+    Watch,
+    /// It looks after each interval (`-interval`).
+    Every(Duration),
+}
 
 /// What is heard of a source.
 #[derive(Debug)]
