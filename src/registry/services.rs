@@ -1,6 +1,6 @@
 //! The services of all hosts that a registry holds, for rendered files. Nothing is written.
 //!
-//! Consul's catalog tells health as well; a key-value store holds what its [`Layout`] says.
+//! Consul's catalog tells health as well; a key-value store holds what its layout says.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What is wrong in a file of containers, before anything is started. Pure: asks neither an engine nor a registry.
 //!
-//! [`crate::yaml`] reads YAML and JSON with places; `compose` and `inspect` make containers of it; the services are then
+//! `yaml` reads YAML and JSON with places; `compose` and `inspect` make containers of it; the services are then
 //! described by [`crate::service::describe`], as if they ran, so that nothing is found here that the daemon would see
 //! otherwise. What a file leaves open, with a variable or another file, is left open here: a false alarm is worse than
 //! none.
