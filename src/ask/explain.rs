@@ -122,13 +122,9 @@ fn write_port(out: &mut dyn Write, style: Style, port: &Port, now: u64) -> Resul
         let text =
             if entry.state == "in_sync" { format!("since {}", distance(now, entry.since)) } else { plain(&entry.text) };
         writeln!(out, "  {}: {state}, {text}", plain(&redacted(&entry.registry)))?;
-        match &entry.last_write {
-            Some(LastWrite { at, action, reason, answer }) => {
-                let at = distance(now, *at);
-                writeln!(out, "    last write {at} ago: {action}, because {reason}: {}", plain(answer))?;
-            }
-            None if entry.state == "in_sync" => writeln!(out, "    found right, and not written since the start")?,
-            None => {}
+        if let Some(LastWrite { at, action, reason, answer }) = &entry.last_write {
+            let at = distance(now, *at);
+            writeln!(out, "    last write {at} ago: {action}, because {reason}: {}", plain(answer))?;
         }
         if let Some(next) = entry.next_attempt {
             writeln!(out, "    next attempt in {}", distance(now, next))?;
