@@ -3,14 +3,18 @@
 //! Template functions are bare `fn`s, so what they read is put here for the time of one execution.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gtmpl_ng::Value;
 use jiff::Timestamp;
 
-use super::functions::scratch::Kept;
 use super::instance::Data;
+
+/// The values that a template keeps with `scratch`.
+pub(super) type Kept = BTreeMap<String, Value>;
 
 /// All that a running template can see besides its dot.
 pub(super) struct Scope {

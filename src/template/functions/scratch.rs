@@ -1,20 +1,15 @@
 //! consul-template's `scratch`: named values that a template keeps while it runs, also from one loop to the next.
 
-use std::collections::BTreeMap;
-
 use gtmpl_ng::{Func, Value};
 
 use super::args::{Args, Failed, Given, exactly, functions, method};
 use super::map::sorted_keys;
 use crate::template::engine::Table;
-use crate::template::scope;
+use crate::template::scope::{self, Kept};
 
 pub(in crate::template) static TABLE: Table = functions! {
     "scratch", exactly(0), |_| Ok(methods());
 };
-
-/// The values that a template keeps.
-pub(in crate::template) type Kept = BTreeMap<String, Value>;
 
 static METHODS: &[(&str, Func)] = functions! {
     "Key", method(1), |args| with(|kept| Ok(Value::from(kept.contains_key(args.text(1)?))));
