@@ -71,9 +71,10 @@ impl Site {
         fs::write(self.path("confd/conf.d/proxy.toml"), text).unwrap();
     }
 
-    /// A container that answers, and goes on answering for a moment after it was told to stop.
+    /// A container that answers, and goes on answering after it was told to stop, for longer than a proxy on a busy
+    /// machine needs to be told and to follow.
     fn container(&self) -> Container {
-        let serve = "mkdir /www; echo well >/www/index.html; httpd -p 80 -h /www; trap 'sleep 2; exit 0' TERM; \
+        let serve = "mkdir /www; echo well >/www/index.html; httpd -p 80 -h /www; trap 'sleep 8; exit 0' TERM; \
                      while :; do sleep 3600 & wait $!; done";
         let name = format!("SERVICE_NAME={}", self.service);
         Spec::new(&unique("app")).shell(serve).env(&name).publish_at("80/tcp", "127.0.0.1", "").start()
@@ -129,16 +130,20 @@ impl Site {
         let address = format!("http://127.0.0.1:{}/", self.port);
         let wrk = Command::new("wrk").args(["-t1", "-c4", &seconds, &address]).stdout(Stdio::piped()).spawn().unwrap();
         let began = Instant::now();
+        let mut stopping = Vec::new();
         while began.elapsed() + Duration::from_secs(4) < LOAD {
             containers.push_back(self.container());
             self.has(containers).await;
             let oldest = containers.pop_front().unwrap();
-            let stopping = std::thread::spawn(move || oldest.act("stop?t=10"));
+            stopping.push(std::thread::spawn(move || oldest.act("stop?t=20")));
             self.has(containers).await;
-            eventually("it has ended", SOON, async || stopping.is_finished().then_some(())).await;
-            stopping.join().unwrap();
+            // A pace that a proxy on a busy machine can follow; how fast it follows is not what is promised.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let done = wrk.wait_with_output().unwrap();
+        for container in stopping {
+            container.join().unwrap();
+        }
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 }
