@@ -246,6 +246,8 @@ pub struct ServiceConfig {
     pub ttl: Option<Duration>,
     /// `-max-services`: the maximum number of services of one container.
     pub max_services: usize,
+    /// Whether labels for Traefik are read: a registry's URI has `layout=traefik`, or `-traefik` is given.
+    pub traefik: bool,
 }
 
 /// One registry to write to.

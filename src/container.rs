@@ -55,6 +55,12 @@ impl fmt::Debug for ContainerId {
 /// The prefix of the environment variables and labels that describe services.
 pub const SETTING: &str = "SERVICE_";
 
+/// The labels that Compose sets: the project, and the service in it.
+pub const COMPOSE: [&str; 2] = ["com.docker.compose.project", "com.docker.compose.service"];
+
+/// The prefixes of the labels that are for Traefik: its own, and those of traefik-kop.
+const TRAEFIK: [&str; 2] = ["traefik.", "kop."];
+
 /// The label that Swarm sets on the containers of its tasks.
 const SWARM_TASK: &str = "com.docker.swarm.task.id";
 
@@ -74,7 +80,7 @@ pub struct Container {
     pub hostname: Arc<str>,
     /// `KEY=value` lines, in the engine's order (`Config.Env`); some may have no `=`. A watch keeps only settings.
     pub env: Arc<[String]>,
-    /// Labels (`Config.Labels`). A watch keeps only settings, addresses and Swarm's task label.
+    /// Labels (`Config.Labels`). A watch keeps only settings, addresses, and what is for Traefik, Swarm and Compose.
     pub labels: LiteMap<String, String>,
     /// Whose network namespace it uses (`HostConfig.NetworkMode`).
     pub network_mode: NetworkMode,
@@ -138,10 +144,19 @@ impl Container {
     }
 
     /// Drops what no service is made of: all environment variables and labels but the settings, the label with this
-    /// name and Swarm's task label. On a host with ten thousand containers, that is most of the memory.
+    /// name, those for Traefik, and those that Swarm and Compose set. On a host with ten thousand containers, that is most of the memory.
     pub fn forget_what_is_not_ours(&mut self, label: Option<&str>) {
         self.env = self.env.iter().filter(|line| line.starts_with(SETTING)).cloned().collect();
-        let ours = |key: &str| key.starts_with(SETTING) || key == SWARM_TASK || Some(key) == label;
+        let for_traefik = |key: &str| {
+            TRAEFIK.iter().any(|prefix| key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+        };
+        let ours = |key: &str| {
+            key.starts_with(SETTING)
+                || key == SWARM_TASK
+                || Some(key) == label
+                || COMPOSE.contains(&key)
+                || for_traefik(key)
+        };
         self.labels.retain(|key, _| ours(key));
         self.labels = fitted(std::mem::take(&mut self.labels));
         self.networks = fitted(std::mem::take(&mut self.networks));

@@ -52,6 +52,7 @@ async fn register(registry: &Embedded, id: &str, name: &str, port: u16) {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: "0123456789abcdef".into(),
             container_name: "web".into(),

@@ -48,6 +48,7 @@ fn service(id: &str) -> Arc<Service> {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from("0123"),
             container_name: Arc::default(),

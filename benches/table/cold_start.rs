@@ -124,6 +124,7 @@ pub async fn real(bench: &mut Bench) {
         );
         consul(bench, &engine, count).await;
         etcd(bench, &engine, count).await;
+        traefik(bench, &engine, count).await;
         zookeeper(bench, &engine, count).await;
     }
 }
@@ -163,6 +164,46 @@ async fn etcd(bench: &mut Bench, engine: &FakeEngine, count: usize) {
     let server = EtcdServer::start().await;
     let wall = etcd_floor(&server, services(count)).await;
     writes_alone(bench, count, "etcd 3.4, v3", wall);
+}
+
+/// Traefik's keys, three for each service: a server, a router's rule, and its service.
+async fn traefik(bench: &mut Bench, engine: &FakeEngine, count: usize) {
+    let registry = "etcd 3.4, v3, layout=traefik";
+    let server = EtcdServer::start().await;
+    let wall = traefik_floor(&server, count).await;
+    writes_alone(bench, count, registry, wall);
+    let server = EtcdServer::start().await;
+    // One service of each container is for Traefik.
+    let running = bench.ours().run(&engine.host(), &format!("etcd3://{}/?layout=traefik", server.address()), &[]);
+    let done = running.adds(count, PATIENCE).await;
+    let done = done.unwrap_or_else(|| panic!("{} added: {}", running.added().0, running.tail()));
+    let cost = Cost { wall: done, cpu: running.cpu(), peak: running.peak() };
+    row(bench, count, registry, "registrator", &[cost], Some(wall));
+}
+
+/// The keys of so many containers, those of one in one transaction, with 128 in flight.
+async fn traefik_floor(server: &EtcdServer, count: usize) -> f64 {
+    let client = etcd_client::Client::connect([server.address().to_string()], None).await.unwrap();
+    let began = Instant::now();
+    stream::iter(0..count)
+        .map(|number| {
+            let mut client = client.kv_client();
+            let put = move |key: String, value: &str| etcd_client::TxnOp::put(key, value, None);
+            async move {
+                let url = format!("traefik/http/services/c{number}/loadBalancer/servers/{number:020}/url");
+                let router = format!("traefik/http/routers/c{number}");
+                let all = [
+                    put(url, "http://192.0.2.7:32768"),
+                    put(format!("{router}/rule"), "Host(`container-00001`)"),
+                    put(format!("{router}/service"), "container-00001"),
+                ];
+                drop(client.txn(etcd_client::Txn::new().and_then(all)).await.unwrap());
+            }
+        })
+        .buffer_unordered(128)
+        .collect::<()>()
+        .await;
+    began.elapsed().as_secs_f64()
 }
 
 async fn zookeeper(bench: &mut Bench, engine: &FakeEngine, count: usize) {

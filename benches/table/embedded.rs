@@ -39,6 +39,7 @@ fn service(name: &str, number: u16) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: "0123456789abcdef".into(),
             container_name: "web".into(),

@@ -268,6 +268,7 @@ fn update(host: usize, number: usize) -> Update {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: format!("{host:012x}{number:052x}").as_str().into(),
             container_name: "web".into(),

@@ -41,7 +41,7 @@ _registrator() {
     esac
     if [[ $current == -* ]]; then
         current=${current#-}
-        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -adopt -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -status -status-tls-cert -status-tls-key -status-token-file -prometheus-file -audit -render -allow-signals -dry-run -once -config -format -healthcheck -help -version -generate' -- "-${current#-}")
+        mapfile -t COMPREPLY < <(compgen -W '-ip -internal -explicit -useIpFromLabel -tags -max-services -traefik -hostname -ttl -ttl-refresh -resync -deregister -drain -on-shutdown -cleanup -adopt -removal-guard -owner -owner-meta -retry-attempts -retry-interval -log-format -log-level -status -status-tls-cert -status-tls-key -status-token-file -prometheus-file -audit -render -allow-signals -dry-run -once -config -format -healthcheck -help -version -generate' -- "-${current#-}")
     else
         [[ $COMP_CWORD -ne 1 ]] || mapfile -t COMPREPLY < <(compgen -W 'explain plan services containers registries watch validate check doctor config support-dump help' -- "$current")
         [[ $COMP_CWORD -eq 1 && ${#COMPREPLY[@]} -gt 0 ]] || compopt -o nospace

@@ -21,6 +21,7 @@ complete -c registrator -o explicit -d 'register only services with a SERVICE_NA
 complete -c registrator -o useIpFromLabel -x -d 'take the address from this label of the container'
 complete -c registrator -o tags -x -d 'comma-separated tags to append to every service'
 complete -c registrator -o max-services -x -d 'how many services one container may have'
+complete -c registrator -o traefik -d 'serve the containers\' labels for Traefik at /traefik'
 complete -c registrator -o hostname -x -d 'first part of service IDs'
 complete -c registrator -o ttl -x -d 'how long an entry lives without a refresh, 0 for ever'
 complete -c registrator -o ttl-refresh -x -d 'how often entries are refreshed'

@@ -63,6 +63,7 @@ async fn ask(uri: String, address: SocketAddr) {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from("1234567890abcdef"),
             container_name: "web".into(),

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod metadata;
 pub mod status;
 pub mod template;
+pub mod traefik;
 pub mod uri;
 pub mod validate;
 pub mod words;
@@ -42,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("metadata", metadata::run),
     ("status", status::run),
     ("template", template::run),
+    ("traefik", traefik::run),
     ("uri", uri::run),
     ("validate", validate::run),
     ("words", words::run),

@@ -31,6 +31,7 @@ pub fn run(data: &[u8]) {
         tags: None,
         ttl: (policy & 16 != 0).then(|| Duration::from_secs(30)),
         max_services: 1000,
+        traefik: policy & 32 != 0,
     };
     let container = container(state, &text);
     let host_address = ADDRESSES[usize::from(address) % ADDRESSES.len()];

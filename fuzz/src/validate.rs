@@ -18,6 +18,7 @@ pub fn run(data: &[u8]) {
         tags: None,
         ttl: None,
         max_services: 1000,
+        traefik: false,
     };
     let uris: &[&str] = if policy & 8 != 0 { &["etcd://h"] } else { &[] };
     let lines = text.lines().count() + 1;

@@ -364,6 +364,7 @@ fn service(name: String, ttl: Option<Duration>) -> Service {
         ttl,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: name.as_str().into(),
             created: Moment::default(),

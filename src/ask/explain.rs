@@ -126,6 +126,9 @@ fn write_port(out: &mut dyn Write, style: Style, port: &Port, now: u64) -> Resul
             let at = distance(now, *at);
             writeln!(out, "    last write {at} ago: {action}, because {reason}: {}", plain(answer))?;
         }
+        if let Some(remark) = &entry.remark {
+            writeln!(out, "    {}", style.paint(Look::Odd, &plain(remark)))?;
+        }
         if let Some(next) = entry.next_attempt {
             writeln!(out, "    next attempt in {}", distance(now, next))?;
         }

@@ -220,6 +220,17 @@ pub(super) const OPTIONS: &[Opt] = &[
         set: |typed, text| number(text, 1..=MOST_PORTS).map(|services| typed.max_services = services),
     },
     Opt {
+        name: "traefik",
+        takes: Takes::Flag,
+        default: "false",
+        help: "serve the containers' labels for Traefik at /traefik",
+        more: "At -status and at the embedded registry, for the HTTP provider of Traefik. The labels are checked: the log and \
+               explain name those that are left out. A registry with layout=traefik in its URI implies this option.",
+        group: Group::Services,
+        applies: Applies::AtStart,
+        set: |typed, text| flag(text).map(|value| typed.traefik = value),
+    },
+    Opt {
         name: "hostname",
         takes: Takes::Value("NAME"),
         default: "the machine's host name",

@@ -12,6 +12,7 @@ use crate::config::{
     Applies, BridgeConfig, Config, Deregister, DockerConfig, Environment, LogConfig, Mode, Origin, REGISTRIES,
     RegistryConfig, RenderConfig, ServiceConfig, Setting, StatusConfig, StatusTls,
 };
+use crate::registry::is_for_traefik;
 
 /// Builds each module's settings, and checks the combinations of options: what the daemon would say first comes first.
 pub(super) fn settle(reading: &Reading, environment: &Arc<Environment>, machine: &str) -> (Config, Vec<Invalid>) {
@@ -42,6 +43,7 @@ pub(super) fn settle(reading: &Reading, environment: &Arc<Environment>, machine:
             tags: typed.tags.clone(),
             ttl: seconds(typed.ttl),
             max_services: usize::try_from(typed.max_services).unwrap_or(usize::MAX),
+            traefik: typed.traefik || typed.uris.iter().any(|uri| is_for_traefik(uri)),
         },
         registries: typed
             .uris

@@ -14,6 +14,7 @@ pub(super) struct Typed {
     pub(super) ip_label: Option<String>,
     pub(super) tags: Option<String>,
     pub(super) max_services: i64,
+    pub(super) traefik: bool,
     pub(super) hostname: Option<String>,
     /// Seconds.
     pub(super) ttl: i64,
@@ -66,6 +67,7 @@ impl Default for Typed {
             ip_label: None,
             tags: None,
             max_services: 1000,
+            traefik: false,
             hostname: None,
             ttl: 0,
             ttl_refresh: 0,

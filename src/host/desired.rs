@@ -180,6 +180,12 @@ impl DesiredServices {
         })
     }
 
+    /// Whether labels for Traefik are read.
+    #[must_use]
+    pub fn reads_traefik(&self) -> bool {
+        self.config.traefik
+    }
+
     /// What was reported about a container: why ports are no services, and notes on its metadata.
     pub fn remarks(&self, id: &ContainerId) -> impl Iterator<Item = &Remark> {
         self.containers.by_id.get(id).into_iter().flat_map(|known| &known.remarks)

@@ -21,6 +21,15 @@ use super::records::Records;
 use super::refusals::{Refusals, StillRefused};
 use super::rules::{Conclusions, Target, Verdict};
 
+/// What a registry makes of a service, by its own rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Regard {
+    /// It holds it; a person should know this about its entry.
+    Taken(Option<String>),
+    /// It is none of its services.
+    NotTaken,
+}
+
 /// What is known about one key of a registry. While the registry is unreachable, this is the state of the last read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {

@@ -32,6 +32,14 @@ impl Decider {
         self.registry.key(service)
     }
 
+    pub(super) fn takes(&self, service: &Service) -> bool {
+        self.registry.takes(service)
+    }
+
+    pub(super) fn remark(&self, service: &Service) -> Option<String> {
+        self.registry.remark(service)
+    }
+
     pub(super) fn refresh_interval(&self, service: &Service) -> Option<Duration> {
         self.registry.refresh_interval(service)
     }
@@ -53,6 +61,7 @@ impl Decider {
             {
                 None
             }
+            Desired::Present(service, _) if !self.registry.takes(service) => None,
             Desired::Present(service, mode) => Some((service, *mode)),
             Desired::Absent(_) | Desired::Forgotten => None,
         }

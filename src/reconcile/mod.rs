@@ -28,7 +28,7 @@ mod records;
 mod refusals;
 mod rules;
 
-pub use answers::{LastWrite, Reach, Status, Summary};
+pub use answers::{LastWrite, Reach, Regard, Status, Summary};
 pub use effect::{Effect, Input, Outcome};
 pub use keeper::{Guarded, Keeper, OPERATION_DEADLINE};
 pub use plan::{Left, Plan, Planned};

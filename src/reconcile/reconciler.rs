@@ -14,7 +14,7 @@ use crate::event::{Event, Tally};
 use crate::registry::{Action, Cause, Change, Entry, Marked, Reason, Registry, RegistryError, Scope, Write};
 use crate::service::Service;
 
-use super::answers::{Answers, Reach, Status, Summary};
+use super::answers::{Answers, Reach, Regard, Status, Summary};
 use super::contests::{Contests, difference};
 use super::decide::Decider;
 use super::effect::{Effect, Input, Outcome};
@@ -201,6 +201,12 @@ impl Reconciler {
     pub fn statuses<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Service>>, now: Instant) -> Vec<Status> {
         let answers = self.answers(now);
         services.into_iter().map(|service| answers.status_of(service)).collect()
+    }
+
+    /// Whether the registry holds a service at all, and what a person should know about its entry.
+    #[must_use]
+    pub fn regard(&self, service: &Service) -> Regard {
+        if self.decider.takes(service) { Regard::Taken(self.decider.remark(service)) } else { Regard::NotTaken }
     }
 
     /// The registry, in numbers.

@@ -26,7 +26,7 @@ use crate::container::Health;
 use crate::event::Events;
 use crate::http::{ClientError, Tls, tls_config};
 use crate::machine;
-use crate::service::{AddressOf, Check, CheckKind, Service};
+use crate::service::{self, AddressOf, Check, CheckKind, Service};
 
 /// The most characters of what a check found that are logged.
 const REASON_LENGTH: usize = 160;
@@ -284,6 +284,7 @@ fn definition(service: &Service) -> Definition {
             AddressOf::Container => Target::Own,
             AddressOf::Metadata => Target::Elsewhere,
         },
+        traefik: service::traefik::share(service),
     }
 }
 
@@ -324,10 +325,11 @@ fn fingerprint(service: &Service) -> u64 {
         }
     }
     let mut digest = Digest(DefaultHasher::new());
-    let Service { id, name, address, port, protocol, tags, attributes, check, health, origin, .. } = service;
+    let Service { id, name, address, port, protocol, tags, attributes, check, health, origin, traefik, .. } = service;
     let origin = (origin.container.as_str(), origin.address_of);
     // Writing to a digest cannot fail.
-    let _ = write!(digest, "{:?}", (id, name, address, port, protocol, tags, attributes, check, health, origin));
+    let _ =
+        write!(digest, "{:?}", (id, name, address, port, protocol, tags, attributes, check, health, origin, traefik));
     digest.0.finish()
 }
 

@@ -35,6 +35,7 @@ mod site;
 mod skydns2;
 mod text;
 mod throttle;
+mod traefik;
 mod uri;
 mod write;
 #[cfg(feature = "zookeeper")]
@@ -54,6 +55,7 @@ pub use open::{Opened, check, open, settings};
 pub use policy::Policy;
 pub use readers::{ReadableStore, open_reader, open_services};
 pub use site::{About, Site, Store};
+pub use traefik::{is_for_traefik, traefik_settings};
 pub use uri::redacted;
 pub use write::{Action, ActionKind, Mark, Reason, Write};
 
@@ -91,6 +93,16 @@ pub trait Registry: Send + Sync + 'static {
     /// This store's optional features.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
+    }
+
+    /// Whether this store holds the service at all. Pure and cheap.
+    fn takes(&self, _service: &Service) -> bool {
+        true
+    }
+
+    /// What a person should know about a service's entry that is as it should be; one line, safe to print.
+    fn remark(&self, _service: &Service) -> Option<String> {
+        None
     }
 
     /// The [`Entry::key`] of the service in this store. Pure and cheap.

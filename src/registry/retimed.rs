@@ -38,6 +38,14 @@ impl Registry for Retimed {
         self.registry.capabilities()
     }
 
+    fn takes(&self, service: &Service) -> bool {
+        self.registry.takes(&self.retimed(service))
+    }
+
+    fn remark(&self, service: &Service) -> Option<String> {
+        self.registry.remark(&self.retimed(service))
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         self.registry.key(&self.retimed(service))
     }
@@ -152,6 +160,7 @@ mod tests {
             ttl: Some(Duration::from_secs(60)),
             check: None,
             health: crate::container::Health::None,
+            traefik: None,
             origin: Origin {
                 container: "0123".into(),
                 container_name: "web".into(),

@@ -41,6 +41,8 @@ pub enum Field {
     Check(CheckPart),
     /// How long its entry lives without a refresh.
     Ttl,
+    /// What it adds to Traefik's configuration.
+    Traefik,
 }
 
 /// A part of a check.
@@ -117,6 +119,10 @@ pub enum Rule {
     NotRunning,
     /// The default.
     Default,
+    /// The container's labels for Traefik, and Traefik's defaults.
+    TraefikLabels,
+    /// Its labels keep it out of Traefik's configuration, or its health does.
+    NotForTraefik(&'static str),
     /// Another rule, and something added to its value.
     With(Box<Self>, Added),
 }
@@ -199,6 +205,7 @@ impl fmt::Display for Field {
             Self::Attribute(key) => write!(f, "attribute {}", quote(key)),
             Self::Check(part) => write!(f, "check {}", part.as_str()),
             Self::Ttl => f.write_str("ttl"),
+            Self::Traefik => f.write_str("traefik"),
         }
     }
 }
@@ -248,6 +255,8 @@ impl fmt::Display for Rule {
             Self::Host => f.write_str("the address of this host"),
             Self::NotRunning => f.write_str("not known while the container does not run"),
             Self::Default => f.write_str("the default"),
+            Self::TraefikLabels => f.write_str("the container's labels, and the defaults of Traefik's Docker provider"),
+            Self::NotForTraefik(why) => f.write_str(why),
             Self::With(rule, Added::Port) => write!(f, "{rule}, and the port, since several are registered"),
             Self::With(rule, Added::Protocol) => write!(f, "{rule}, and the protocol"),
         }

@@ -22,6 +22,7 @@ use super::ignored::Reasons;
 use super::metadata::{Metadata, PortMetadata, Setting, split_tags};
 use super::notes::{Notes, quote};
 use super::ports::{self, Reach};
+use super::traefik;
 use super::{AddressOf, Origin, Service};
 
 pub use super::address::{Neighbours, Unreachable};
@@ -89,7 +90,10 @@ pub fn describe(
     let stack = Stack::of(container, neighbours);
     let scribe = Scribe::<Unrecorded>::new(container, forced_tags, config, host_address, &stack);
     let mut services = Vec::new();
-    let (ignored, notes) = scribe.ports(|_, outcome, Unrecorded| services.extend(outcome.ok()));
+    let (ignored, mut notes) = scribe.ports(|_, outcome, Unrecorded| services.extend(outcome.ok()));
+    if config.traefik {
+        notes.extend(traefik::add(container, &mut services));
+    }
     Description { services, ignored, notes }
 }
 
@@ -106,10 +110,13 @@ pub fn explain(
     let stack = Stack::of(container, neighbours);
     let scribe = Scribe::<Vec<Decision>>::new(container, forced_tags, config, host_address, &stack);
     let mut ports = Vec::new();
-    let (ignored, notes) = scribe.ports(|&ContainerPort { number: port, protocol, .. }, outcome, decisions| {
+    let (ignored, mut notes) = scribe.ports(|&ContainerPort { number: port, protocol, .. }, outcome, decisions| {
         ports.push(PortDecisions { port, protocol, outcome, decisions });
     });
     ports.retain(|port| port.outcome.as_ref().err().is_none_or(|reason| ignored.contains(reason)));
+    if config.traefik {
+        notes.extend(traefik::explain(container, &mut ports));
+    }
     Explanation { ports, ignored, notes }
 }
 
@@ -267,6 +274,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
             ttl: self.ttl(),
             check: check.map(Box::new),
             health: self.container.state.health(),
+            traefik: None,
             origin: Origin {
                 container: self.container.id.clone(),
                 container_name: self.container.name.clone(),

@@ -12,6 +12,7 @@ pub mod ignored;
 pub mod metadata;
 pub mod notes;
 pub mod ports;
+pub mod traefik;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use litemap::LiteMap;
 
 pub use check::{Check, CheckKind, Heartbeat};
+pub use registrator_traefik::Addition;
 pub use registrator_words::{authority, duration};
 
 use crate::container::{ContainerId, Health, Moment, Protocol};
@@ -48,6 +50,8 @@ pub struct Service {
     pub check: Option<Box<Check>>,
     /// The result of its container's HEALTHCHECK; only registries with health use it.
     pub health: Health,
+    /// What its container adds to Traefik's configuration; `None` where nobody asks for that.
+    pub traefik: Option<Arc<Addition>>,
     /// Where it comes from.
     pub origin: Origin,
 }

@@ -8,7 +8,7 @@ use crate::reconcile::{Status, SyncState};
 use crate::service::notes::quote;
 
 /// Where a service stands in a registry. `dry_run`: nothing is written.
-pub(super) fn view(registry: &str, status: &Status, dry_run: bool) -> Entry {
+pub(super) fn view(registry: &str, status: &Status, remark: Option<String>, dry_run: bool) -> Entry {
     let now = Instant::now();
     let known = status.state;
     Entry {
@@ -26,6 +26,7 @@ pub(super) fn view(registry: &str, status: &Status, dry_run: bool) -> Entry {
             reason: write.reason.in_words().to_owned(),
             answer: write.error.as_ref().map_or_else(|| "done".to_owned(), ToString::to_string),
         }),
+        remark,
         next_attempt: status.next.map(|next| ahead(next.saturating_duration_since(now))),
     }
 }
@@ -87,15 +88,15 @@ mod tests {
             (SyncState::InDoubt, false, None, "the last write failed on the way"),
             (SyncState::Reaped, false, None, "removed by the registry's own rule"),
         ] {
-            let now = view("consul:", &status(state, exists, true, owner), false);
+            let now = view("consul:", &status(state, exists, true, owner), None, false);
             assert_eq!((now.state.as_str(), now.text.as_str(), now.last_known), (state.as_str(), said, None));
             // What a registry held before it went away is not said to be there now.
-            let now = view("consul:", &status(state, exists, false, owner), false);
+            let now = view("consul:", &status(state, exists, false, owner), None, false);
             assert_eq!((now.state.as_str(), now.last_known.as_deref()), ("unknown", Some(state.as_str())));
             assert!(now.text.starts_with(away), "{}", now.text);
             assert_eq!(now.text.contains("was right"), state == SyncState::InSync, "{}", now.text);
         }
-        let pending = view("consul:", &status(SyncState::Pending, false, true, None), true);
+        let pending = view("consul:", &status(SyncState::Pending, false, true, None), None, true);
         assert_eq!(pending.text, "it is not there, and would be written");
     }
 }

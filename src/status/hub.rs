@@ -1,7 +1,10 @@
 //! The places to ask: the host's task, the keepers' tasks, the last events and the figures.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use registrator_traefik::Overruled;
 
 use crate::asking::Asker;
 use crate::event::{Event, Events};
@@ -54,6 +57,8 @@ pub struct Listeners {
     pub engine: Arc<Mutex<Engine>>,
     /// The state of rendered files.
     pub files: Arc<Files>,
+    /// The definitions for Traefik that were said not to count.
+    pub overruled: Arc<Mutex<BTreeSet<Overruled>>>,
     /// When they began, in nanoseconds since 1970: tells two runs within one second apart.
     pub born: u64,
     /// Whether anybody may ask for events and figures; otherwise they are not kept.
@@ -88,6 +93,7 @@ impl Listeners {
             meter: Arc::new(meter),
             engine: Arc::new(Mutex::new(Engine { since: seconds(), ..Engine::default() })),
             files: Arc::default(),
+            overruled: Arc::default(),
             born: nanoseconds(),
             told,
         })

@@ -15,7 +15,7 @@ use crate::event::Counts;
 use crate::host::Knowledge;
 use crate::host::desired::Remark;
 use crate::host::pacing::{Delay, Delayed};
-use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Summary, SyncState};
+use crate::reconcile::{Left, Plan, Planned, Reach, Reconciler, Regard, Summary, SyncState};
 use crate::registry::{Action, Content, Reason, Write};
 use crate::service::describe::{self, PortDecisions};
 use crate::service::notes::{quote, quote_key};
@@ -269,7 +269,11 @@ pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Ve
     let mut statuses = Vec::new();
     for kept in hub.registries.iter() {
         let asked = services.clone();
-        let answers = kept.asker.ask(move |reconciler| reconciler.statuses(&asked, Instant::now())).await;
+        let ask = move |reconciler: &Reconciler| {
+            let statuses = reconciler.statuses(&asked, Instant::now());
+            statuses.into_iter().zip(asked.iter().map(|service| reconciler.regard(service))).collect::<Vec<_>>()
+        };
+        let answers = kept.asker.ask(ask).await;
         statuses.push((kept, answers.unwrap_or_default()));
     }
     let mut at = 0;
@@ -287,7 +291,12 @@ pub async fn containers(hub: &Hub, ids: Vec<ContainerId>, decisions: bool) -> Ve
             let place = at + place;
             statuses
                 .iter()
-                .filter_map(|(kept, all)| Some(entry::view(&kept.name, all.get(place)?, hub.about.dry_run)))
+                .filter_map(|(kept, all)| match all.get(place)? {
+                    (_, Regard::NotTaken) => None,
+                    (status, Regard::Taken(remark)) => {
+                        Some(entry::view(&kept.name, status, remark.clone(), hub.about.dry_run))
+                    }
+                })
                 .collect::<Vec<_>>()
         };
         views.push(container_view(seen, entries));

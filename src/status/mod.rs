@@ -26,6 +26,7 @@ pub mod serve;
 mod targets;
 mod templates;
 mod token;
+mod traefik;
 pub mod view;
 
 use std::net::SocketAddr;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::answer::{Answer, Body, JSON, Out, answer, busy, empty, json, response, tag, tagged, text};
 use super::hub::Hub;
 use super::token::Token;
-use super::{events, health, look, page, query, targets};
+use super::{events, health, look, page, query, targets, traefik};
 
 /// Answers of a kind that are made at the same time: they share the tasks that answer.
 const COSTLY: Room = Room { most: 4, reserve: 2, share: 2 };
@@ -68,6 +68,8 @@ pub enum Path {
     Ready,
     /// `/prometheus/targets`
     Targets,
+    /// `/traefik`
+    Traefik,
     /// None of ours.
     Unknown,
 }
@@ -89,6 +91,7 @@ impl Path {
             "/health" => Self::Health,
             "/ready" => Self::Ready,
             "/prometheus/targets" => Self::Targets,
+            "/traefik" => Self::Traefik,
             _ => match path.strip_prefix("/v1/containers/") {
                 Some(name) => Self::Container(percent_decode_str(name).decode_utf8_lossy().into_owned()),
                 None => page::Part::parse(path).map_or(Self::Unknown, Self::Part),
@@ -157,6 +160,10 @@ impl Desk {
             Path::Events => {
                 let Some(permit) = self.listeners.try_acquire(&client) else { return busy() };
                 events::stream(hub, &request.headers, asked, permit)
+            }
+            Path::Traefik => {
+                let Some(_permit) = self.costly.try_acquire(&client) else { return busy() };
+                traefik::send(hub, asked).await
             }
             Path::State | Path::Containers | Path::Services | Path::Targets | Path::Page | Path::Part(_) => {
                 self.long(path, request, client).await

@@ -288,6 +288,9 @@ pub struct Entry {
     pub error: Option<String>,
     /// The last write, if this run tried one.
     pub last_write: Option<LastWrite>,
+    /// What a person should know about an entry that is as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
     /// When the next attempt is due.
     pub next_attempt: Option<u64>,
 }

@@ -16,6 +16,7 @@ fn config() -> ServiceConfig {
         tags: None,
         ttl: None,
         max_services: 1000,
+        traefik: false,
     }
 }
 

@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod redis;
 pub mod servers;
 pub mod tls_front;
+pub mod traefik;
 pub mod wait;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

@@ -29,6 +29,7 @@ fn service(id: &str, name: &str, port: u16) -> Arc<Service> {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container_name: "web".into(),
             created: Moment::default(),

@@ -145,6 +145,7 @@ pub(crate) fn service(id: &str, name: &str, address: &str, port: u16) -> Service
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: "0123456789abcdef".into(),
             container_name: "web".into(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use litemap::LiteMap;
+use registrator_traefik::Share;
 use registrator_words::authority;
 
 /// One instance of a service, as it is registered. What is shared with others stays shared.
@@ -31,6 +32,8 @@ pub struct Definition {
     pub group: Arc<str>,
     /// Where its address leads.
     pub target: Target,
+    /// What it adds to Traefik's configuration, if anybody reads the labels for that.
+    pub traefik: Option<Share>,
 }
 
 /// Where an address leads.

@@ -21,6 +21,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod traefik;
 
 pub use definition::{Check, CheckKind, Definition, Health, Target};
 pub use eureka::Question as EurekaQuestion;

@@ -25,6 +25,7 @@ pub(crate) fn definition(id: &str, name: &str) -> Definition {
         health: Health::None,
         group: id.into(),
         target: Target::Own,
+        traefik: None,
     }
 }
 

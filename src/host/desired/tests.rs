@@ -17,6 +17,7 @@ fn desired(deregister: Deregister) -> DesiredServices {
         tags: None,
         ttl: None,
         max_services: 1000,
+        traefik: false,
     };
     DesiredServices::new(config, deregister, "192.0.2.7".to_owned())
 }

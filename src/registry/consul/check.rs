@@ -253,6 +253,7 @@ mod tests {
             ttl: None,
             check: check.map(Box::new),
             health: Health::None,
+            traefik: None,
             origin: Origin {
                 container: "0123456789abcdef".into(),
                 container_name: "web".into(),

@@ -111,6 +111,7 @@ mod tests {
             ttl: None,
             check: None,
             health: Health::None,
+            traefik: None,
             origin: Origin {
                 container: "0123456789abcdef".into(),
                 created: Moment::default(),

@@ -44,6 +44,14 @@ impl Either {
 
 #[async_trait]
 impl Registry for Either {
+    fn takes(&self, service: &Service) -> bool {
+        self.v3.takes(service)
+    }
+
+    fn remark(&self, service: &Service) -> Option<String> {
+        if self.is_v2.get() == Some(&true) { self.v2.remark(service) } else { self.v3.remark(service) }
+    }
+
     fn key(&self, service: &Service) -> Arc<str> {
         self.v3.key(service)
     }

@@ -16,9 +16,10 @@ use tokio::sync::OnceCell;
 
 use crate::config::RegistryConfig;
 
-use super::kv::{ClaimKeys, KvRegistry, Layout, Plain, Store};
+use super::kv::{ClaimKeys, KvRegistry, Layout, Plain, Store, TraefikRegistry};
 use super::reporter::Reporter;
-use super::uri::Uri;
+use super::traefik;
+use super::uri::{Uri, redacted};
 use super::{OpenError, Registry};
 
 use either::Either;
@@ -77,9 +78,37 @@ fn open_with(
     reporter: &Reporter,
     api: Api,
 ) -> Result<Arc<dyn Registry>, OpenError> {
+    let (layout, query) = traefik::take(uri, &config.uri)?;
+    let uri = &Uri { query: query.as_deref(), ..*uri };
     let settings = Settings::new(uri, config)?;
+    if let Some(layout) = layout {
+        if api == Api::V2 {
+            let reason = "Traefik reads etcd's v3 API alone: write etcd:// or etcd3://".to_owned();
+            return Err(OpenError::BadUri { uri: redacted(&config.uri), reason });
+        }
+        return Ok(for_traefik(settings, layout, config, reporter));
+    }
     let root = settings.root.clone();
     Ok(registry(&settings, api, config, reporter, &move || Box::new(Plain::new(root.clone()))))
+}
+
+/// Traefik's keys in etcd. Traefik's begin without a slash.
+fn for_traefik(
+    settings: Settings,
+    layout: registrator_traefik::Settings,
+    config: &RegistryConfig,
+    reporter: &Reporter,
+) -> Arc<dyn Registry> {
+    if let Some(line) = settings.unencrypted() {
+        reporter.warn("unencrypted", format!("etcd: {line}"));
+    }
+    let root = match settings.root.trim_start_matches('/') {
+        "" => traefik::ROOT.to_owned(),
+        root => root.to_owned(),
+    };
+    let records = settings.records.clone().unwrap_or_else(|| format!("/_registrator/{root}"));
+    let store = Box::new(Etcd3::new(settings));
+    Arc::new(TraefikRegistry::new(store, (&root, &records), layout, config, reporter.clone()))
 }
 
 /// A registry stored in etcd, in any layout.

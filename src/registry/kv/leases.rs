@@ -95,9 +95,9 @@ pub(super) async fn release(engine: &Engine) {
 }
 
 /// The keep-alive task of our leases. Never returns.
-pub(super) async fn keep_alive(engine: Arc<Engine>) {
+pub(super) async fn keep_alive(engine: &Engine) {
     loop {
-        let pause = if renew(&engine).await { KEEP_ALIVE } else { RETRY };
+        let pause = if renew(engine).await { KEEP_ALIVE } else { RETRY };
         sleep(pause).await;
     }
 }

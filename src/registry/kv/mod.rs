@@ -26,6 +26,7 @@ mod store;
 pub(in crate::registry) mod testing;
 #[cfg(test)]
 mod tests;
+mod traefik;
 mod watch;
 mod write;
 
@@ -48,6 +49,7 @@ pub(in crate::registry) use layout::{Layout, Plain};
 pub(in crate::registry) use store::{
     Applied, Condition, Keys, Operation, Step, Store, StoreEvent, Stored, Transaction,
 };
+pub(in crate::registry) use traefik::TraefikRegistry;
 
 use engine::Engine;
 use key::{digest, fingerprint};
@@ -80,8 +82,8 @@ impl KvRegistry {
     /// Starts the keep-alive task of our leases, if claims are used.
     fn start_keep_alive(&self) {
         if self.engine.claims.is_some() {
-            let engine = &self.engine;
-            let start = || AbortOnDropHandle::new(tokio::spawn(leases::keep_alive(Arc::clone(engine))));
+            let engine = Arc::clone(&self.engine);
+            let start = || AbortOnDropHandle::new(tokio::spawn(async move { leases::keep_alive(&engine).await }));
             self.keep_alive_task.get_or_init(start);
         }
     }

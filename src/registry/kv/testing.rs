@@ -18,6 +18,7 @@ pub(in crate::registry) fn service(id: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from("0123"),
             container_name: "web".into(),

@@ -116,6 +116,7 @@ mod tests {
             ttl: None,
             check: None,
             health: Health::None,
+            traefik: None,
             origin: Origin {
                 container: ContainerId::from("0123"),
                 container_name: "web".into(),

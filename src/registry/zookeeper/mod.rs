@@ -1,7 +1,7 @@
 //! ZooKeeper: one ephemeral node for each service, alive as long as our session is.
 //!
 //! Stands below the reconciler: [`spelling`] and [`json`] say how ZooKeeper holds a service, [`session`] keeps
-//! the session, [`about`] asks who answers, [`watch`] hears of changes by external writers, [`read`] and [`write`] do what is asked.
+//! the session, [`store`] holds other layouts, [`about`] asks who answers, [`watch`] hears of changes by external writers, [`read`] and [`write`] do what is asked.
 //!
 //! # Whose an entry is
 //!
@@ -31,6 +31,7 @@ pub(super) mod reader;
 mod session;
 mod settings;
 mod spelling;
+mod store;
 mod watch;
 mod write;
 
@@ -46,12 +47,15 @@ use zookeeper_client::Client;
 use crate::config::RegistryConfig;
 use crate::service::Service;
 
+use super::kv::TraefikRegistry;
 use super::reporter::Reporter;
+use super::traefik;
 use super::uri::Uri;
 use super::{About, Action, Capabilities, Change, Entry, OpenError, Registry, RegistryError, Scope, Site, Write};
 
 use session::Session;
 use settings::Settings;
+use store::Nodes;
 use write::{Node, Writer};
 
 /// The deadline of every method, whatever ZooKeeper does.
@@ -70,11 +74,25 @@ pub(super) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
-    let settings = Settings::new(uri, config)?;
+    let (layout, query) = traefik::take(uri, &config.uri)?;
+    let uri = &Uri { query: query.as_deref(), ..*uri };
+    let mut settings = Settings::new(uri, config)?;
+    if layout.is_some() {
+        if settings.base.is_empty() {
+            settings.base = format!("/{}", traefik::ROOT);
+        }
+        settings.watched = false;
+    }
     if let Some(line) = settings.unencrypted() {
         reporter.warn("unencrypted", format!("zookeeper: {line}"));
     }
+    let root = settings.base.clone();
     let session = Session::new(settings, reporter.clone());
+    if let Some(layout) = layout {
+        let records = format!("/_registrator{root}");
+        let store = Box::new(Nodes::new(session, root.clone(), TraefikRegistry::ttl_of(config)));
+        return Ok(Arc::new(TraefikRegistry::new(store, (&root, &records), layout, config, reporter.clone())));
+    }
     Ok(Arc::new(ZooKeeper { session, owner: config.owner.clone(), told: Mutex::default() }))
 }
 

@@ -148,6 +148,7 @@ mod tests {
             ttl: None,
             check: None,
             health: crate::container::Health::None,
+            traefik: None,
             origin: Origin {
                 container: ContainerId::from("0123"),
                 container_name: "web".into(),

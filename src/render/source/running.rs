@@ -302,6 +302,7 @@ mod tests {
             ttl: None,
             check: None,
             health: container::Health::None,
+            traefik: None,
             origin,
         }
     }

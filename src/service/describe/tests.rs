@@ -35,6 +35,7 @@ fn config() -> ServiceConfig {
         tags: None,
         ttl: None,
         max_services: 1000,
+        traefik: false,
     }
 }
 
@@ -191,6 +192,7 @@ fn documented_example_1_a_published_port_is_a_service() {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: container.id.clone(),
             container_name: "redis.0".into(),

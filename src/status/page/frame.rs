@@ -80,7 +80,9 @@ pub(super) fn before_containers() -> String {
 /// The end.
 pub(super) fn foot() -> String {
     let mut html = String::from("</main>\n<footer>\n<p>For programs: ");
-    for path in ["/v1/state", "/v1/plan", "/v1/events", "/metrics", "/health", "/ready", "/prometheus/targets"] {
+    for path in
+        ["/v1/state", "/v1/plan", "/v1/events", "/metrics", "/health", "/ready", "/prometheus/targets", "/traefik"]
+    {
         let query = if matches!(path, "/health" | "/ready") { "?verbose" } else { "" };
         let _ = write!(html, "<a href=\"{path}{query}\">{path}</a> ");
     }

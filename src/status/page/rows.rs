@@ -216,6 +216,7 @@ mod tests {
             owner: Some(hostile()),
             error: Some(hostile()),
             last_write: None,
+            remark: Some(hostile()),
             next_attempt: Some(2),
         };
         let service = Service {

@@ -38,7 +38,7 @@ const WELCOME: &str = "This is registrator's embedded registry. It answers the r
 /v1/catalog/datacenters, /v1/health/service/<name>, /v1/health/node/<node>, /v1/health/state/<state>,
 /v1/health/checks/<name>, /v1/agent/self, /v1/agent/services, /v1/agent/checks, /v1/agent/members,
 /v1/status/leader, /v1/status/peers; /eureka/apps and what is below it for clients of Eureka;
-/sd/prometheus for Prometheus's http_sd_configs; and
+/sd/prometheus for Prometheus's http_sd_configs; /traefik for Traefik's HTTP provider; and
 /metrics, /health, /ready. In a browser this is a page.
 ";
 
@@ -128,6 +128,11 @@ impl Api {
             Endpoint::Unknown => return status(StatusCode::NOT_FOUND),
             Endpoint::Lacking(name) => return text(StatusCode::BAD_REQUEST, name),
             Endpoint::Moved(to) => return moved(to, query),
+            Endpoint::Traefik => {
+                if let Some(fault) = Query::fault_for_traefik(query) {
+                    return text(StatusCode::BAD_REQUEST, &fault);
+                }
+            }
             _ => {}
         }
         let topic = self.topic(&endpoint);

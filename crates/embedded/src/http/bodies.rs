@@ -19,6 +19,7 @@ use super::route::Endpoint;
 use crate::catalog::{Catalog, Group, Instance, Rendered, Status};
 use crate::filter::{Evaluation, Filter};
 use crate::prometheus::Target;
+use crate::traefik;
 
 /// Makes bodies from the catalog.
 pub(super) struct Bodies {
@@ -65,7 +66,8 @@ impl Bodies {
             | Endpoint::HealthState(_)
             | Endpoint::AgentServices
             | Endpoint::AgentChecks
-            | Endpoint::Prometheus => true,
+            | Endpoint::Prometheus
+            | Endpoint::Traefik => true,
             _ => false,
         }
     }
@@ -140,6 +142,10 @@ impl Bodies {
                 let instances = instances.iter().filter(|instance| has_tags(instance, &query.tags));
                 let targets: Vec<_> = instances.map(|instance| Target::new(node, instance)).collect();
                 only(&|| json::body(&targets, pretty))
+            }
+            Endpoint::Traefik => {
+                let instances = self.catalog.instances().1;
+                only(&|| json::body(&traefik::document(node, &instances, &query.traefik), pretty))
             }
             // Answered before anything is looked up.
             Endpoint::Root

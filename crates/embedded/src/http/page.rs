@@ -162,6 +162,7 @@ fn foot() -> String {
         "/v1/health/state/critical",
         "/v1/agent/services",
         "/sd/prometheus",
+        "/traefik",
         "/metrics",
         "/health",
         "/ready",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use registrator_traefik::Settings;
 use registrator_words::duration;
 use url::form_urlencoded;
 
@@ -37,6 +38,8 @@ pub struct Query {
     pub filter: String,
     /// One service only (`/sd/prometheus`).
     pub service: Option<String>,
+    /// Which containers are taken, and how (`/traefik`).
+    pub traefik: Settings,
 }
 
 /// How fresh an answer must be.
@@ -119,10 +122,19 @@ impl Query {
                 "service" if query.service.is_none() => query.service = Some(value.into_owned()),
                 "pretty" => query.pretty = true,
                 "cached" => query.cached = true,
+                // What is wrong in it is refused before.
+                name if Settings::PARAMETERS.contains(&name) => drop(query.traefik.set(name, &value)),
                 _ => {}
             }
         }
         query
+    }
+
+    /// What is wrong with the settings for Traefik, in one line.
+    #[must_use]
+    pub fn fault_for_traefik(text: &str) -> Option<String> {
+        let mut settings = Settings::default();
+        form_urlencoded::parse(text.as_bytes()).find_map(|(name, value)| settings.set(&name, &value).err())
     }
 
     /// How long to wait, with its jitter.

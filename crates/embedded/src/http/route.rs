@@ -52,6 +52,8 @@ pub enum Endpoint {
     StatusPeers,
     /// `/sd/prometheus`
     Prometheus,
+    /// `/traefik`
+    Traefik,
     /// `/eureka/…`
     Eureka(Question),
     /// A path that lacks the name it needs, and what Consul says to that.
@@ -89,6 +91,7 @@ pub fn route(path: &str) -> Endpoint {
         "/v1/status/leader" => return Endpoint::StatusLeader,
         "/v1/status/peers" => return Endpoint::StatusPeers,
         "/sd/prometheus" => return Endpoint::Prometheus,
+        "/traefik" => return Endpoint::Traefik,
         "/page/services" => return Endpoint::PageServices,
         "/metrics" => return Endpoint::Metrics,
         "/health" => return Endpoint::Health,

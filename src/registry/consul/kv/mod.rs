@@ -21,10 +21,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::config::RegistryConfig;
-use crate::registry::kv::{Applied, ClaimKeys, KvRegistry, Plain, Store, StoreEvent, Stored, Transaction};
+use crate::registry::kv::{
+    Applied, ClaimKeys, KvRegistry, Plain, Store, StoreEvent, Stored, TraefikRegistry, Transaction,
+};
 use crate::registry::reporter::Reporter;
 use crate::registry::services::{ServiceReader, StoredServices};
 use crate::registry::text::one_line;
+use crate::registry::traefik;
 use crate::registry::uri::Uri;
 use crate::registry::{self, About, OpenError, Registry, RegistryError, Site};
 
@@ -44,9 +47,19 @@ pub(in crate::registry) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
+    let (layout, query) = traefik::take(uri, &config.uri)?;
+    let uri = &Uri { query: query.as_deref(), ..*uri };
     let (settings, Tree { root, records }) = Settings::of_tree(uri, config)?;
     let client = Client::new(settings, reporter.clone())
         .map_err(|error| OpenError::Settings(format!("consulkv: {}", TLS_NAMES.of_files(&error))))?;
+    if let Some(layout) = layout {
+        let (root, records) = match root.as_str() {
+            "" => (format!("/{}", traefik::ROOT), format!("{records}/{}", traefik::ROOT)),
+            _ => (root, records),
+        };
+        let store = Box::new(ConsulKv { client, sessions: Sessions::default(), reporter: reporter.clone() });
+        return Ok(Arc::new(TraefikRegistry::new(store, (&root, &records), layout, config, reporter.clone())));
+    }
     let claims = ClaimKeys::new(&root, &records);
     let store = ConsulKv { client, sessions: Sessions::default(), reporter: reporter.clone() };
     Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), claims, config, reporter.clone())))

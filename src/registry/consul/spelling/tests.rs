@@ -26,6 +26,7 @@ fn service() -> Service {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: "0123456789abcdef".into(),
             container_name: "web".into(),

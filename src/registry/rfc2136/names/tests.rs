@@ -23,6 +23,7 @@ fn service(id: &str, name: &str, address: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from("0123"),
             container_name: "web".into(),
