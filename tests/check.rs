@@ -9,9 +9,12 @@ use registrator::ask::check::{Name, Outcome, Report, check};
 use registrator::config::RegistryConfig;
 use testkit::certificates::Certificates;
 use testkit::consul::{self, Consul};
+use testkit::discoverd::Discoverd;
+use testkit::dns_server::{DnsServer, KEY, Kind, ZONE};
 use testkit::etcd::{self, EtcdServer};
 use testkit::eureka::{self, Eureka};
 use testkit::proxy::{HttpRecorder, Mode};
+use testkit::webhook::{self, Webhook};
 
 /// What a report says of each step, in order.
 type Said = Vec<(Name, Outcome)>;
@@ -183,6 +186,79 @@ async fn eureka_is_checked_its_rule_is_printed_and_nothing_stays() {
     let locked = Eureka::with(eureka::Options { csrf: true, ..eureka::Options::default() }).await;
     assert_failed(&checked(&locked.uri(), &[]).await, Name::Write, &["403", "CSRF protection off for /eureka/**"]);
     assert!(server.keys().is_empty() && locked.keys().is_empty());
+}
+
+/// All steps of a store without a clock went well.
+fn assert_well_without_a_clock(report: &Report) {
+    use Outcome::{NotApplicable, Ok};
+    let expected = [
+        (Name::Reach, Ok),
+        (Name::Read, Ok),
+        (Name::Write, Ok),
+        (Name::Delete, Ok),
+        (Name::Certificates, NotApplicable),
+        (Name::Clock, NotApplicable),
+    ];
+    assert_eq!((said(report), report.exit_code()), (expected.to_vec(), 0), "{report}");
+}
+
+#[tokio::test]
+async fn a_dns_server_is_checked_with_its_key_and_nothing_stays() {
+    let secret = [("RFC2136_TSIG_SECRET", KEY.1)];
+    for kind in [Kind::Bind, Kind::Knot, Kind::PowerDns] {
+        let server = DnsServer::start(kind).await;
+        let uri = |zone: &str, key: &str| format!("rfc2136://{}/{zone}?tsig-keyname={key}", server.address());
+        let report = checked(&uri(ZONE, KEY.0), &secret).await;
+        assert_well_without_a_clock(&report);
+        assert!(rights(&report).contains(&format!("grant {:?} subdomain {ZONE}", KEY.0)), "{report}");
+        let signed = format!("hmac-sha256:{}:{}", KEY.0, KEY.1);
+        let left = server.dig(&["-y", &signed, ZONE, "AXFR"]);
+        assert!(!left.is_empty() && !left.iter().any(|line| line.contains("heritage=")), "{left:?}");
+        // Another secret, another key, another zone.
+        let other = [("RFC2136_TSIG_SECRET", "c2VzYW1lMg==")];
+        assert_failed(&checked(&uri(ZONE, KEY.0), &other).await, Name::Reach, &["the key", KEY.0]);
+        assert_failed(&checked(&uri(ZONE, "nobody"), &secret).await, Name::Reach, &["nobody"]);
+        let elsewhere = checked(&uri("elsewhere.example", KEY.0), &secret).await;
+        assert_failed(
+            &elsewhere,
+            Name::Reach,
+            &["does not serve the zone elsewhere.example", "correct the zone in the URI"],
+        );
+    }
+    let eureka = Eureka::start().await;
+    let report = checked(&format!("rfc2136://{}/{ZONE}", eureka.address()), &[]).await;
+    assert_failed(&report, Name::Reach, &["DNS server at "]);
+}
+
+#[tokio::test]
+async fn a_provider_of_external_dns_is_checked_and_nothing_stays() {
+    let user = Some(("me", "sesame"));
+    let server = Webhook::with(webhook::Options { user, ..webhook::Options::default() }).await;
+    let uri = |zone: &str| format!("webhook+http://{}/{zone}", server.address());
+    let report = checked(&uri(webhook::ZONE), &[("WEBHOOK_AUTH", "me:sesame")]).await;
+    assert_well(&report);
+    assert!(report.rights.is_none(), "{report}");
+    let wrong = checked(&uri(webhook::ZONE), &[("WEBHOOK_AUTH", "me:sesame2")]).await;
+    assert_failed(&wrong, Name::Reach, &["refuses the user \"me\" (401)", "WEBHOOK_AUTH"]);
+    let elsewhere = checked(&uri("elsewhere.example"), &[("WEBHOOK_AUTH", "me:sesame")]).await;
+    assert_failed(&elsewhere, Name::Reach, &["and not elsewhere.example", "correct the zone in the URI"]);
+    assert_eq!(server.lines(), Vec::<String>::new());
+    let forgets = Webhook::with(webhook::Options { forgets: Some("TXT"), ..webhook::Options::default() }).await;
+    assert_failed(&checked(&forgets.uri(), &[]).await, Name::Write, &["keeps TXT records"]);
+    let eureka = Eureka::start().await;
+    let report = checked(&format!("webhook+http://{}/{}", eureka.address(), webhook::ZONE), &[]).await;
+    assert_failed(&report, Name::Reach, &["is no webhook provider of external-dns", "check the host and the port"]);
+}
+
+#[tokio::test]
+async fn discoverd_is_checked_and_nothing_stays() {
+    let server = Discoverd::start().await;
+    let report = checked(&server.uri(), &[]).await;
+    assert_well(&report);
+    assert!(report.rights.is_none(), "{report}");
+    let eureka = Eureka::start().await;
+    let report = checked(&format!("discoverd://{}", eureka.address()), &[]).await;
+    assert_failed(&report, Name::Reach, &["is no discoverd", "check the host and the port"]);
 }
 
 #[tokio::test]

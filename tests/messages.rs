@@ -291,3 +291,55 @@ async fn a_secret_that_goes_to_another_machine_unencrypted_is_said_once_at_the_s
         assert_eq!(said.map_or(1, |said| program.logged(&said)), 1, "{uri}: {:?}", program.log());
     }
 }
+
+#[tokio::test]
+async fn a_provider_a_discoverd_and_a_dns_server_that_are_none_are_each_named_with_what_to_look_at() {
+    let consul = Consul::start().await;
+    let at = consul.address();
+    let cure = "check the URI and that it runs, or wait for it with -retry-attempts";
+    let port = "check the host and the port of the URI";
+    for (uri, words) in [
+        (
+            "webhook+http://127.0.0.1:1/zone.example".to_owned(),
+            format!("webhook provider at http://127.0.0.1:1: Connection refused (os error 111); {cure}"),
+        ),
+        (
+            format!("webhook+http://{at}/zone.example"),
+            format!(
+                "webhook provider at http://{at}: what answers there is no webhook provider of external-dns (301 Moved \
+                 Permanently); {port}: providers listen on port 8888, and their health is on another"
+            ),
+        ),
+        (
+            format!("webhook+https://{at}/zone.example"),
+            format!(
+                "webhook provider at https://{at}: it speaks no TLS there; connect without (webhook+http://), or to the \
+                 port that serves TLS"
+            ),
+        ),
+        (
+            "discoverd://127.0.0.1:1".to_owned(),
+            format!("discoverd at http://127.0.0.1:1: Connection refused (os error 111); {cure}"),
+        ),
+        (
+            format!("discoverd://{at}"),
+            format!("discoverd at http://{at}: what answers there is no discoverd (404 Not Found to /ping); {port}"),
+        ),
+        (
+            "rfc2136://127.0.0.1:1/zone.example".to_owned(),
+            format!("DNS server at 127.0.0.1:1: Connection refused (os error 111); {cure}"),
+        ),
+        (
+            "webhook+http://h".to_owned(),
+            "bad adapter uri: webhook+http://h: the zone is missing, as in \
+             webhook+http://localhost:8888/services.example.com"
+                .to_owned(),
+        ),
+        (
+            "webhook://h/zone.example".to_owned(),
+            "unrecognized adapter: webhook://h/zone.example; did you mean webhook+http://h/zone.example?".to_owned(),
+        ),
+    ] {
+        refuses(&uri, &[], &words).await;
+    }
+}

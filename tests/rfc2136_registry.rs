@@ -16,6 +16,7 @@ use registrator::config::RegistryConfig;
 use registrator::registry::{Registry, RegistryError};
 use registrator::service::Service;
 use testkit::dns_server::{DnsServer, KEY, Kind, Options, REVERSE, ZONE};
+use testkit::proxy::Cutter;
 
 const OWNER: &str = "this-host";
 
@@ -286,6 +287,32 @@ async fn more_instances_than_dns_can_answer_with_are_refused_and_the_zone_stays_
     let held: Vec<_> = held.into_iter().map(|(service, _)| Arc::clone(service)).collect();
     assert_held(&*registry, &held).await;
     assert_eq!(server.dig(&[&format!("_web._tcp.{ZONE}"), "SRV"]).len(), held.len());
+}
+
+#[tokio::test]
+async fn of_several_servers_the_next_one_is_asked_when_one_is_away() {
+    // Two ways to one zone, as two primaries with one database are.
+    let server = DnsServer::start(Kind::Knot).await;
+    let mut way = Cutter::tcp(server.address()).await;
+    let several = format!("rfc2136://{},{}/{ZONE}?tsig-keyname={}", way.address(), server.address(), KEY.0);
+    let registry = opened(&several, OWNER, Some(KEY.1));
+    let services: Vec<_> =
+        (0..20).map(|n| with(service(&format!("host:s{n}:80")), |service| service.port = 8000 + n)).collect();
+    register(&*registry, &services[..10]).await;
+    way.refuse().await;
+    register(&*registry, &services).await;
+    assert_held(&*registry, &services).await;
+    way.restore().await;
+    // One that accepts connections and answers nothing is left, too.
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hung = hung.local_addr().map(|address| (address, hung)).expect("its address");
+    let several = format!("rfc2136://{},{}/{ZONE}?tsig-keyname={}", hung.0, server.address(), KEY.0);
+    let registry = opened(&several, OWNER, Some(KEY.1));
+    assert_held(&*registry, &services).await;
+    let nobody = opened(&format!("rfc2136://127.0.0.1:1,127.0.0.1:2/{ZONE}"), OWNER, None);
+    let said = nobody.ping().await.expect_err("nobody is there").to_string();
+    let words = "none of the DNS servers 127.0.0.1:1,127.0.0.1:2 answers; the last one: Connection refused";
+    assert!(said.starts_with(words), "{said}");
 }
 
 #[tokio::test]

@@ -103,6 +103,14 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
         format!("etcd://me:{SECRET}@{nobody}"),
         format!("eureka://me:{SECRET}@{nobody}/eureka"),
         format!("eureka://me:a/{SECRET}@{nobody}"),
+        format!("webhook+http://me:{SECRET}@{nobody}/zone.example"),
+        format!("webhook+https://me:{SECRET}@{nobody}/zone.example"),
+        format!("webhook+http://me:{SECRET}@{nobody}/no..zone"),
+        format!("webhook://me:{SECRET}@{nobody}/zone.example"),
+        format!("discoverd://me:{SECRET}@{nobody}"),
+        format!("discoverd://{nobody}?token={SECRET}"),
+        format!("rfc2136://me:{SECRET}@{nobody}/zone.example"),
+        format!("rfc2136://{nobody}/zone.example?tsig-keyname=k&tsig-secret={SECRET}"),
         format!("consulkv://me:{SECRET}@{nobody}/base?token={SECRET}"),
         format!("nosuch://me:{SECRET}@{nobody}?password={SECRET}"),
         format!("me:{SECRET}@{nobody}"),
@@ -125,6 +133,13 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
     }
     runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "me:hunter2")]));
     runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "hunter2")]));
+    for secret in ["me:hunter2", "hunter2"] {
+        runs.push((vec!["webhook+http://127.0.0.1:1/zone.example"], vec![("WEBHOOK_AUTH", secret)]));
+    }
+    let key = "rfc2136://127.0.0.1:1/zone.example?tsig-keyname=k";
+    for secret in ["hunter2", "hunter2hunter2=", "aHVudGVyMg=="] {
+        runs.push((vec![key], vec![("RFC2136_TSIG_SECRET", secret)]));
+    }
     let formats = ["text", "json"].into_iter().cycle();
     for ((arguments, environment), format) in runs.iter().zip(formats) {
         let mut program = talkative(format, arguments, environment);
@@ -141,6 +156,8 @@ fn settings_that_are_printed_for_debugging_show_no_secret() {
         ("CONSUL_HTTP_TOKEN", SECRET),
         ("ZOOKEEPER_AUTH", "me:hunter2"),
         ("EUREKA_AUTH", "me:hunter2"),
+        ("WEBHOOK_AUTH", "me:hunter2"),
+        ("RFC2136_TSIG_SECRET", SECRET),
         ("REGISTRATOR_URI", "consul://me:hunter2@127.0.0.1:1"),
         ("DOCKER_HOST", "tcp://me:hunter2@127.0.0.1:1"),
     ];

@@ -1,4 +1,5 @@
-//! Any bytes as a registry's answers over HTTP (Consul, its key-value store, etcd's v2 API, Eureka): never a panic, never a
+//! Any bytes as a registry's answers over HTTP (Consul, its key-value store, etcd's v2 API, Eureka,
+//! discoverd, a provider of external-dns): never a panic, never a
 //! hang, and every refusal is one line.
 //!
 //! The input's first byte chooses the registry; the rest are answers, split at NULs and given in turn, each of which
@@ -33,6 +34,8 @@ pub fn run(data: &[u8]) {
         tokio::spawn(serve(listener, answers));
         let uri = match which {
             b'e' => format!("eureka://{address}"),
+            b'd' => format!("discoverd://{address}"),
+            b'w' => format!("webhook+http://{address}/example.com"),
             which if which % 3 == 0 => format!("consul://{address}"),
             which if which % 3 == 1 => format!("consulkv://{address}/services"),
             _ => format!("etcd2://{address}/services"),
@@ -141,7 +144,9 @@ async fn converse<'a>(stream: TcpStream, next: impl Fn() -> &'a [u8]) -> std::io
             None => ("200 OK", &b""[..]),
         };
         let head = format!(
-            "HTTP/1.1 {status}\r\nX-Consul-Index: 7\r\nX-Etcd-Index: 7\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\nX-Consul-Index: 7\r\nX-Etcd-Index: 7\r\nDiscoverd-Index: 7\r\nContent-Type: {}\r\n\
+             Content-Length: {}\r\n\r\n",
+            "application/external.dns.webhook+json;version=1",
             body.len()
         );
         stream.write_all(&[head.as_bytes(), body].concat()).await?;

@@ -55,7 +55,10 @@ impl Secrets {
                 // user:password
                 secrets.extend(value.split_once(':').map(|(_, password)| password.to_owned()));
             }
-            for user in ["ETCD_USER", "ZOOKEEPER_AUTH", "EUREKA_AUTH"].iter().filter_map(|name| environment.get(name)) {
+            for user in ["ETCD_USER", "ZOOKEEPER_AUTH", "EUREKA_AUTH", "WEBHOOK_AUTH"]
+                .iter()
+                .filter_map(|name| environment.get(name))
+            {
                 secrets.extend(user.split_once(':').map(|(_, password)| password.to_owned()));
             }
         }

@@ -12,7 +12,8 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
     let Site { root, records, user, .. } = site;
     let user = user.as_deref().unwrap_or("registrator");
     let lines = match site.store {
-        Store::Other => return None,
+        // A provider has the rights at its DNS service, by that service's own words; discoverd knows none.
+        Store::Webhook | Store::Discoverd | Store::Other => return None,
         Store::Dns => {
             // Without a key, whoever comes from this address may.
             let (who, grant) = match &site.user {
@@ -103,7 +104,7 @@ pub fn place(store: Store) -> &'static str {
         Store::ZooKeeper => "in zkCli.sh",
         Store::Eureka => "in the server's SecurityFilterChain (Spring Security), whose user is ours",
         Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/operations.md",
-        Store::Other => "none",
+        Store::Webhook | Store::Discoverd | Store::Other => "none",
     }
 }
 

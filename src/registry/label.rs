@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::text::stable_digest;
 
 /// The maximum length of a label, in bytes.
-const LONGEST: usize = 63;
+pub(super) const LONGEST: usize = 63;
 /// The number of digits of a name's digest.
 const NAME_DIGEST: usize = 8;
 /// The number of digits of an ID's digest: 128 bits of SHA-256, so that nobody can construct a collision.
@@ -37,10 +37,10 @@ pub(in crate::registry) fn of_name(name: &str) -> String {
     if is_label(&lower) { lower } else { made_of_name(name, LONGEST) }
 }
 
-/// As [`of_name`], for the name of a host, with room for the underscore that SRV puts before it.
-pub(super) fn host_of_name(name: &str) -> String {
+/// As [`of_name`], for the name of a host, and so short that what SRV and others put before it fits as well.
+pub(super) fn host_of_name(name: &str, longest: usize) -> String {
     let lower = name.to_ascii_lowercase();
-    if is_host_label(&lower) && lower.len() < LONGEST { lower } else { made_of_name(name, LONGEST - 1) }
+    if is_host_label(&lower) && lower.len() <= longest { lower } else { made_of_name(name, longest) }
 }
 
 fn made_of_name(name: &str, longest: usize) -> String {
@@ -52,18 +52,20 @@ fn made_of_name(name: &str, longest: usize) -> String {
 /// The label of a service's ID. Different IDs have different labels, whatever a container claims: an ID that looks like
 /// one of our labels is changed as well.
 pub(super) fn of_id(id: &str) -> String {
-    if is_label(id) && !looks_made(id, ID_DIGEST) { id.to_owned() } else { made_of_id(id, ID_DIGEST) }
+    if is_label(id) && !looks_made(id, ID_DIGEST) { id.to_owned() } else { made_of_id(id, ID_DIGEST, LONGEST) }
 }
 
-/// As [`of_id`], for the name of a host, and with a digest of 64 bits: a thousand such names have to fit into an answer.
-pub(super) fn host_of_id(id: &str) -> String {
-    if is_host_label(id) && !looks_made(id, HOST_DIGEST) { id.to_owned() } else { made_of_id(id, HOST_DIGEST) }
+/// As [`of_id`], for the name of a host, so short, and with a digest of 64 bits: a thousand such names have to fit into an
+/// answer.
+pub(super) fn host_of_id(id: &str, longest: usize) -> String {
+    let stays = is_host_label(id) && id.len() <= longest && !looks_made(id, HOST_DIGEST);
+    if stays { id.to_owned() } else { made_of_id(id, HOST_DIGEST, longest) }
 }
 
-fn made_of_id(id: &str, digits: usize) -> String {
+fn made_of_id(id: &str, digits: usize, longest: usize) -> String {
     let digest = digest(&SHA256, id.as_bytes());
     let digest: String = digest.as_ref().iter().take(digits / 2).map(|byte| format!("{byte:02x}")).collect();
-    made(id, &digest, LONGEST)
+    made(id, &digest, longest)
 }
 
 /// Whether a text ends like a label made by [`of_id`].
@@ -125,6 +127,7 @@ mod tests {
 
     #[test]
     fn the_label_of_a_host_has_no_underscore_and_room_for_one_before_it() {
+        let (host_of_name, host_of_id) = (|name: &str| host_of_name(name, 62), |id: &str| host_of_id(id, 63));
         let whole = "x".repeat(63);
         let short = host_of_name(&whole);
         assert!(short.len() == 62 && is_host_label(&short) && short.starts_with("xxx"), "{short}");
@@ -138,6 +141,10 @@ mod tests {
         let made = host_of_id("hostname:redis.0:6379");
         assert_eq!(made, "hostname-redis-0-6379-666885fb107245e3");
         assert_ne!(host_of_id(&made), made);
+        // Where more has to fit before it.
+        let (name, id) = (super::host_of_name(&whole, 58), super::host_of_id(&whole, 58));
+        assert!(name.len() == 58 && id.len() == 58 && is_host_label(&name) && is_host_label(&id), "{name}, {id}");
+        assert_eq!(super::host_of_id(&whole[..58], 58), whole[..58]);
     }
 
     #[test]

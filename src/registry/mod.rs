@@ -11,6 +11,8 @@ mod batch;
 mod chunks;
 mod common;
 mod consul;
+mod discoverd;
+mod dns;
 pub mod embedded;
 mod entry;
 mod error;
@@ -37,6 +39,8 @@ mod text;
 mod throttle;
 mod traefik;
 mod uri;
+mod web;
+mod webhook;
 mod write;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;

@@ -59,6 +59,14 @@ pub fn objections(service: &Service, uris: &[&str]) -> Vec<Objection> {
             objections.push(Objection { about: About::Name, text });
         }
     }
+    // Without URIs, what has been said is enough.
+    if !uris.is_empty() && writes_to(&["rfc2136", "webhook+http", "webhook+https", "discoverd"]) {
+        let there = label::host_of_name(&service.name, label::LONGEST);
+        if there != service.name.to_ascii_lowercase() {
+            let text = format!("it is no name of a host, so it is {there:?} there");
+            objections.push(Objection { about: About::Name, text });
+        }
+    }
     objections
 }
 
@@ -91,6 +99,12 @@ mod tests {
             (&["etcd://h", "consulkv://h/p", "zookeeper://h"], &[]),
         ] {
             assert_eq!(about(&dotted, uris), expected, "{uris:?}");
+        }
+        let made = "it is no name of a host, so it is \"my-app-104b9c4c\" there";
+        for uri in ["rfc2136://h/z", "webhook+http://h/z", "WEBHOOK+https://h/z", "discoverd:"] {
+            let objections = objections(&dotted, &[uri]);
+            assert_eq!(objections.iter().map(|objection| &*objection.text).collect::<Vec<_>>(), [made], "{uri}");
+            assert_eq!(about(&service("x"), &[uri]), []);
         }
         assert_eq!(about(&service("a//b"), &["consul:"]), [About::Id]);
         assert_eq!(about(&service("a//b"), &["etcd:"]), []);

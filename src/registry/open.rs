@@ -15,7 +15,7 @@ use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
 #[cfg(feature = "zookeeper")]
 use super::zookeeper;
-use super::{Registry, consul, embedded, etcd, eureka, rfc2136, skydns2};
+use super::{Registry, consul, discoverd, embedded, etcd, eureka, rfc2136, skydns2, webhook};
 
 /// One registry, and everything that belongs to it.
 pub struct Opened {
@@ -44,6 +44,7 @@ const SCHEMES: &[Row] = &[
     ("consulkv", consul::kv::open),
     ("consulkv-tls", consul::kv::open),
     ("consulkv-unix", consul::kv::open),
+    ("discoverd", discoverd::open),
     ("embedded", embedded::open),
     ("etcd", etcd::open),
     ("etcd-tls", etcd::open),
@@ -57,6 +58,8 @@ const SCHEMES: &[Row] = &[
     ("rfc2136", rfc2136::open),
     ("skydns2", skydns2::open),
     ("coredns", skydns2::open_coredns),
+    ("webhook+http", webhook::open),
+    ("webhook+https", webhook::open),
     #[cfg(feature = "zookeeper")]
     ("zookeeper", zookeeper::open),
     #[cfg(feature = "zookeeper")]
@@ -85,6 +88,10 @@ fn unrecognized(uri: &str) -> OpenError {
     let port = rest.split(['/', '?']).next().unwrap_or_default();
     let hint = match (scheme, nearest(scheme, schemes())) {
         ("true" | "false", _) => "a switch takes its value with an equals sign, as -cleanup=true".to_owned(),
+        ("webhook", _) => match rest.strip_prefix("https://") {
+            Some(rest) => format!("did you mean webhook+https://{rest}?"),
+            None => format!("did you mean webhook+http://{}?", rest.trim_start_matches("http://")),
+        },
         ("http", _) => format!("did you mean consul://{rest}?"),
         ("https", _) => format!("did you mean consul-tls://{rest}?"),
         (host, _) if port.parse::<u16>().is_ok() => format!("did you mean consul://{host}:{rest}?"),
@@ -232,6 +239,11 @@ mod tests {
             "eureka://a:1,b/eureka/v2",
             "eureka:https://h",
             "eureka-tls://h",
+            "discoverd:",
+            "discoverd://a:1,b",
+            "webhook+http://h/zone.example",
+            "webhook+https://h:1/zone.example",
+            "WEBHOOK+HTTP://h/zone.example",
         ] {
             assert_eq!(outcome(uri), Ok(()), "{uri}");
         }
@@ -285,9 +297,9 @@ mod tests {
             (
                 "nosuch://me:secret@host",
                 "unrecognized adapter: nosuch://me:***@host; a registry URI begins with one of consul, consul-tls, \
-                 consul-unix, consulkv, consulkv-tls, consulkv-unix, embedded, etcd, etcd-tls, etcd2, etcd2-tls, \
-                 etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, rfc2136, skydns2, coredns, zookeeper, \
-                 zookeeper-tls",
+                 consul-unix, consulkv, consulkv-tls, consulkv-unix, discoverd, embedded, etcd, etcd-tls, etcd2, \
+                 etcd2-tls, etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, rfc2136, skydns2, coredns, \
+                 webhook+http, webhook+https, zookeeper, zookeeper-tls",
             ),
             ("consul", "unrecognized adapter: consul; did you mean consul://?"),
             ("Etcd", "unrecognized adapter: Etcd; did you mean etcd://?"),
@@ -295,6 +307,8 @@ mod tests {
                 "conusl://me:secret@h:1/p",
                 "unrecognized adapter: conusl://me:***@h:1/p; did you mean consul://me:***@h:1/p?",
             ),
+            ("webhook://h/z", "unrecognized adapter: webhook://h/z; did you mean webhook+http://h/z?"),
+            ("webhook:https://h/z", "unrecognized adapter: webhook:https://h/z; did you mean webhook+https://h/z?"),
             ("zookeper:", "unrecognized adapter: zookeper:; did you mean zookeeper://?"),
             ("http://h:8500", "unrecognized adapter: http://h:8500; did you mean consul://h:8500?"),
             ("https://h:8501", "unrecognized adapter: https://h:8501; did you mean consul-tls://h:8501?"),

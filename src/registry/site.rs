@@ -41,6 +41,10 @@ pub enum Store {
     Eureka,
     /// A DNS server that takes updates; the root is the zone.
     Dns,
+    /// A provider of external-dns; the root is the zone.
+    Webhook,
+    /// discoverd of Flynn.
+    Discoverd,
     /// Something without rights or versions, such as the embedded registry.
     #[default]
     Other,

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod certificates;
 pub mod chromium;
 pub mod consul;
+pub mod discoverd;
 pub mod dns_load;
 pub mod dns_server;
 pub mod docker;
@@ -29,8 +30,10 @@ pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 pub mod servers;
+mod stand_in;
 pub mod tls_front;
 pub mod traefik;
 pub mod wait;
+pub mod webhook;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

@@ -209,7 +209,7 @@ async fn refreshing_is_for_what_is_there(subject: &Subject) {
         service.ttl = Some(ttl);
         service.check = Some(Box::new(check(CheckKind::Ttl(ttl))));
     });
-    let away = with(Service::clone(&here), |service| service.id = "away".into());
+    let away = with(Service::clone(&here), |service| (service.id, service.port) = ("away".into(), 8001));
     register(ours, std::slice::from_ref(&here)).await;
     let results = ours.refresh(&[Arc::clone(&here), Arc::clone(&away)]).await;
     assert_eq!(results[0], Ok(()));

@@ -33,12 +33,13 @@ use super::reporter::Reporter;
 use super::text::one_line;
 use super::throttle::Throttle;
 use super::uri::Uri;
+use super::web::Question;
 use super::{About, Action, Capabilities, Change, Entry, OpenError, Registry, RegistryError, Scope, Site, Write};
 
-use client::{Client, Question};
+use client::Client;
 use instance::Instance;
 use known::Knowledge;
-use settings::{Settings, TLS_NAMES};
+use settings::Settings;
 use spelling::Style;
 use write::Writer;
 
@@ -57,8 +58,7 @@ pub(super) fn open(
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
     let settings = Settings::new(uri, config)?;
-    let client = Client::new(settings, reporter.clone())
-        .map_err(|error| OpenError::Settings(format!("eureka: {}", TLS_NAMES.of_files(&error))))?;
+    let client = Client::new(settings, reporter.clone())?;
     Ok(Arc::new(Eureka {
         client,
         owner: config.record_owner.then(|| config.owner.as_str().into()),

@@ -2,54 +2,47 @@
 //!
 //! `eureka[-tls]://user:password@a:8761,b:8761/eureka?ca=…&cert=…&key=…`
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use secrecy::SecretString;
-use url::Url;
+use std::time::Duration;
 
 use crate::config::RegistryConfig;
-use crate::http::Tls;
 use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
-use crate::registry::servers::{Server, servers};
 use crate::registry::uri::{Uri, redacted, root};
+use crate::registry::web::{self, Access, Kind};
 
-/// The default port: that of Spring Cloud's server.
-const DEFAULT_PORT: u16 = 8761;
 /// The default path: that of Spring Cloud's server. Netflix's own has `/eureka/v2`.
 const DEFAULT_PATH: &str = "/eureka";
 
-/// The parameters of the URI.
-const PARAMETERS: [&str; 3] = ["ca", "cert", "key"];
-
-/// The names of the TLS settings.
-pub(super) const TLS_NAMES: TlsNames = TlsNames {
-    with: "eureka-tls://",
-    without: "eureka://",
-    authorities: "ca= of the URI, or EUREKA_CACERT",
-    certificate: "cert= of the URI, or EUREKA_CLIENT_CERT",
-    key: "key= of the URI, or EUREKA_CLIENT_KEY",
+/// What is Eureka's own. The default port is that of Spring Cloud's server.
+pub(super) const KIND: Kind = Kind {
+    name: "Eureka",
+    topic: "eureka",
+    port: 8761,
+    media: "application/json",
+    deadline: Duration::from_secs(10),
+    access: Some(Access {
+        auth: "EUREKA_AUTH",
+        auth_file: "EUREKA_AUTH_FILE",
+        ca: "EUREKA_CACERT",
+        cert: "EUREKA_CLIENT_CERT",
+        key: "EUREKA_CLIENT_KEY",
+        tls: TlsNames {
+            with: "eureka-tls://",
+            without: "eureka://",
+            authorities: "ca= of the URI, or EUREKA_CACERT",
+            certificate: "cert= of the URI, or EUREKA_CLIENT_CERT",
+            key: "key= of the URI, or EUREKA_CLIENT_KEY",
+        },
+    }),
 };
-
-/// A user and a password.
-pub(super) type Credentials = (String, SecretString);
 
 /// The settings of a client.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// The servers; never empty.
-    pub(super) servers: Vec<Server>,
-    /// Where each server's `apps/` is, with a slash at the end; in the order of the servers.
-    pub(super) bases: Vec<Url>,
+    pub(super) web: web::Settings,
     /// The path, without a slash at the end.
     pub(super) path: String,
-    pub(super) credentials: Option<Credentials>,
-    /// The file that holds the credentials, if they come from one.
-    pub(super) file: Option<PathBuf>,
-    /// The TLS settings, if TLS is used.
-    pub(super) tls: Option<Tls>,
 }
 
 impl Settings {
@@ -58,90 +51,25 @@ impl Settings {
     /// # Errors
     /// One line that says what is wrong.
     pub(super) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
-        let environment = &*config.environment;
         let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
         let mut parameters = Parameters::read(uri.query).map_err(bad)?;
-        let mut either =
-            |name, variable| parameters.take(name).or_else(|| environment.get(variable).map(str::to_owned));
-        let ca = either("ca", "EUREKA_CACERT").map(PathBuf::from);
-        let identity = match (either("cert", "EUREKA_CLIENT_CERT"), either("key", "EUREKA_CLIENT_KEY")) {
-            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-            (None, None) => None,
-            _ => {
-                return Err(OpenError::Settings(
-                    "eureka: a certificate and its key must be set together or not at all (cert and key in the URI, or \
-                     EUREKA_CLIENT_CERT and EUREKA_CLIENT_KEY)"
-                        .to_owned(),
-                ));
-            }
-        };
-        parameters.finish(&PARAMETERS).map_err(bad)?;
-        let secure = uri.scheme.eq_ignore_ascii_case("eureka-tls");
-        let servers = servers(uri.hosts, DEFAULT_PORT).map_err(bad)?;
         let path = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
         let path = root(&path).map_err(bad)?;
         let path = if path.is_empty() { DEFAULT_PATH.to_owned() } else { path };
-        let scheme = if secure { "https" } else { "http" };
-        let base = |server: &Server| {
-            let mut url = Url::parse(&format!("{scheme}://{server}/"))
-                .map_err(|error| bad(format!("{server} is no host: {error}")))?;
-            url.set_path(&format!("{path}/"));
-            Ok(url)
-        };
-        let bases = servers.iter().map(base).collect::<Result<_, OpenError>>()?;
-        let file = environment.get("EUREKA_AUTH_FILE").filter(|_| uri.userinfo.is_none()).map(PathBuf::from);
-        let credentials = match (uri.userinfo, &file) {
-            (Some(userinfo), _) => {
-                let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-                let text = |text| decoded(text).ok_or_else(|| bad("the user is not UTF-8".to_owned()));
-                Some((text(user)?, SecretString::from(text(password)?)))
-            }
-            (None, Some(path)) => Some(from_file(path).map_err(OpenError::Settings)?),
-            (None, None) => environment
-                .get("EUREKA_AUTH")
-                .map(|pair| {
-                    pair_of(pair).ok_or_else(|| OpenError::Settings("EUREKA_AUTH must be user:password".to_owned()))
-                })
-                .transpose()?,
-        };
-        let tls = secure.then_some(Tls { ca, identity, skip_verify: false });
-        Ok(Self { servers, bases, path, credentials, file, tls })
+        let secure = uri.scheme.eq_ignore_ascii_case("eureka-tls");
+        let web = web::Settings::new(&KIND, (uri, secure), config, &path, &mut parameters)?;
+        parameters.finish(&web::Settings::PARAMETERS).map_err(bad)?;
+        Ok(Self { web, path })
     }
-
-    /// What is secret and goes over the network without TLS.
-    pub(super) fn unencrypted(&self) -> Option<String> {
-        let hosts = self.servers.iter().map(|server| server.host.as_str());
-        if self.credentials.is_some() && self.tls.is_none() {
-            TLS_NAMES.unencrypted("the password", hosts)
-        } else {
-            None
-        }
-    }
-}
-
-/// The credentials in a file, `user:password`.
-///
-/// # Errors
-/// One line that says why there are none.
-pub(super) fn from_file(path: &Path) -> Result<Credentials, String> {
-    let shown = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("eureka: {shown} cannot be read: {error}; correct EUREKA_AUTH_FILE"))?;
-    pair_of(text.trim_end_matches(['\r', '\n']))
-        .ok_or_else(|| format!("eureka: {shown} does not hold user:password; correct it, or EUREKA_AUTH_FILE"))
-}
-
-fn pair_of(pair: &str) -> Option<Credentials> {
-    let (user, password) = pair.split_once(':')?;
-    (!user.is_empty()).then(|| (user.to_owned(), SecretString::from(password)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::fs;
     use std::sync::Arc;
 
-    use secrecy::ExposeSecret;
+    use url::Url;
 
     use super::*;
 
@@ -171,7 +99,7 @@ mod tests {
             ("eureka://a:1,b:2", "http://a:1/eureka/ http://b:2/eureka/"),
             ("eureka://h/a%20b", "http://h:8761/a%20b/"),
         ] {
-            let bases: Vec<_> = settings(uri, &[]).unwrap().bases.iter().map(Url::to_string).collect();
+            let bases: Vec<_> = settings(uri, &[]).unwrap().web.bases.iter().map(Url::to_string).collect();
             assert_eq!(bases.join(" "), expected, "{uri}");
         }
     }
@@ -204,8 +132,7 @@ mod tests {
             ("eureka://h", vec![variable, file], Some("f pass word")),
             ("eureka://h", vec![variable], Some("v a:b")),
         ] {
-            let found = settings(uri, &variables).unwrap().credentials;
-            let found = found.map(|(user, password)| format!("{user} {}", password.expose_secret()));
+            let found = settings(uri, &variables).unwrap().web.user_and_password();
             assert_eq!(found.as_deref(), expected, "{uri}");
         }
     }

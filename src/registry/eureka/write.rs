@@ -13,10 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::http::StatusCode;
 
 use crate::registry::text::one_line;
+use crate::registry::web::Question;
 use crate::registry::{Action, Entry, Mark, Reason, RegistryError, Write};
 use crate::service::Service;
 
-use super::client::{Client, Question};
+use super::client::Client;
 use super::instance::{self, Instance, Status};
 use super::known::Knowledge;
 use super::spelling::{self, Style};

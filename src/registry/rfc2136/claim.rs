@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::container::Protocol;
 use crate::registry::Content;
+use crate::registry::dns::Held;
 use crate::registry::text::stable_digest;
 use crate::service::Service;
 
@@ -28,36 +29,18 @@ pub(super) struct Claim {
     pub(super) id: Option<String>,
     /// The service's name; `None` if it is too long for a string.
     pub(super) name: Option<String>,
-    pub(super) protocol: Protocol,
-    /// An IP address, or the name of a host.
-    pub(super) address: String,
-    pub(super) port: u16,
-    /// SRV's priority.
-    pub(super) priority: u16,
-    /// SRV's weight.
-    pub(super) weight: u16,
-    /// The TTL of the records, in seconds.
-    pub(super) ttl: u32,
+    pub(super) held: Held,
 }
 
 impl Claim {
     /// The claim of a service; `ttl` is the TTL where the service has none of its own.
     pub(super) fn of(service: &Service, owner: &str, ttl: u32) -> Self {
-        let number = |name: &str| service.attributes.get(name).map(|text| text.trim());
         let short = |key: &str, text: &str| string(key, text).map(|_| text.to_owned());
         Self {
             owner: owner.to_owned(),
             id: short("id", &service.id),
             name: short("name", &service.name),
-            protocol: service.protocol,
-            address: service.address.to_string(),
-            port: service.port,
-            priority: number("priority").and_then(|text| text.parse().ok()).unwrap_or_default(),
-            weight: number("weight").and_then(|text| text.parse().ok()).unwrap_or_default(),
-            ttl: number("ttl")
-                .and_then(|text| text.parse().ok())
-                .filter(|ttl| (1..=i32::MAX.unsigned_abs()).contains(ttl))
-                .unwrap_or(ttl),
+            held: Held::of(service, ttl),
         }
     }
 
@@ -76,7 +59,8 @@ impl Claim {
 
     /// What it holds, without whose it is.
     fn content(&self) -> impl Iterator<Item = String> {
-        let Self { id, name, protocol, address, port, priority, weight, ttl, .. } = self;
+        let Self { id, name, held, .. } = self;
+        let Held { protocol, address, port, priority, weight, ttl } = held;
         let mut strings = vec![format!("proto={}", protocol.as_str()), format!("port={port}"), format!("ttl={ttl}")];
         strings.extend(string("address", address));
         strings.extend(id.as_deref().and_then(|id| string("id", id)));
@@ -105,19 +89,21 @@ impl Claim {
             owner: text("owner")?,
             id: text("id"),
             name: text("name"),
-            protocol: Protocol::parse(raw("proto")?)?,
-            address: text("address")?,
-            port: raw("port")?.parse().ok()?,
-            priority: number("priority")?,
-            weight: number("weight")?,
-            ttl: raw("ttl")?.parse().ok()?,
+            held: Held {
+                protocol: Protocol::parse(raw("proto")?)?,
+                address: text("address")?,
+                port: raw("port")?.parse().ok()?,
+                priority: number("priority")?,
+                weight: number("weight")?,
+                ttl: raw("ttl")?.parse().ok()?,
+            },
         })
     }
 
     /// As the reconciler knows it; `label` is the name's label.
     pub(super) fn as_content(&self, label: &str) -> Content {
         let name = self.name.clone().unwrap_or_else(|| label.to_owned());
-        Content { name, address: self.address.clone(), port: self.port, tags: Vec::new() }
+        Content { name, address: self.held.address.clone(), port: self.held.port, tags: Vec::new() }
     }
 }
 

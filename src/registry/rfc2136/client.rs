@@ -1,9 +1,11 @@
 //! Speaks with the server: one message and its answer, signed and verified, or a transfer of the whole zone.
 //!
 //! Always over TCP: updates and sets of records are often too large for UDP, and nobody can answer in the server's stead.
-//! A connection that failed once is not used again.
+//! A connection that failed once is not used again. A message goes to the server that answered last; if that one does not
+//! answer, to the next.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,15 +30,18 @@ const KEPT: usize = 16;
 /// The maximum number of records in a transfer, so that no server fills the memory.
 const MOST_RECORDS: usize = 2_000_000;
 
-/// A server.
+/// One or more servers.
 pub(super) struct Client {
-    server: Server,
+    servers: Vec<Server>,
+    /// The index of the server that answered last.
+    current: AtomicUsize,
     key: Option<KeySettings>,
     pub(super) words: Words,
-    idle: Mutex<Vec<TcpStream>>,
+    /// Connections, each with the index of its server.
+    idle: Mutex<Vec<(usize, TcpStream)>>,
 }
 
-/// The server, with the key of now.
+/// The servers, with the key of now.
 pub(super) struct Session<'a> {
     client: &'a Client,
     signer: Option<TSigner>,
@@ -53,7 +58,8 @@ pub(super) enum Transfer {
 impl Client {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            server: settings.server.clone(),
+            servers: settings.servers.clone(),
+            current: AtomicUsize::default(),
             key: settings.key.clone(),
             words: Words::new(settings),
             idle: Mutex::default(),
@@ -72,23 +78,36 @@ impl Client {
         Ok(Session { client: self, signer })
     }
 
-    fn take(&self) -> Option<TcpStream> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn take(&self, server: usize) -> Option<TcpStream> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = idle.iter().position(|(of, _)| *of == server)?;
+        Some(idle.swap_remove(place).1)
     }
 
-    fn keep(&self, stream: TcpStream) {
+    fn keep(&self, server: usize, stream: TcpStream) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
-            idle.push(stream);
+            idle.push((server, stream));
         }
     }
 
-    fn drop_idle(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn drop_idle(&self, server: usize) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| *of != server);
     }
 
-    async fn connect(&self) -> Result<TcpStream, Fault> {
-        let Server { host, port } = &self.server;
+    /// The servers, the one that answered last first.
+    fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
+        let (count, first) = (self.servers.len(), self.current.load(Ordering::Relaxed));
+        (0..count).map(move |step| (first + step) % count)
+    }
+
+    /// A server answered: it is asked first from now on.
+    fn answers(&self, server: usize) {
+        self.current.store(server, Ordering::Relaxed);
+    }
+
+    async fn connect(&self, server: usize) -> Result<TcpStream, Fault> {
+        let Server { host, port } = self.servers.get(server).ok_or(Fault::Lost)?;
         let stream = match timeout(CONNECT, TcpStream::connect((host.as_str(), *port))).await {
             Ok(stream) => stream.map_err(Fault::Connect)?,
             Err(_) => return Err(Fault::Late),
@@ -109,21 +128,35 @@ impl Session<'_> {
     /// # Errors
     /// When no answer can be used.
     pub(super) async fn ask(&self, message: Message) -> Result<Message, Fault> {
+        let mut last = Fault::Lost;
+        for server in self.client.in_turn() {
+            match self.ask_one(server, message.clone()).await {
+                Err(fault) if fault.is_away() => last = fault,
+                answered => {
+                    self.client.answers(server);
+                    return answered;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_one(&self, server: usize, message: Message) -> Result<Message, Fault> {
         let asked = async {
-            if let Some(mut stream) = self.client.take()
+            if let Some(mut stream) = self.client.take(server)
                 && let Ok(answer) = self.exchange(&mut stream, message.clone()).await
             {
-                self.client.keep(stream);
+                self.client.keep(server, stream);
                 return Ok(answer);
             }
-            let mut stream = self.client.connect().await?;
+            let mut stream = self.client.connect(server).await?;
             let answer = self.exchange(&mut stream, message).await?;
-            self.client.keep(stream);
+            self.client.keep(server, stream);
             Ok(answer)
         };
         let answer = timeout(REQUEST, asked).await.unwrap_or(Err(Fault::Late));
         if answer.is_err() {
-            self.client.drop_idle();
+            self.client.drop_idle(server);
         }
         answer
     }
@@ -156,15 +189,26 @@ impl Session<'_> {
     /// # Errors
     /// When there is no answer that can be used, or it is not whole.
     pub(super) async fn transfer(&self, zone: &Name) -> Result<Transfer, Fault> {
-        match self.transfer_once(zone).await {
-            // A zone that changes at the moment, or a server that is short of connections.
-            Err(Fault::Lost) => self.transfer_once(zone).await,
-            transfer => transfer,
+        let mut last = Fault::Lost;
+        for server in self.client.in_turn() {
+            let transfer = match self.transfer_once(server, zone).await {
+                // A zone that changes at the moment, or a server that is short of connections.
+                Err(Fault::Lost) => self.transfer_once(server, zone).await,
+                transfer => transfer,
+            };
+            match transfer {
+                Err(fault) if fault.is_away() => last = fault,
+                transfer => {
+                    self.client.answers(server);
+                    return transfer;
+                }
+            }
         }
+        Err(last)
     }
 
-    async fn transfer_once(&self, zone: &Name) -> Result<Transfer, Fault> {
-        let mut stream = self.client.connect().await?;
+    async fn transfer_once(&self, server: usize, zone: &Name) -> Result<Transfer, Fault> {
+        let mut stream = self.client.connect(server).await?;
         let mut reader = self.send(&mut stream, question(zone, RecordType::AXFR)).await?;
         let mut whole = Folded::default();
         loop {

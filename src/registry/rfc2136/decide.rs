@@ -3,11 +3,12 @@
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::registry::RegistryError;
+use crate::registry::dns::Spot;
 
 use super::claim::Claim;
 use super::known::Known;
 use super::message::Update;
-use super::names::{Names, Spot};
+use super::names::Names;
 use super::zone::claim_of;
 
 /// A write.
@@ -74,8 +75,8 @@ impl Judge<'_> {
             // Ours is not there.
             (Some(old), None) if old.owner != self.owner => return Decision::Done(Ok(())),
             (Some(old), _) => self.clear(&mut change, spot, (old, &seen.own), known),
-            (None, Some(claim)) if known.is_too_much(&spot.name, claim.protocol) => {
-                let name = self.names.srv(&spot.name, claim.protocol).to_ascii();
+            (None, Some(claim)) if known.is_too_much(&spot.name, claim.held.protocol) => {
+                let name = self.names.srv(&spot.name, claim.held.protocol).to_ascii();
                 let text = format!(
                     "there are as many SRV records at {} as DNS can answer with (64 KiB); give some of the instances \
                      another name (SERVICE_NAME)",

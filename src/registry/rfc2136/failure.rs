@@ -6,6 +6,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::tsig::TsigError;
 
 use crate::registry::RegistryError;
+use crate::registry::servers::place;
 
 use super::settings::{SECRET, Settings};
 
@@ -38,9 +39,18 @@ pub(super) enum Fault {
     Unproven,
 }
 
+impl Fault {
+    /// Whether another server may answer.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Lost | Self::Late | Self::Foreign)
+    }
+}
+
 /// The words of faults: they name the server, the zone and the key.
 pub(super) struct Words {
     place: String,
+    /// What is said when none of the servers answers.
+    nobody: String,
     zone: String,
     key: Option<String>,
 }
@@ -49,7 +59,14 @@ impl Words {
     pub(super) fn new(settings: &Settings) -> Self {
         let shown = |name: &hickory_proto::rr::Name| name.to_ascii().trim_end_matches('.').to_owned();
         Self {
-            place: format!("DNS server at {}", settings.server),
+            place: match &settings.servers[..] {
+                [server] => format!("DNS server at {server}"),
+                several => format!("one of the DNS servers {}", place(several)),
+            },
+            nobody: match &settings.servers[..] {
+                [server] => format!("DNS server at {server}:"),
+                several => format!("none of the DNS servers {} answers; the last one:", place(several)),
+            },
             zone: shown(&settings.zone),
             key: settings.key.as_ref().map(|key| shown(&key.name)),
         }
@@ -66,7 +83,7 @@ impl Words {
         let key = self.key.as_deref().unwrap_or_default();
         match fault {
             Fault::Connect(_) | Fault::Lost | Fault::Late | Fault::Foreign => {
-                RegistryError::Unreachable(format!("{place}: {fault}"))
+                RegistryError::Unreachable(format!("{} {fault}", self.nobody))
             }
             Fault::Unspeakable(_) => RegistryError::service(fault.to_string()),
             Fault::Signature(TsigError::BadTime) => RegistryError::rights(format!(

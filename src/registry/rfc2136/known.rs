@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use hickory_proto::rr::Record;
 
 use crate::container::Protocol;
+use crate::registry::dns::Spot;
 
 use super::claim::Claim;
-use super::names::{Names, Spot};
+use super::names::Names;
 use super::read::Found;
 
 /// The maximum size of a set, which has to fit into one message with a signature: Knot cannot even transfer a zone with a
@@ -69,7 +70,7 @@ impl Known {
                     }
                 }
             }
-            if let Some(bytes) = self.srv.get_mut(&(spot.name.clone(), old.protocol)) {
+            if let Some(bytes) = self.srv.get_mut(&(spot.name.clone(), old.held.protocol)) {
                 *bytes = bytes.saturating_sub(self.names.srv_bytes(spot));
             }
             if let Some(count) = self.by_name.get_mut(&spot.name) {
@@ -84,7 +85,7 @@ impl Known {
             for record in self.names.shared_records(spot, &claim) {
                 self.uses.entry(identity(&record)).or_default().insert(spot.clone());
             }
-            *self.srv.entry((spot.name.clone(), claim.protocol)).or_default() += self.names.srv_bytes(spot);
+            *self.srv.entry((spot.name.clone(), claim.held.protocol)).or_default() += self.names.srv_bytes(spot);
             *self.by_name.entry(spot.name.clone()).or_default() += 1;
             self.claims.insert(spot.clone(), claim);
         }

@@ -46,6 +46,7 @@ use tokio::time::timeout;
 use crate::config::RegistryConfig;
 use crate::service::Service;
 
+use super::dns::Spot;
 use super::files::CredentialFiles;
 use super::reporter::Reporter;
 use super::uri::Uri;
@@ -55,7 +56,7 @@ use claim::Claim;
 use client::Client;
 use decide::Judge;
 use known::Known;
-use names::{Names, Spot};
+use names::{LONGEST, Names};
 use settings::{Secret, Settings};
 use watch::Watch;
 use write::Writer;
@@ -136,7 +137,7 @@ impl Dns {
 #[async_trait]
 impl Registry for Dns {
     fn key(&self, service: &Service) -> Arc<str> {
-        self.names.key(&Spot::of(service)).into()
+        self.names.key(&Spot::of(service, LONGEST)).into()
     }
 
     fn fingerprint(&self, service: &Service) -> u64 {
@@ -164,10 +165,10 @@ impl Registry for Dns {
     }
 
     fn site(&self) -> Site {
-        let Settings { server, key, .. } = &self.settings;
+        let Settings { servers, key, .. } = &self.settings;
         Site {
             store: Store::Dns,
-            servers: vec![(server.host.clone(), server.port)],
+            servers: servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
             root: self.names.zone_text(),
             user: key.as_ref().map(|key| key.name.to_ascii().trim_end_matches('.').to_owned()),
             ..Site::default()

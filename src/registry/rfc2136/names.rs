@@ -19,10 +19,9 @@ use hickory_proto::rr::rdata::{PTR, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::container::Protocol;
-use crate::registry::RegistryError;
+use crate::registry::dns::{self, Address, Held, Longest, PROTOCOLS, Spot};
 use crate::registry::label;
-use crate::registry::text::{one_line, stable_digest};
-use crate::service::Service;
+use crate::registry::text::stable_digest;
 
 use super::claim::{Claim, HERITAGE, owner_string};
 
@@ -30,42 +29,14 @@ use super::claim::{Claim, HERITAGE, owner_string};
 pub(super) const SHARDS: u64 = 16;
 /// The label below which indexes are.
 const INDEX: &str = "_registrator";
-/// The protocols of SRV.
-const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+/// The longest labels of a place; SRV puts an underscore before the name.
+pub(super) const LONGEST: Longest = Longest { id: 63, name: 62 };
 
 /// A zone, as names are spelt in it.
 #[derive(Clone)]
 pub(super) struct Names {
     pub(super) zone: Name,
     pub(super) ptr_zones: Vec<Name>,
-}
-
-/// The place of an entry: `<id>.<name>`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Spot {
-    /// The label of the ID.
-    pub(super) id: String,
-    /// The label of the name.
-    pub(super) name: String,
-}
-
-impl Spot {
-    /// The place of a service.
-    pub(super) fn of(service: &Service) -> Self {
-        Self { id: label::host_of_id(&service.id), name: label::host_of_name(&service.name) }
-    }
-
-    /// The place in a text such as `<id>.<name>`, if we could have written it.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let (id, name) = text.split_once('.')?;
-        let is_name = label::is_host_label(name) && label::host_of_name(name) == name;
-        (label::is_host_label(id) && is_name).then(|| Self { id: id.to_owned(), name: name.to_owned() })
-    }
-
-    /// `<id>.<name>`.
-    pub(super) fn text(&self) -> String {
-        format!("{}.{}", self.id, self.name)
-    }
 }
 
 impl Names {
@@ -86,7 +57,7 @@ impl Names {
 
     /// The place of a key.
     pub(super) fn spot(&self, key: &str) -> Option<Spot> {
-        Spot::read(key.strip_suffix(&self.zone_text())?.strip_suffix('.')?)
+        Spot::read(key.strip_suffix(&self.zone_text())?.strip_suffix('.')?, LONGEST)
     }
 
     /// The entry's own name.
@@ -101,7 +72,7 @@ impl Names {
 
     /// The name of its SRV records.
     pub(super) fn srv(&self, name: &str, protocol: Protocol) -> Name {
-        self.below(&format!("_{name}._{}", protocol.as_str()))
+        self.below(&dns::srv(name, protocol))
     }
 
     /// The names of its SRV records, of all protocols.
@@ -143,24 +114,28 @@ impl Names {
 
     /// The claim at the entry's own name.
     pub(super) fn claim(&self, spot: &Spot, claim: &Claim) -> Record {
-        Record::from_rdata(self.own(spot), claim.ttl, RData::TXT(claim.txt()))
+        Record::from_rdata(self.own(spot), claim.held.ttl, RData::TXT(claim.txt()))
     }
 
     /// The address at the entry's own name; `None` for the name of a host.
     pub(super) fn own_address(&self, spot: &Spot, claim: &Claim) -> Option<Record> {
-        Some(Record::from_rdata(self.own(spot), claim.ttl, address(&claim.address)?))
+        match Address::read(&claim.held.address)? {
+            Address::Ip(ip) => Some(Record::from_rdata(self.own(spot), claim.held.ttl, record_of(ip))),
+            Address::Host(_) => None,
+        }
     }
 
     /// The records in the zone at names that several entries share.
     pub(super) fn shared_records(&self, spot: &Spot, claim: &Claim) -> Vec<Record> {
-        let address = address(&claim.address);
-        let target = match (&address, host(&claim.address)) {
-            (None, Some(host)) => host,
-            _ => self.own(spot),
+        let Held { protocol, address, port, priority, weight, ttl } = &claim.held;
+        let (address, target) = match Address::read(address) {
+            Some(Address::Ip(ip)) => (Some(record_of(ip)), None),
+            Some(Address::Host(host)) => (None, Name::from_ascii(format!("{host}.")).ok()),
+            None => (None, None),
         };
-        let srv = SRV::new(claim.priority, claim.weight, claim.port, target);
-        let srv = Record::from_rdata(self.srv(&spot.name, claim.protocol), claim.ttl, RData::SRV(srv));
-        let address = address.map(|address| Record::from_rdata(self.shared(&spot.name), claim.ttl, address));
+        let srv = SRV::new(*priority, *weight, *port, target.unwrap_or_else(|| self.own(spot)));
+        let srv = Record::from_rdata(self.srv(&spot.name, *protocol), *ttl, RData::SRV(srv));
+        let address = address.map(|address| Record::from_rdata(self.shared(&spot.name), *ttl, address));
         address.into_iter().chain([srv]).collect()
     }
 
@@ -172,45 +147,20 @@ impl Names {
 
     /// The record of the reverse name, and its zone, if one of ours holds it.
     pub(super) fn pointer(&self, spot: &Spot, claim: &Claim) -> Option<(Name, Record)> {
-        let ip: IpAddr = claim.address.parse().ok()?;
+        let ip: IpAddr = claim.held.address.parse().ok()?;
         let reverse = Name::from(ip);
         let zone = self.ptr_zones.iter().filter(|zone| zone.zone_of(&reverse)).max_by_key(|zone| zone.num_labels())?;
         let data = RData::PTR(PTR(self.own(spot)));
-        Some((zone.clone(), Record::from_rdata(reverse, claim.ttl, data)))
+        Some((zone.clone(), Record::from_rdata(reverse, claim.held.ttl, data)))
     }
-}
-
-/// Whether a service can stand in a zone.
-///
-/// # Errors
-/// Why not, in one line.
-pub(super) fn fits(service: &Service) -> Result<(), RegistryError> {
-    if service.id.is_empty() || service.name.is_empty() {
-        return Err(RegistryError::service("it has no name, or no ID"));
-    }
-    if address(&service.address).is_none() && host(&service.address).is_none() {
-        let shown = one_line(&service.address, 100);
-        return Err(RegistryError::service(format!(
-            "the address \"{shown}\" is neither an IP address nor the name of a host; SERVICE_IP sets another"
-        )));
-    }
-    Ok(())
 }
 
 /// The record of an IP address.
-fn address(text: &str) -> Option<RData> {
-    Some(match text.parse().ok()? {
+fn record_of(ip: IpAddr) -> RData {
+    match ip {
         IpAddr::V4(ip) => RData::A(ip.into()),
         IpAddr::V6(ip) => RData::AAAA(ip.into()),
-    })
-}
-
-/// The name of a host, with a dot at its end.
-fn host(text: &str) -> Option<Name> {
-    let lower = text.to_ascii_lowercase();
-    let whole = lower.strip_suffix('.').unwrap_or(&lower);
-    let fits = whole.len() <= 200 && whole.split('.').all(label::is_host_label);
-    fits.then(|| Name::from_ascii(format!("{whole}.")).ok()).flatten()
+    }
 }
 
 /// A set of records in a map: its name in lower case, and its type.

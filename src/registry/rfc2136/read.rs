@@ -6,12 +6,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use crate::registry::dns::Spot;
 use crate::registry::{RegistryError, Scope};
 
 use super::claim::{self, Claim};
 use super::client::{Session, Transfer};
 use super::message::question;
-use super::names::{Names, Spot, set_of, spelt};
+use super::names::{LONGEST, Names, set_of, spelt};
 use super::zone::{Zone, claim_of};
 
 /// How many questions are asked at once.
@@ -129,7 +130,8 @@ async fn ask(session: &Session<'_>, names: &Names, owner: &str, scope: &Scope) -
                 names.zone_text()
             )));
         }
-        let listed = strings(&shard.records).filter_map(|string| Spot::read(std::str::from_utf8(&string).ok()?));
+        let listed =
+            strings(&shard.records).filter_map(|string| Spot::read(std::str::from_utf8(&string).ok()?, LONGEST));
         spots.extend(listed);
     }
     spots.extend(scope.keys.iter().flatten().filter_map(|key| names.spot(key)));

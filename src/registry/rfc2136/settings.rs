@@ -1,6 +1,6 @@
 //! The server, the zone and the key: from the URI, then the variable of the secret, then the defaults.
 //!
-//! `rfc2136://server[:53]/zone?tsig-keyname=…&tsig-secret-alg=…&tsig-secret-file=…&record-ttl=…&ptr-zone=…`
+//! `rfc2136://server[:53],server/zone?tsig-keyname=…&tsig-secret-alg=…&tsig-secret-file=…&record-ttl=…&ptr-zone=…`
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::config::RegistryConfig;
 use crate::registry::OpenError;
-use crate::registry::label;
+use crate::registry::dns;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::servers::{Server, servers};
 use crate::registry::uri::{Uri, redacted};
@@ -23,10 +23,6 @@ use super::claim;
 const DEFAULT_PORT: u16 = 53;
 /// The TTL of records in seconds, where nothing says another.
 const DEFAULT_TTL: u32 = 60;
-/// The longest TTL (RFC 2181, section 8).
-const LONGEST_TTL: u32 = i32::MAX as u32;
-/// The longest zone, in bytes: a name has 255, and two labels of ours stand before the zone.
-const LONGEST_ZONE: usize = 120;
 /// The variable of the key's secret.
 pub(super) const SECRET: &str = "RFC2136_TSIG_SECRET";
 
@@ -36,8 +32,8 @@ const PARAMETERS: [&str; 5] = ["tsig-keyname", "tsig-secret-alg", "tsig-secret-f
 /// The settings of one zone.
 #[derive(Clone)]
 pub(super) struct Settings {
-    /// The primary server of the zone.
-    pub(super) server: Server,
+    /// The primary servers of the zone; never empty. The next is asked when one does not answer.
+    pub(super) servers: Vec<Server>,
     /// The zone, in lower case, with the dot at its end.
     pub(super) zone: Name,
     /// The zones of reverse names that get PTR records.
@@ -76,12 +72,10 @@ impl Settings {
         if uri.userinfo.is_some() {
             return Err(bad("DNS knows no user: name a key with tsig-keyname=".to_owned()));
         }
-        let mut all = servers(uri.hosts, DEFAULT_PORT).map_err(bad)?;
-        let server = match (all.pop(), all.is_empty()) {
-            (Some(server), true) if !uri.hosts.is_empty() => server,
-            (_, false) => return Err(bad("updates go to one server, the primary of the zone".to_owned())),
-            _ => return Err(bad("the server is missing, as in rfc2136://10.0.0.2/services.example.com".to_owned())),
-        };
+        if uri.hosts.is_empty() {
+            return Err(bad("the server is missing, as in rfc2136://10.0.0.2/services.example.com".to_owned()));
+        }
+        let servers = servers(uri.hosts, DEFAULT_PORT).map_err(bad)?;
         let path = decoded(uri.path).ok_or_else(|| bad("its path is not UTF-8".to_owned()))?;
         let zone = match path.trim_matches('/') {
             "" => return Err(bad("the zone is missing, as in rfc2136://10.0.0.2/services.example.com".to_owned())),
@@ -100,11 +94,9 @@ impl Settings {
         }
         let ttl = match parameters.take("record-ttl") {
             None => DEFAULT_TTL,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|ttl| (1..=LONGEST_TTL).contains(ttl))
-                .ok_or_else(|| bad(format!("record-ttl={text:?} is no number of seconds")))?,
+            Some(text) => {
+                dns::ttl_of(&text).ok_or_else(|| bad(format!("record-ttl={text:?} is no number of seconds")))?
+            }
         };
         let ptr_zones = parameters.take("ptr-zone").unwrap_or_default();
         let ptr_zones = ptr_zones.split(',').filter(|zone| !zone.is_empty()).map(|zone| {
@@ -120,7 +112,7 @@ impl Settings {
             if of_uri { bad(reason) } else { OpenError::Settings(format!("rfc2136: {reason}")) }
         })?;
         parameters.finish(&PARAMETERS).map_err(bad)?;
-        Ok(Self { server, zone, ptr_zones, ttl, key })
+        Ok(Self { servers, zone, ptr_zones, ttl, key })
     }
 }
 
@@ -162,15 +154,8 @@ fn key(parameters: &mut Parameters, config: &RegistryConfig) -> Result<Option<Ke
 
 /// A domain with a dot at its end, in lower case.
 fn domain(text: &str) -> Result<Name, String> {
-    let lower = text.to_ascii_lowercase();
-    let whole = lower.strip_suffix('.').unwrap_or(&lower);
-    let part = |part: &str| label::is_label(part.trim_start_matches('_'));
-    let none =
-        || format!("{text:?} is no zone: it is written as services.example.com, with at most {LONGEST_ZONE} bytes");
-    if whole.len() > LONGEST_ZONE || !whole.split('.').all(part) {
-        return Err(none());
-    }
-    Name::from_ascii(format!("{whole}.")).map_err(|_| none())
+    let zone = dns::zone(text)?;
+    Name::from_ascii(format!("{zone}.")).map_err(|error| format!("{text:?} is no zone: {error}"))
 }
 
 /// The bytes of a secret; never part of the error.

@@ -8,6 +8,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::registry::chunks::{Room, chunks};
+use crate::registry::dns::{Spot, fits};
 use crate::registry::{Action, Cause, RegistryError, Write};
 
 use super::claim::Claim;
@@ -15,7 +16,7 @@ use super::client::Session;
 use super::decide::{Change, Decision, Item, Judge, Seen};
 use super::known::Known;
 use super::message::Update;
-use super::names::{Spot, fits};
+use super::names::LONGEST;
 use super::read::sets;
 
 /// How often a write is started again because an external writer was faster.
@@ -54,7 +55,7 @@ impl Writer<'_> {
             let item = match &write.action {
                 Action::Put(service) => fits(service).map(|()| {
                     let claim = Claim::of(service, self.judge.owner, self.judge.ttl);
-                    Some(Item { spot: Spot::of(service), claim: Some(claim) })
+                    Some(Item { spot: Spot::of(service, LONGEST), claim: Some(claim) })
                 }),
                 Action::Remove(entry) => Ok(self.judge.names.spot(&entry.key).map(|spot| Item { spot, claim: None })),
                 Action::Mark(..) | Action::Unmark(_) => Ok(None),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use hickory_proto::rr::{RData, Record, RecordType};
 
+use crate::registry::dns::Spot;
 use crate::registry::{Entry, Marked};
 
 use super::claim::Claim;
-use super::names::{Names, Spot, set_of, spelt};
+use super::names::{LONGEST, Names, set_of, spelt};
 
 /// A name in lower case and a type.
 pub(super) type Set = (String, RecordType);
@@ -48,7 +49,8 @@ impl Zone {
     pub(super) fn claims(&self, names: &Names) -> BTreeMap<Spot, Claim> {
         let zone = format!(".{}", spelt(&names.zone));
         let txt = self.sets.iter().filter(|((_, kind), _)| *kind == RecordType::TXT);
-        txt.filter_map(|((name, _), set)| Some((Spot::read(name.strip_suffix(&zone)?)?, claim_of(set)?))).collect()
+        txt.filter_map(|((name, _), set)| Some((Spot::read(name.strip_suffix(&zone)?, LONGEST)?, claim_of(set)?)))
+            .collect()
     }
 
     /// The entry of a claim. If some of its records are missing, or its own address is another, its fingerprint is no

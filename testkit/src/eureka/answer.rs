@@ -10,16 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::rules::Said;
-use super::{Shared, State, xml};
-
-/// A request that came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// `GET`, `PUT`, …
-    pub method: String,
-    /// The path below that of the server, with its query.
-    pub path: String,
-}
+use super::{Seen, State, xml};
 
 /// What is answered: a status, and a body with its type.
 struct Reply {
@@ -35,38 +26,37 @@ impl From<Said> for Reply {
 }
 
 /// Answers a request.
-pub(super) fn answer(shared: &Shared, request: &Parts, body: &[u8]) -> Response<Body> {
-    let reply = reply(shared, request, body);
+pub(super) fn answer(state: &mut State, request: &Parts, body: &[u8]) -> Response<Body> {
+    let reply = reply(state, request, body);
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status.try_into().expect("a status");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.kind));
     response
 }
 
-fn reply(shared: &Shared, request: &Parts, body: &[u8]) -> Reply {
+fn reply(state: &mut State, request: &Parts, body: &[u8]) -> Reply {
     let path = request.uri.path();
     // Spring Security and Tomcat refuse these in any path.
     if ["%2f", "%25", "%5c", "%00", "%3b", "//"].iter().any(|odd| path.to_ascii_lowercase().contains(odd)) {
         return page(400);
     }
-    let Some(path) = path.strip_prefix(shared.options.path).and_then(|path| path.strip_prefix('/')) else {
+    let Some(path) = path.strip_prefix(state.options.path).and_then(|path| path.strip_prefix('/')) else {
         return page(404);
     };
-    if !is_allowed(shared.options.user, &request.headers) {
+    if !is_allowed(state.options.user, &request.headers) {
         return Reply {
             status: 401,
             kind: "application/json",
             body: r#"{"status":401,"error":"Unauthorized"}"#.to_owned(),
         };
     }
-    if shared.options.csrf && request.method != Method::GET {
+    if state.options.csrf && request.method != Method::GET {
         return Reply {
             status: 403,
             kind: "application/json",
             body: r#"{"status":403,"error":"Forbidden"}"#.to_owned(),
         };
     }
-    let mut state = shared.lock();
     let query = request.uri.query().unwrap_or_default();
     let whole = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     state.seen.push(Seen { method: request.method.to_string(), path: whole });
@@ -78,7 +68,7 @@ fn reply(shared: &Shared, request: &Parts, body: &[u8]) -> Reply {
         .map(|(key, value)| (unescaped(key), unescaped(value)))
         .collect();
     if request.method == Method::GET {
-        return read(&mut state, &segments, &request.headers);
+        return read(state, &segments, &request.headers);
     }
     let registry = &mut state.registry;
     let value = |name: &str| parameters.get(name).map(String::as_str);

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::container::{ContainerId, Health, Moment};
+use crate::registry::dns::fits;
 use crate::registry::rfc2136::message::Update;
 use crate::registry::rfc2136::zone::Zone;
-use crate::service::{AddressOf, Origin};
+use crate::service::{AddressOf, Origin, Service};
 
 fn service(id: &str, name: &str, address: &str) -> Service {
     Service {
@@ -45,7 +46,7 @@ fn names() -> Names {
 /// All records of a service, as lines of a zone.
 fn lines(service: &Service) -> Vec<String> {
     let names = names();
-    let (spot, claim) = (Spot::of(service), Claim::of(service, "web1", 60));
+    let (spot, claim) = (Spot::of(service, LONGEST), Claim::of(service, "web1", 60));
     all(&names, &spot, &claim)
         .iter()
         .map(|record| format!("{} {} {}", record.name, record.record_type(), record.data))
@@ -93,7 +94,7 @@ fn a_service_is_the_records_that_are_documented() {
 fn a_reverse_name_is_of_the_nearest_zone() {
     let zone = |address| {
         let service = service("a", "a", address);
-        names().pointer(&Spot::of(&service), &Claim::of(&service, "o", 1)).map(|(zone, _)| zone.to_ascii())
+        names().pointer(&Spot::of(&service, LONGEST), &Claim::of(&service, "o", 1)).map(|(zone, _)| zone.to_ascii())
     };
     assert_eq!(zone("10.0.0.5").as_deref(), Some("0.10.in-addr.arpa."));
     assert_eq!(zone("10.1.0.5").as_deref(), Some("10.in-addr.arpa."));
@@ -133,7 +134,7 @@ fn a_claim_of_another_program_is_none() {
 fn an_entry_that_misses_a_record_or_has_another_address_is_not_as_it_should_be() {
     let names = names();
     let web = service("web-1", "web", "10.0.0.5");
-    let (spot, claim) = (Spot::of(&web), Claim::of(&web, "o", 60));
+    let (spot, claim) = (Spot::of(&web, LONGEST), Claim::of(&web, "o", 60));
     let whole = all(&names, &spot, &claim);
     let fingerprint = |records: &[Record]| {
         let mut zone = Zone::default();
@@ -161,7 +162,7 @@ proptest! {
         let service = Service { port, ..service(&id, &name, &address) };
         prop_assume!(fits(&service).is_ok());
         let names = names();
-        let (spot, claim) = (Spot::of(&service), Claim::of(&service, &owner, 60));
+        let (spot, claim) = (Spot::of(&service, LONGEST), Claim::of(&service, &owner, 60));
         prop_assert_eq!(names.spot(&names.key(&spot)), Some(spot.clone()));
         let records = all(&names, &spot, &claim);
         let mut update = Update::default();

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::config::{Environment, RegistryConfig};
+use crate::registry::servers::place;
 use crate::registry::uri::Uri;
 
 use super::*;
@@ -29,8 +30,11 @@ fn settings(uri: &str, secret: Option<&str>) -> Result<Settings, String> {
 #[test]
 fn a_uri_names_the_server_the_zone_and_the_key() {
     let plain = settings("rfc2136://10.0.0.2/Services.Example.", None).unwrap();
-    assert_eq!((plain.server.to_string(), plain.zone.to_ascii()), ("10.0.0.2:53".into(), "services.example.".into()));
+    assert_eq!((place(&plain.servers), plain.zone.to_ascii()), ("10.0.0.2:53".into(), "services.example.".into()));
     assert!(plain.key.is_none() && plain.ptr_zones.is_empty() && plain.ttl == 60);
+
+    let several = settings("rfc2136://10.0.0.2,[2001:db8::2]:5353/example", None).unwrap();
+    assert_eq!(place(&several.servers), "10.0.0.2:53,[2001:db8::2]:5353");
 
     let uri = "rfc2136://ns.example:5353/example/?tsig-keyname=k1&tsig-secret-alg=hmac-sha512&record-ttl=5&\
                ptr-zone=10.in-addr.arpa,2.0.192.in-addr.arpa";
@@ -49,7 +53,7 @@ fn a_mistake_is_one_line_that_says_what_to_do() {
     for (uri, secret, said) in [
         ("rfc2136://h", None, "the zone is missing, as in rfc2136://10.0.0.2/services.example.com"),
         ("rfc2136:///example", None, "the server is missing, as in rfc2136://10.0.0.2/services.example.com"),
-        ("rfc2136://a,b/example", None, "updates go to one server, the primary of the zone"),
+        ("rfc2136://a,,b/example", None, "\"\" is no host:port"),
         (
             "rfc2136://h/a..b",
             None,
