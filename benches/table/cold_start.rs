@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use testkit::agent::FakeAgent;
 use testkit::consul::Consul;
+use testkit::dns_server::{self, DnsServer, Kind};
 use testkit::engine::{FakeEngine, Fault};
 use testkit::etcd::EtcdServer;
 use testkit::zookeeper::ZooKeeper;
@@ -126,6 +127,7 @@ pub async fn real(bench: &mut Bench) {
         etcd(bench, &engine, count).await;
         traefik(bench, &engine, count).await;
         zookeeper(bench, &engine, count).await;
+        dns(bench, &engine, count).await;
     }
 }
 
@@ -216,6 +218,19 @@ async fn zookeeper(bench: &mut Bench, engine: &FakeEngine, count: usize) {
     let server = ZooKeeper::start().await;
     let wall = zookeeper_floor(&server, services(count)).await;
     writes_alone(bench, count, "ZooKeeper 3.8", wall);
+}
+
+async fn dns(bench: &mut Bench, engine: &FakeEngine, count: usize) {
+    // DNS answers with at most 64 KiB, so a name has a thousand instances at most.
+    if count > 1_000 {
+        return;
+    }
+    for (kind, name) in [(Kind::Bind, "BIND 9.18"), (Kind::Knot, "Knot 3.2"), (Kind::PowerDns, "PowerDNS 4.7")] {
+        let server = DnsServer::with(kind, dns_server::Options { signed: false, ..Default::default() }).await;
+        let uri = format!("rfc2136://{}/{}", server.address(), dns_server::ZONE);
+        let cost = cold(&bench.ours(), engine, &uri, count).await;
+        row(bench, count, name, "registrator", &[cost], None);
+    }
 }
 
 fn writes_alone(bench: &mut Bench, count: usize, registry: &str, wall: f64) {
