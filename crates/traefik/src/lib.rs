@@ -1,7 +1,7 @@
 //! From the labels `traefik.…` of containers to Traefik's dynamic configuration. Pure.
 //!
 //! Traefik reads a key-value store as a whole: one key that it does not know, or one value that does not parse, and it takes
-//! nothing any more, from any host (seen with Traefik 3.7). So every label is checked against its [`schema`]
+//! nothing any more, from any host (seen with Traefik 3.7). So every label is checked against a table of its options
 //! before it is passed on, and what does not fit is left out and named.
 //!
 //! [`Addition::read`] turns the labels of one container into what it adds, with the defaults of Traefik's own Docker
