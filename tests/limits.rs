@@ -110,6 +110,7 @@ fn service() -> Arc<Service> {
         ttl: None,
         check: None,
         health: registrator::container::Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from("0123456789ab"),
             container_name: "web".into(),

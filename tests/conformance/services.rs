@@ -21,6 +21,7 @@ pub(crate) fn service(id: &str) -> Service {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container_name: "web".into(),
             created: Moment::default(),

@@ -126,6 +126,7 @@ fn service(id: &str, port: u16) -> Arc<Service> {
         ttl: None,
         check: None,
         health: Health::None,
+        traefik: None,
         origin: Origin {
             container: ContainerId::from(id),
             container_name: "web".into(),
