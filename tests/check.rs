@@ -14,6 +14,7 @@ use testkit::dns_server::{DnsServer, KEY, Kind, ZONE};
 use testkit::etcd::{self, EtcdServer};
 use testkit::eureka::{self, Eureka};
 use testkit::proxy::{HttpRecorder, Mode};
+use testkit::redis::Redis;
 use testkit::webhook::{self, Webhook};
 
 /// What a report says of each step, in order.
@@ -361,6 +362,27 @@ async fn the_rights_that_are_printed_for_etcd_v2_are_enough_and_either_api_is_fo
         root(&arguments);
     }
     assert_well(&checked(&uri("etcd2", "me:open-sesame@"), &[]).await);
+}
+
+#[tokio::test]
+async fn the_rights_that_are_printed_for_redis_are_enough() {
+    let server = Redis::start().await;
+    let uri = |user: &str| format!("redis://{user}{}?prefix=a/b", server.address());
+    let report = checked(&uri(""), &[]).await;
+    assert_well(&report);
+    assert!(text(&report, Name::Reach).starts_with("Redis 7."), "{report}");
+    server.command(&["ACL", "SETUSER", "registrator", "on", ">PASSWORD"]).await;
+    let report = checked(&uri("registrator:PASSWORD@"), &[]).await;
+    assert_failed(&report, Name::Write, &["denies it"]);
+    let words: Vec<_> = rights(&report).split(' ').collect();
+    assert_eq!(words[..3], ["ACL", "SETUSER", "registrator"]);
+    server.command(&words).await;
+    assert_well(&checked(&uri("registrator:PASSWORD@"), &[]).await);
+    assert_well(&with_ttl(&uri("registrator:PASSWORD@"), &[], Some(30)).await);
+    // Not a key more: another prefix is another's.
+    let other = format!("redis://registrator:PASSWORD@{}?prefix=c", server.address());
+    assert_failed(&checked(&other, &[]).await, Name::Write, &["denies it"]);
+    assert!(server.keys("*").await.is_empty());
 }
 
 #[tokio::test]

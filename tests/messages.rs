@@ -9,6 +9,7 @@ use testkit::consul::{self, Consul};
 use testkit::etcd::{self, EtcdServer};
 use testkit::program::Program;
 use testkit::proxy::{HttpRecorder, Mode};
+use testkit::redis::{self, Redis};
 use testkit::wait::becomes;
 
 /// The line with which the program ends that cannot use this registry, without its stamp.
@@ -214,6 +215,101 @@ async fn tls_with_etcd_that_goes_wrong_names_the_setting_that_is_wrong() {
     assert!(words.starts_with(&format!("etcd at {}: {begin}", consul.address())) && words.ends_with(end), "{words}");
 }
 
+#[tokio::test]
+async fn redis_names_what_it_refuses_and_where_it_is_corrected() {
+    let open = Redis::start().await;
+    let closed = Redis::with(redis::Options { password: Some("sesame"), tls: true, ..redis::Options::default() }).await;
+    let consul = Consul::start().await;
+    let (plain, locked, secure) = (open.address(), closed.address(), closed.tls_address());
+    let ca = closed.certificates().ca.to_str().unwrap();
+    let cure = "check the URI and that it runs, or wait for it with -retry-attempts";
+    for (uri, environment, words) in [
+        ("redis://127.0.0.1:1".to_owned(), vec![], format!("Redis at 127.0.0.1:1: Connection refused (os error 111); {cure}")),
+        (
+            format!("redis://{locked}"),
+            vec![],
+            format!(
+                "Redis at {locked} wants a password; give one as user:password@ or :password@ in the URI, or in REDIS_USER"
+            ),
+        ),
+        (
+            format!("redis://me:hunter2@{locked}"),
+            vec![],
+            format!("Redis at {locked} refuses the user: wrong password, or no such user; correct the URI, or REDIS_USER"),
+        ),
+        (
+            format!("redis://{locked}"),
+            vec![("REDIS_USER", ":hunter2")],
+            format!("Redis at {locked} refuses the user: wrong password, or no such user; correct the URI, or REDIS_USER"),
+        ),
+        (
+            format!("redis://:hunter2@{plain}"),
+            vec![],
+            format!("Redis at {plain} has no password for its default user; take it out of the URI, or REDIS_USER"),
+        ),
+        (
+            format!("redis://{plain}/99"),
+            vec![],
+            format!("Redis at {plain} has no database of this number (DB index is out of range); correct it in the URI"),
+        ),
+        (
+            format!("rediss://{plain}"),
+            vec![],
+            format!(
+                "Redis at {plain}: it speaks no TLS there; connect without (redis://), or to the port that serves TLS"
+            ),
+        ),
+        (
+            format!("redis://{secure}"),
+            vec![],
+            format!(
+                "Redis at {secure}: it speaks only TLS there; connect with TLS (rediss://), or to the port that serves none"
+            ),
+        ),
+        (
+            format!("rediss://:sesame@{secure}"),
+            vec![],
+            format!(
+                "Redis at {secure}: its certificate is signed by no authority that is trusted here; name the PEM file of its \
+                 authority in ca= of the URI, or REDIS_CA_CERT_FILE"
+            ),
+        ),
+        (
+            format!("rediss://:sesame@{secure}?ca={ca}"),
+            vec![],
+            format!(
+                "Redis at {secure}: it wants a certificate of ours that it trusts; name one in cert= of the URI, or \
+                 REDIS_CERT_FILE, and its key in key= of the URI, or REDIS_KEY_FILE"
+            ),
+        ),
+        (
+            format!("redis://{}", consul.address()),
+            vec![],
+            format!(
+                "what answers there is no Redis at {}; correct the host and the port of the URI",
+                consul.address()
+            ),
+        ),
+        (
+            format!("redis+sentinel://127.0.0.1:1,{plain}/mine"),
+            vec![],
+            format!(
+                "Redis at 127.0.0.1:1,{plain}/mine: the sentinel {plain} is a Redis server and no sentinel; correct the host \
+                 and the port in the URI"
+            ),
+        ),
+        (
+            "redis://127.0.0.1:6379/services".to_owned(),
+            vec![],
+            "bad adapter uri: redis://127.0.0.1:6379/services: \"services\" is no number of a database; the prefix of the \
+             keys is a parameter, as ?prefix=services"
+                .to_owned(),
+        ),
+    ] {
+        refuses(&uri, &environment, &words).await;
+    }
+}
+
 #[cfg(feature = "zookeeper")]
 #[tokio::test]
 async fn zookeeper_that_begins_no_session_says_why() {
@@ -280,6 +376,7 @@ async fn a_secret_that_goes_to_another_machine_unencrypted_is_said_once_at_the_s
         ),
         (format!("consul://me:hunter2@{elsewhere}:8500"), vec![], Some("consul: the password")),
         (format!("etcd://me:hunter2@127.0.0.1:2,{elsewhere}:2"), vec![], Some("etcd: the password")),
+        (format!("redis://:hunter2@{elsewhere}:2"), vec![], Some("redis: the password")),
         (format!("consul://{elsewhere}:8500"), vec![], None),
         (format!("consul-tls://{elsewhere}:8500"), vec![("CONSUL_HTTP_TOKEN", "hunter2")], None),
         ("consul://127.0.0.1:2".to_owned(), vec![("CONSUL_HTTP_TOKEN", "hunter2")], None),

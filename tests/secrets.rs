@@ -18,6 +18,7 @@ use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::etcd::EtcdServer;
 use testkit::program::Program;
 use testkit::proxy::{HttpRecorder, Mode};
+use testkit::redis::{self, Redis};
 use testkit::wait::becomes;
 use testkit::zookeeper::ZooKeeper;
 
@@ -102,6 +103,11 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
         format!("embedded://me:{SECRET}@{nobody}"),
         format!("etcd://me:{SECRET}@{nobody}"),
         format!("eureka://me:{SECRET}@{nobody}/eureka"),
+        format!("redis://me:{SECRET}@{nobody}/1"),
+        format!("redis://:{SECRET}@{nobody}"),
+        format!("redis://me:a/{SECRET}@{nobody}"),
+        format!("redis://{SECRET}@{nobody}"),
+        format!("rediss+sentinel://:{SECRET}@{nobody}/mine"),
         format!("eureka://me:a/{SECRET}@{nobody}"),
         format!("webhook+http://me:{SECRET}@{nobody}/zone.example"),
         format!("webhook+https://me:{SECRET}@{nobody}/zone.example"),
@@ -132,6 +138,10 @@ async fn secrets_that_keep_us_from_starting_are_not_repeated() {
         runs.push((vec!["zookeeper://127.0.0.1:1"], vec![(variable, "hunter2")]));
     }
     runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "me:hunter2")]));
+    for given in ["me:hunter2", ":hunter2", "hunter2"] {
+        runs.push((vec!["redis://127.0.0.1:1"], vec![("REDIS_USER", given)]));
+        runs.push((vec!["redis+sentinel://127.0.0.1:1/mine"], vec![("REDIS_SENTINEL_USER", given)]));
+    }
     runs.push((vec!["eureka://127.0.0.1:1"], vec![("EUREKA_AUTH", "hunter2")]));
     for secret in ["me:hunter2", "hunter2"] {
         runs.push((vec!["webhook+http://127.0.0.1:1/zone.example"], vec![("WEBHOOK_AUTH", secret)]));
@@ -189,6 +199,7 @@ async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
     let consul = Consul::with(Options { acl: true, ..Options::default() }).await;
     let (recorder, etcd, engine) =
         (HttpRecorder::start(consul.address()).await, EtcdServer::start().await, FakeEngine::start().await);
+    let redis = Redis::with(redis::Options { password: Some("another"), ..redis::Options::default() }).await;
     etcd.enable_users();
     recorder.set(Mode::Answer(403, format!("{SECRET}: ACL not found: {SECRET}-uri {SECRET}-token")));
     engine.run(FakeContainer::new("web").publish("80/tcp", 8080));
@@ -204,6 +215,7 @@ async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
         format!("consul://me:{SECRET}-uri@{}", recorder.address()),
         format!("etcd3://root:{SECRET}-etcd@{}/base", etcd.address()),
         format!("consulkv://me:{SECRET}-kv@127.0.0.1:1/base"),
+        format!("redis://:{SECRET}-redis@{}", redis.address()),
     ];
     let uris = uris.each_ref().map(String::as_str);
     let host = engine.host();
@@ -222,7 +234,7 @@ async fn secrets_are_in_no_answer_whoever_asks_and_whatever_fails() {
             let all: Vec<serde_json::Value> = serde_json::from_slice(&reply.body).unwrap();
             all.iter().map(|registry| registry["attention"] == true).collect::<Vec<_>>()
         };
-        becomes(vec![false, true, true, true], SOON, registries).await;
+        becomes(vec![false, true, true, true, true], SOON, registries).await;
         let mut said: Vec<(String, String)> = Vec::new();
         for path in [
             "/v1/state",

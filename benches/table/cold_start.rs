@@ -8,6 +8,7 @@ use testkit::consul::Consul;
 use testkit::dns_server::{self, DnsServer, Kind};
 use testkit::engine::{FakeEngine, Fault};
 use testkit::etcd::EtcdServer;
+use testkit::redis::Redis;
 use testkit::zookeeper::ZooKeeper;
 use zookeeper_client::{Acls, CreateMode};
 
@@ -126,6 +127,7 @@ pub async fn real(bench: &mut Bench) {
         consul(bench, &engine, count).await;
         etcd(bench, &engine, count).await;
         traefik(bench, &engine, count).await;
+        redis(bench, &engine, count).await;
         zookeeper(bench, &engine, count).await;
         dns(bench, &engine, count).await;
     }
@@ -208,6 +210,15 @@ async fn traefik_floor(server: &EtcdServer, count: usize) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+async fn redis(bench: &mut Bench, engine: &FakeEngine, count: usize) {
+    let server = Redis::start().await;
+    let cost = cold(&bench.ours(), engine, &format!("redis://{}", server.address()), count).await;
+    row(bench, count, "Redis 7.0", "registrator", &[cost], None);
+    let server = Redis::start().await;
+    let wall = redis_floor(&server, services(count)).await;
+    writes_alone(bench, count, "Redis 7.0", wall);
+}
+
 async fn zookeeper(bench: &mut Bench, engine: &FakeEngine, count: usize) {
     for subject in bench.subjects.clone() {
         let server = ZooKeeper::start().await;
@@ -253,6 +264,26 @@ async fn etcd_floor(server: &EtcdServer, count: usize) -> f64 {
         .map(|number| {
             let mut client = client.kv_client();
             async move { drop(client.put(format!("/floor/{number}"), [b'x'; 20], None).await.unwrap()) }
+        })
+        .buffer_unordered(128)
+        .collect::<()>()
+        .await;
+    began.elapsed().as_secs_f64()
+}
+
+/// As many keys as there are services, set on one connection with 128 in flight.
+async fn redis_floor(server: &Redis, count: usize) -> f64 {
+    let client = redis::Client::open(format!("redis://{}", server.address())).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let began = Instant::now();
+    stream::iter(0..count)
+        .map(|number| {
+            let mut connection = connection.clone();
+            async move {
+                let mut set = redis::cmd("SET");
+                set.arg(format!("floor/{number}")).arg([b'x'; 20].as_slice());
+                set.query_async::<()>(&mut connection).await.unwrap();
+            }
         })
         .buffer_unordered(128)
         .collect::<()>()

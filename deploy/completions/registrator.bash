@@ -45,7 +45,7 @@ _registrator() {
     else
         [[ $COMP_CWORD -ne 1 ]] || mapfile -t COMPREPLY < <(compgen -W 'explain plan services containers registries watch validate check doctor config support-dump help' -- "$current")
         [[ $COMP_CWORD -eq 1 && ${#COMPREPLY[@]} -gt 0 ]] || compopt -o nospace
-        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// discoverd:// embedded:// eureka:// eureka-tls:// rfc2136:// skydns2:// coredns:// webhook+http:// webhook+https:// zookeeper:// zookeeper-tls://' -- "$current")
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// discoverd:// embedded:// eureka:// eureka-tls:// redis:// rediss:// redis+sentinel:// rfc2136:// skydns2:// coredns:// webhook+http:// webhook+https:// zookeeper:// zookeeper-tls://' -- "$current")
     fi
 }
 complete -F _registrator registrator

@@ -1,5 +1,5 @@
 # fish completion for registrator
-complete -c registrator -f -a 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// discoverd:// embedded:// eureka:// eureka-tls:// rfc2136:// skydns2:// coredns:// webhook+http:// webhook+https:// zookeeper:// zookeeper-tls://' -d 'registry URI'
+complete -c registrator -f -a 'consul:// consul-tls:// consul-unix:// consulkv:// consulkv-tls:// consulkv-unix:// etcd:// etcd2:// etcd3:// etcd-tls:// discoverd:// embedded:// eureka:// eureka-tls:// redis:// rediss:// redis+sentinel:// rfc2136:// skydns2:// coredns:// webhook+http:// webhook+https:// zookeeper:// zookeeper-tls://' -d 'registry URI'
 complete -c registrator -n '__fish_use_subcommand' -a explain -d 'why a container is registered as it is, or is not'
 complete -c registrator -n '__fish_use_subcommand' -a plan -d 'what would be written to the registries now, and why'
 complete -c registrator -n '__fish_use_subcommand' -a services -d 'the services of this host'

@@ -16,6 +16,7 @@ pub mod filter;
 pub mod http_query;
 pub mod inspect;
 pub mod metadata;
+pub mod redis;
 pub mod status;
 pub mod template;
 pub mod traefik;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("http_query", http_query::run),
     ("inspect", inspect::run),
     ("metadata", metadata::run),
+    ("redis", redis::run),
     ("status", status::run),
     ("template", template::run),
     ("traefik", traefik::run),

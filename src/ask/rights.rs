@@ -86,6 +86,19 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
             });
             lines
         }
+        Store::Redis => {
+            let Site { database, .. } = site;
+            let channel = |pattern: &str| format!("&__keyspace@{database}__:{pattern}*");
+            let mut words = vec![format!("ACL SETUSER {} on >PASSWORD resetchannels", double_quoted(user))];
+            for prefix in prefixes(root, records.as_deref()) {
+                words.push(double_quoted(&format!("~{prefix}*")));
+                words.push(double_quoted(&channel(&prefix)));
+            }
+            // A pattern is allowed only to whom this very pattern is.
+            words.extend(records.as_ref().map(|records| double_quoted(&channel(&format!("{records}/alive/")))));
+            words.push(REDIS_COMMANDS.to_owned());
+            vec![words.join(" ")]
+        }
         Store::Eureka => vec![format!(
             "http.authorizeHttpRequests(r -> r.requestMatchers(\"{root}/**\").authenticated()).httpBasic(withDefaults())\
              .csrf(c -> c.ignoringRequestMatchers(\"{root}/**\"));"
@@ -93,6 +106,10 @@ pub fn least(site: &Site, node: Option<&str>, expires: bool) -> Option<String> {
     };
     Some(lines.join("\n"))
 }
+
+/// What is asked of Redis. Without `CONFIG`, the server itself must be set to tell of changes.
+const REDIS_COMMANDS: &str = "+ping +select +scan +mget +exists +type +pttl +watch +unwatch +multi +exec +set +del \
+                              +pexpire +subscribe +unsubscribe +psubscribe +info +time +role";
 
 /// Where the rights are written: what the lines of [`least`] are for.
 #[must_use]
@@ -102,6 +119,7 @@ pub fn place(store: Store) -> &'static str {
         Store::Etcd2 => "with ETCDCTL_API=2, as an administrator",
         Store::Etcd3 => "with ETCDCTL_API=3, as an administrator",
         Store::ZooKeeper => "in zkCli.sh",
+        Store::Redis => "in redis-cli, as an administrator; and set notify-keyspace-events to Kg$xe or more",
         Store::Eureka => "in the server's SecurityFilterChain (Spring Security), whose user is ours",
         Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/operations.md",
         Store::Webhook | Store::Discoverd | Store::Other => "none",
@@ -113,6 +131,12 @@ fn prefixes(root: &str, records: Option<&str>) -> Vec<String> {
     let root = format!("{root}/");
     let records = records.map(|records| format!("{records}/")).filter(|records| !records.starts_with(&root));
     [root].into_iter().chain(records).collect()
+}
+
+/// A word for redis-cli.
+fn double_quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"'\\".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("{word:?}") }
 }
 
 /// A word for a shell.
@@ -192,6 +216,16 @@ mod tests {
                 "addauth digest me:PASSWORD\ncreate /services\nsetAcl /services auth:me:PASSWORD:cdr,world:anyone:r",
             ),
             (Store::ZooKeeper, ("", None), None, false, "setAcl / world:anyone:cdr"),
+            (
+                Store::Redis,
+                ("services", Some("_registrator/services")),
+                Some("me"),
+                true,
+                "ACL SETUSER me on >PASSWORD resetchannels ~services/* &__keyspace@0__:services/* \
+                 ~_registrator/services/* &__keyspace@0__:_registrator/services/* \
+                 &__keyspace@0__:_registrator/services/alive/* +ping +select +scan +mget +exists +type +pttl +watch +unwatch \
+                 +multi +exec +set +del +pexpire +subscribe +unsubscribe +psubscribe +info +time +role",
+            ),
             (
                 Store::Eureka,
                 ("/eureka", None),

@@ -16,6 +16,9 @@ pub(super) const REGISTRIES: &[(&str, &str)] = &[
     ("embedded://", "a registry inside: Consul's HTTP API on 127.0.0.1:8500, DNS on 127.0.0.1:8600"),
     ("eureka://HOSTS/PATH", "Eureka; PATH is /eureka (Spring Cloud) unless given, HOSTS are HOST:PORT,HOST:PORT"),
     ("eureka-tls://HOSTS/PATH", "Eureka, over TLS"),
+    ("redis://HOST/DATABASE", "Redis or Valkey; the number DATABASE may be left out"),
+    ("rediss://HOST:PORT", "Redis or Valkey, over TLS; valkeys:// is the same"),
+    ("redis+sentinel://HOSTS", "Redis by its sentinels; /MASTER/DATABASE behind them"),
     (
         "rfc2136://HOSTS/ZONE",
         "DNS servers that take updates: BIND, Knot, PowerDNS, Windows; HOSTS are HOST:PORT,HOST:PORT",
@@ -43,6 +46,10 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
         "zookeeper: who may change our nodes. open: anyone, the default without a user; readable: this user, and \
          others may read; private: only this user",
     ),
+    (
+        "prefix=PREFIX",
+        "redis: what all keys begin with, services by default; with a slash at its start only if you write one",
+    ),
     ("zone=DOMAIN", "coredns: the domain that services are names of"),
     ("tsig-keyname=NAME", "rfc2136: the key that messages are signed with; without it they are not signed"),
     ("tsig-secret-alg=ALG", "rfc2136: hmac-sha256 (the default), hmac-sha384 or hmac-sha512"),
@@ -54,11 +61,11 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("auth=SCHEME", "zookeeper: how the URI's user:password is sent, digest (the default) or sasl"),
     (
         "ca=, cert=, key=FILE",
-        "etcd, eureka-tls, skydns2, coredns, webhook+https, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
+        "etcd, eureka-tls, redis, skydns2, coredns, webhook+https, zookeeper-tls: PEM files of the authority to trust, of our certificate and of its key",
     ),
     (
         "records=PATH",
-        "consulkv, etcd, skydns2, coredns: the prefix of the ownership records, instead of the default one",
+        "consulkv, etcd, redis, skydns2, coredns: the prefix of the ownership records, instead of the default one",
     ),
 ];
 
@@ -115,6 +122,11 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("EUREKA_CACERT", "PEM file of the authority to trust, where the URI has no ca="),
     ("EUREKA_CLIENT_CERT", "PEM file of our certificate, where the URI has no cert="),
     ("EUREKA_CLIENT_KEY", "PEM file of our key, where the URI has no key="),
+    ("REDIS_USER", "user:password for Redis, or :password for its default user, where the URI has none"),
+    ("REDIS_SENTINEL_USER", "user:password or :password for the sentinels of redis+sentinel://"),
+    ("REDIS_CA_CERT_FILE", "PEM file of the authority to trust, where the URI has no ca="),
+    ("REDIS_CERT_FILE", "PEM file of our certificate, where the URI has no cert="),
+    ("REDIS_KEY_FILE", "PEM file of our key, where the URI has no key="),
     ("RFC2136_TSIG_SECRET", "the secret of the key that tsig-keyname= names, in base64"),
     ("WEBHOOK_AUTH", "user:password for a webhook provider, where the URI has none"),
     (

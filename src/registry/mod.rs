@@ -37,6 +37,7 @@ mod site;
 mod skydns2;
 mod text;
 mod throttle;
+mod tls_files;
 mod traefik;
 mod uri;
 mod web;

@@ -15,7 +15,7 @@ use super::retimed::Retimed;
 use super::uri::{Uri, redacted};
 #[cfg(feature = "zookeeper")]
 use super::zookeeper;
-use super::{Registry, consul, discoverd, embedded, etcd, eureka, rfc2136, skydns2, webhook};
+use super::{Registry, consul, discoverd, embedded, etcd, eureka, redis, rfc2136, skydns2, webhook};
 
 /// One registry, and everything that belongs to it.
 pub struct Opened {
@@ -55,9 +55,17 @@ const SCHEMES: &[Row] = &[
     ("etcd3-tls", etcd::open_v3),
     ("eureka", eureka::open),
     ("eureka-tls", eureka::open),
+    ("redis", redis::open),
+    ("rediss", redis::open),
+    ("redis+sentinel", redis::open),
+    ("rediss+sentinel", redis::open),
     ("rfc2136", rfc2136::open),
     ("skydns2", skydns2::open),
     ("coredns", skydns2::open_coredns),
+    ("valkey", redis::open),
+    ("valkeys", redis::open),
+    ("valkey+sentinel", redis::open),
+    ("valkeys+sentinel", redis::open),
     ("webhook+http", webhook::open),
     ("webhook+https", webhook::open),
     #[cfg(feature = "zookeeper")]
@@ -244,6 +252,14 @@ mod tests {
             "webhook+http://h/zone.example",
             "webhook+https://h:1/zone.example",
             "WEBHOOK+HTTP://h/zone.example",
+            "redis:",
+            "rediss://h/1?prefix=a",
+            "valkey://h",
+            "valkeys://h",
+            "redis+sentinel://a,b/m",
+            "rediss+sentinel://a/m/1",
+            "valkey+sentinel://a/m",
+            "valkeys+sentinel://a/m",
         ] {
             assert_eq!(outcome(uri), Ok(()), "{uri}");
         }
@@ -255,6 +271,7 @@ mod tests {
             ("consul://h", "ttl, policy"),
             ("consul-unix:///run/consul.sock", "ttl, policy"),
             ("consulkv://h/p", "records, ttl, policy"),
+            ("redis://h/1", "prefix, records, ca, cert, key, ttl, policy"),
             #[cfg(feature = "zookeeper")]
             ("zookeeper://h/path", "acl, auth, ca, cert, key, ttl, policy"),
         ] {
@@ -277,6 +294,10 @@ mod tests {
             "zookeeper://me:hunter,secret@host,[::1",
             "zookeeper://host?auth=digest:me:hunter:secret",
             "embedded://me:hunter/secret@127.0.0.1:0",
+            "redis://me:hunter/secret@host",
+            "redis://:hunter?secret@host",
+            "redis://hunter-secret@host",
+            "redis+sentinel://me:hunter,secret@host,[::1/m",
         ] {
             let said = outcome(uri).err().unwrap_or_else(|| panic!("{uri} opens"));
             assert!(!said.contains("hunter") && !said.contains("secret"), "{uri}: {said}");
@@ -298,7 +319,8 @@ mod tests {
                 "nosuch://me:secret@host",
                 "unrecognized adapter: nosuch://me:***@host; a registry URI begins with one of consul, consul-tls, \
                  consul-unix, consulkv, consulkv-tls, consulkv-unix, discoverd, embedded, etcd, etcd-tls, etcd2, \
-                 etcd2-tls, etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, rfc2136, skydns2, coredns, \
+                 etcd2-tls, etcd-legacy, etcd3, etcd3-tls, eureka, eureka-tls, redis, rediss, redis+sentinel, \
+                 rediss+sentinel, rfc2136, skydns2, coredns, valkey, valkeys, valkey+sentinel, valkeys+sentinel, \
                  webhook+http, webhook+https, zookeeper, zookeeper-tls",
             ),
             ("consul", "unrecognized adapter: consul; did you mean consul://?"),

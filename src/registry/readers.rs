@@ -93,6 +93,8 @@ fn of_scheme(
         "etcd" | "etcd-tls" => etcd::reader::open_services(uri, config, etcd::Api::Either),
         "etcd2" | "etcd2-tls" | "etcd-legacy" => etcd::reader::open_services(uri, config, etcd::Api::V2),
         "etcd3" | "etcd3-tls" => etcd::reader::open_services(uri, config, etcd::Api::V3),
+        "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "valkey" | "valkeys" | "valkey+sentinel"
+        | "valkeys+sentinel" => redis::services(uri, config, reporter),
         "skydns2" => skydns2::services(uri, config),
         "coredns" => skydns2::services_of_coredns(uri, config),
         #[cfg(feature = "zookeeper")]

@@ -16,12 +16,15 @@ pub struct Site {
     pub servers: Vec<(String, u16)>,
     /// The TLS settings, if TLS is used.
     pub tls: Option<Tls>,
-    /// The prefix of the entries: begins with a slash and does not end with one; empty for the root, or without keys.
+    /// The prefix of the entries: begins with a slash (in Redis, only if the URI says so) and does not end with one; empty
+    /// for the root, or without keys.
     pub root: String,
     /// The prefix of the ownership records, in the same form, if there are any.
     pub records: Option<String>,
     /// The user, if there is one.
     pub user: Option<String>,
+    /// The number of the database, where a server has several.
+    pub database: i64,
 }
 
 /// What is spoken with a store.
@@ -37,6 +40,8 @@ pub enum Store {
     Etcd3,
     /// ZooKeeper.
     ZooKeeper,
+    /// Redis, or Valkey.
+    Redis,
     /// Eureka, Netflix's or Spring Cloud's.
     Eureka,
     /// A DNS server that takes updates; the root is the zone.

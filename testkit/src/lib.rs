@@ -29,6 +29,7 @@ pub mod program;
 pub mod prometheus;
 pub mod proxy;
 pub mod redis;
+pub mod redis_sentinel;
 pub mod servers;
 mod stand_in;
 pub mod tls_front;

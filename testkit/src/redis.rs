@@ -1,5 +1,6 @@
 //! A real Redis server for one test: on a port and a socket of its own, empty at the start, gone at the end.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::certificates::Certificates;
 use crate::servers::{self, server};
 
 /// How long a server may take to come up on a busy machine.
@@ -22,13 +24,23 @@ pub struct Options {
     pub password: Option<&'static str>,
     /// It tells of changes of keys.
     pub events: bool,
+    /// It keeps what it holds over a restart.
+    pub keeps: bool,
+    /// It speaks TLS at another port, and asks every client for a certificate of its own authority.
+    pub tls: bool,
+    /// It follows this server.
+    pub replica_of: Option<SocketAddr>,
+    /// What else it is told, as `--maxmemory 2mb`.
+    pub more: &'static [&'static str],
 }
 
-/// A Redis server, killed when dropped. It keeps nothing over a restart.
+/// A Redis server, killed when dropped. Unless it is told to, it keeps nothing over a restart.
 pub struct Redis {
     options: Options,
     folder: TempDir,
+    certificates: Option<Certificates>,
     port: u16,
+    tls_port: u16,
     child: Option<Child>,
 }
 
@@ -43,15 +55,16 @@ impl Redis {
     /// # Panics
     /// When there is no Redis on this machine, or it does not come up.
     pub async fn with(options: Options) -> Self {
-        let mut server =
-            Self { options, folder: tempfile::tempdir().expect("a folder"), port: free_port(), child: None };
+        let folder = tempfile::tempdir().expect("a folder");
+        let certificates = options.tls.then(|| Certificates::make(folder.path()));
+        let mut server = Self { options, folder, certificates, port: free_port(), tls_port: free_port(), child: None };
         // A port may be taken between finding and using it: then it exits, and others are tried.
         for _ in 0..5 {
             server.spawn();
             if server.comes_up().await {
                 return server;
             }
-            server.port = free_port();
+            (server.port, server.tls_port) = (free_port(), free_port());
         }
         panic!("Redis does not start: {}", server.log());
     }
@@ -60,6 +73,21 @@ impl Redis {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Where it speaks TLS.
+    #[must_use]
+    pub fn tls_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.tls_port).into()
+    }
+
+    /// The certificates of TLS.
+    ///
+    /// # Panics
+    /// When it does not speak TLS.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a server with TLS")
     }
 
     /// Its unix socket.
@@ -78,23 +106,56 @@ impl Redis {
         answer
     }
 
-    /// Sends the password, if there is one, and a command; gives the first line of the answer.
+    /// The keys of the first database that match a pattern, with their values.
+    pub async fn keys(&self, pattern: &str) -> BTreeMap<String, String> {
+        self.keys_of("0", pattern).await
+    }
+
+    /// The keys of a database that match a pattern, with their values.
+    ///
+    /// # Panics
+    /// When it has no answer.
+    pub async fn keys_of(&self, database: &str, pattern: &str) -> BTreeMap<String, String> {
+        let all = self.ask(&[&["SELECT", database], &["KEYS", pattern]]).await.expect("its keys");
+        let mut keys = BTreeMap::new();
+        for key in all {
+            let value = self.ask(&[&["SELECT", database], &["GET", &key]]).await.expect("a value").pop();
+            keys.insert(key, value.unwrap_or_default());
+        }
+        keys
+    }
+
+    /// Sends a command, and gives the texts of the answer.
+    ///
+    /// # Panics
+    /// When it has no answer.
+    pub async fn words(&self, words: &[&str]) -> Vec<String> {
+        self.ask(&[words]).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Sends a command, and gives the first text of the answer.
     async fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
-        let mut stream = BufReader::new(TcpStream::connect(self.address()).await?);
-        if let Some(password) = self.options.password {
-            stream.write_all(&request(&["AUTH", password])).await?;
-            stream.read_line(&mut String::new()).await?;
-        }
-        stream.write_all(&request(words)).await?;
-        let mut answer = String::new();
-        stream.read_line(&mut answer).await?;
-        // `$5` is followed by a text of that length.
-        if let Some(length) = answer.trim().strip_prefix('$').and_then(|length| length.parse().ok()) {
-            let mut text = vec![0; length];
-            stream.read_exact(&mut text).await?;
-            return Ok(String::from_utf8_lossy(&text).into_owned());
-        }
-        Ok(answer.trim().to_owned())
+        Ok(self.ask(&[words]).await?.into_iter().next().unwrap_or_default())
+    }
+
+    /// Sends the password, if there is one, and commands; gives the texts of the last answer.
+    async fn ask(&self, commands: &[&[&str]]) -> std::io::Result<Vec<String>> {
+        let auth = self.options.password.map(|password| ["AUTH", password]);
+        let auth = auth.as_ref().map(<[&str; 2]>::as_slice);
+        ask(self.address(), &auth.into_iter().chain(commands.iter().copied()).collect::<Vec<_>>()).await
+    }
+
+    /// The program `redis-cli`, and the folder of its libraries.
+    ///
+    /// # Panics
+    /// When it is not beside the server.
+    #[must_use]
+    pub fn cli(&self) -> (PathBuf, PathBuf) {
+        let bin = servers::binary("redis-server");
+        let files = bin.parent().and_then(|bin| bin.parent()).expect("a folder").join("redis-server");
+        let mut libraries = fs::read_dir(files.join("usr/lib")).expect("its libraries").flatten();
+        let libraries = libraries.find(|folder| folder.file_name().to_string_lossy().contains("-linux-gnu"));
+        (files.join("usr/bin/redis-cli"), libraries.expect("its libraries").path())
     }
 
     /// Kills it, as a crash would.
@@ -105,7 +166,7 @@ impl Redis {
         }
     }
 
-    /// Kills it, if it runs, and starts it again at the same place with nothing in it.
+    /// Kills it, if it runs, and starts it again at the same place.
     ///
     /// # Panics
     /// When it does not come up again.
@@ -120,8 +181,13 @@ impl Redis {
         panic!("Redis does not start again: {}", self.log());
     }
 
-    /// The same: it never keeps anything.
+    /// Kills it, if it runs, and starts it again at the same place with nothing in it.
+    ///
+    /// # Panics
+    /// When it does not come up again.
     pub async fn restart_empty(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(self.folder.path().join("appendonlydir"));
         self.restart().await;
     }
 
@@ -138,7 +204,8 @@ impl Redis {
     fn spawn(&mut self) {
         let log = fs::File::create(self.folder.path().join("log")).expect("its log");
         let mut command = Command::new(servers::binary("redis-server"));
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--appendonly", if self.options.keeps { "yes" } else { "no" }, "--appendfsync", "always"]);
         command.arg("--unixsocket").arg(self.socket());
         if let Some(password) = self.options.password {
             command.args(["--requirepass", password]);
@@ -146,6 +213,15 @@ impl Redis {
         if self.options.events {
             command.args(["--notify-keyspace-events", "KA"]);
         }
+        if let Some(made) = &self.certificates {
+            command.args(["--tls-port", &self.tls_port.to_string(), "--tls-auth-clients", "yes"]);
+            command.arg("--tls-cert-file").arg(&made.server.certificate).arg("--tls-key-file").arg(&made.server.key);
+            command.arg("--tls-ca-cert-file").arg(&made.ca);
+        }
+        if let Some(master) = self.options.replica_of {
+            command.args(["--replicaof", &format!("{} {}", master.ip(), master.port())]);
+        }
+        command.args(self.options.more);
         let child = command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -183,7 +259,42 @@ impl Redis {
     }
 }
 
-fn free_port() -> u16 {
+/// Sends commands to a server, and gives the texts of the last answer: those of an array, else one.
+pub(crate) async fn ask(address: SocketAddr, commands: &[&[&str]]) -> std::io::Result<Vec<String>> {
+    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    let mut texts = Vec::new();
+    for words in commands {
+        stream.write_all(&request(words)).await?;
+        texts.clear();
+        // An array of arrays is told as one.
+        let mut left = 1_usize;
+        while left > 0 {
+            left -= 1;
+            let mut line = String::new();
+            stream.read_line(&mut line).await?;
+            match line.trim().strip_prefix('*').and_then(|count| count.parse::<usize>().ok()) {
+                Some(count) => left += count,
+                None => texts.push(text(&mut stream, &line).await?),
+            }
+        }
+    }
+    Ok(texts)
+}
+
+/// The text of an answer that begins with this line.
+async fn text(stream: &mut BufReader<TcpStream>, line: &str) -> std::io::Result<String> {
+    let line = line.trim();
+    // `$5` is followed by a text of that length.
+    let Some(length) = line.strip_prefix('$').and_then(|length| length.parse::<usize>().ok()) else {
+        return Ok(line.to_owned());
+    };
+    let mut text = vec![0; length + 2];
+    stream.read_exact(&mut text).await?;
+    text.truncate(length);
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }

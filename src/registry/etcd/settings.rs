@@ -2,8 +2,6 @@
 //!
 //! `etcd[-tls]://user:password@a:2379,b:2379/prefix?ca=…&cert=…&key=…&records=…`
 
-use std::path::PathBuf;
-
 use secrecy::SecretString;
 
 use crate::config::{Environment, RegistryConfig};
@@ -13,6 +11,7 @@ use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::reader::{Access, AccessNames};
 use crate::registry::servers::{Server, place, servers};
+use crate::registry::tls_files::{TlsFiles, TlsVariables};
 use crate::registry::uri::{Uri, redacted, root};
 
 /// The default address of a server.
@@ -26,6 +25,10 @@ pub(super) const TLS_NAMES: TlsNames = TlsNames {
     certificate: "cert= of the URI, or ETCD_CERT_FILE",
     key: "key= of the URI, or ETCD_KEY_FILE",
 };
+
+/// The variables that name the files of TLS.
+const VARIABLES: TlsVariables =
+    TlsVariables { registry: "etcd", ca: "ETCD_CA_CERT_FILE", certificate: "ETCD_CERT_FILE", key: "ETCD_KEY_FILE" };
 
 /// The parameters of the URI.
 const PARAMETERS: [&str; 4] = ["ca", "cert", "key", "records"];
@@ -85,28 +88,15 @@ impl Settings {
                 }
             },
         };
-        let mut either =
-            |parameter, variable| parameters.take(parameter).or_else(|| environment.get(variable).map(str::to_owned));
-        let ca = either("ca", "ETCD_CA_CERT_FILE");
-        let identity = match (either("cert", "ETCD_CERT_FILE"), either("key", "ETCD_KEY_FILE")) {
-            (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), PathBuf::from(key))),
-            (None, None) => None,
-            _ => {
-                return Err(OpenError::Settings(
-                    "etcd: a certificate and its key must be set together or not at all (cert and key in the URI, or \
-                     ETCD_CERT_FILE and ETCD_KEY_FILE)"
-                        .to_owned(),
-                ));
-            }
-        };
+        let files = TlsFiles::take(&mut parameters, environment, &VARIABLES)?;
         let records = parameters.take("records").map(|path| root(&path)).transpose().map_err(bad)?;
         parameters.finish(&PARAMETERS).map_err(bad)?;
         let (servers, https) = endpoints(uri, environment).map_err(|(from_uri, reason)| {
             if from_uri { bad(reason) } else { OpenError::Settings(format!("ETCD_ENDPOINTS: {reason}")) }
         })?;
         // Files are only used for TLS.
-        let wanted = https || ca.is_some() || identity.is_some() || uri.scheme.to_ascii_lowercase().ends_with("-tls");
-        let tls = wanted.then(|| Tls { ca: ca.map(PathBuf::from), identity, skip_verify: false });
+        let wanted = https || files.any() || uri.scheme.to_ascii_lowercase().ends_with("-tls");
+        let tls = wanted.then_some(Tls { ca: files.ca, identity: files.identity, skip_verify: false });
         if let Some(tls) = &tls {
             tls_config(tls).map_err(|error| OpenError::Settings(format!("etcd: {}", TLS_NAMES.of_files(&error))))?;
         }

@@ -1,109 +1,59 @@
-//! The address of a Redis server, and a connection that is made when it is needed and made again after a failure.
+//! Connections to one Redis that are made when they are needed, and made again after a failure.
+//!
+//! Most requests share one connection. Transactions have another one to themselves, because `WATCH` is about everything
+//! that is asked on a connection.
 
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex as Lock, PoisonError};
 use std::time::Duration;
 
+use redis::RedisError;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::address::Target;
+use super::connect::{ANSWER, Live, Reach, answers_plainly};
+use super::failure::Failure;
+use crate::http::{Fault, speaks_tls, try_tls};
+use crate::registry::RegistryError;
+use crate::registry::files::{self, CredentialFiles};
 use crate::registry::reader::AccessNames;
-use crate::registry::servers::{Server, servers};
-use crate::registry::text::one_line;
-use crate::registry::{OpenError, RegistryError};
+use crate::registry::servers::Server;
 
-/// The default port of a server.
-const DEFAULT_PORT: u16 = 6379;
-/// How long connecting may take, and an answer.
-const CONNECT: Duration = Duration::from_secs(3);
-const ANSWER: Duration = Duration::from_secs(6);
-/// How many characters of the server's message a line repeats.
-const LIMIT: usize = 300;
-
-/// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Network(Server),
-    Socket(PathBuf),
-}
-
-/// A server, and a database of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) place: Place,
-    pub(super) database: i64,
-}
-
-impl Address {
-    /// `host:port`, `host:port/database`, or the path of a unix socket.
-    ///
-    /// # Errors
-    /// When it is none of them.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with('/') {
-            return Ok(Self { place: Place::Socket(text.into()), database: 0 });
-        }
-        let (host, database) = match text.split_once('/') {
-            Some((host, "")) => (host, 0),
-            Some((host, database)) => {
-                let number = database.parse::<u16>().map_err(|_| format!("{database:?} is no number of a database"))?;
-                (host, i64::from(number))
-            }
-            None => (text, 0),
-        };
-        let server = servers(host, DEFAULT_PORT)?.into_iter().next().ok_or_else(|| "it names no server".to_owned())?;
-        Ok(Self { place: Place::Network(server), database })
-    }
-
-    fn shown(&self) -> String {
-        match &self.place {
-            Place::Network(server) => server.to_string(),
-            Place::Socket(path) => path.display().to_string(),
-        }
-    }
-}
-
-/// A connection to one database.
+/// The connections to one database.
 pub(in crate::registry) struct Connection {
-    client: Client,
-    database: i64,
+    reach: Reach,
     name: String,
     names: &'static AccessNames,
-    held: Mutex<Option<MultiplexedConnection>>,
+    /// The files of TLS.
+    files: CredentialFiles,
+    /// The shared connection, and the one of transactions, each with the epoch that it was made in.
+    shared: Mutex<Option<(u64, Live)>>,
+    alone: Mutex<Option<(u64, Live)>>,
+    /// Connections of an earlier epoch are of no more use.
+    epoch: AtomicU64,
+    /// Whether the server has ever answered.
+    answered: AtomicBool,
+    /// The master that we are connected to, where sentinels say which it is.
+    master: Lock<Option<Server>>,
 }
 
 impl Connection {
     /// Does not connect yet.
-    ///
-    /// # Errors
-    /// When the address cannot be used.
-    pub(super) fn new(
-        address: &Address,
-        user: Option<&str>,
-        password: Option<&SecretString>,
-        names: &'static AccessNames,
-    ) -> Result<Self, OpenError> {
-        let mut settings = RedisConnectionInfo::default().set_db(address.database).set_skip_set_lib_name();
-        if let Some(user) = user {
-            settings = settings.set_username(user);
+    pub(super) fn new(reach: Reach, names: &'static AccessNames) -> Self {
+        let files = CredentialFiles::new(reach.tls.iter().flat_map(files::of_tls));
+        Self {
+            name: format!("Redis at {}", reach.target),
+            reach,
+            names,
+            files,
+            shared: Mutex::default(),
+            alone: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            master: Lock::default(),
         }
-        if let Some(password) = password {
-            settings = settings.set_password(password.expose_secret());
-        }
-        let place = match &address.place {
-            Place::Network(server) => ConnectionAddr::Tcp(server.host.clone(), server.port),
-            Place::Socket(path) => ConnectionAddr::Unix(path.clone()),
-        };
-        let name = format!("Redis at {}", address.shown());
-        let client = place
-            .into_connection_info()
-            .and_then(|info| Client::open(info.set_redis_settings(settings)))
-            .map_err(|error| OpenError::Settings(format!("{name}: {}", words(&error))))?;
-        Ok(Self { client, database: address.database, name, names, held: Mutex::default() })
     }
 
     /// Its name for people.
@@ -111,92 +61,176 @@ impl Connection {
         &self.name
     }
 
-    /// The number of its database.
-    pub(super) fn database(&self) -> i64 {
-        self.database
+    /// How it is reached.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
-    /// Does something with the connection, within a deadline. After a failure, the next call makes a new one.
-    pub(super) async fn call<T>(
+    /// Does something with the shared connection, within a deadline.
+    pub(super) async fn call<T, F>(
         &self,
         deadline: Duration,
-        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, RegistryError> {
-        let asked = timeout(deadline, async {
-            let mut connection = self.connection().await?;
-            ask(&mut connection).await
-        });
-        let outcome = asked.await.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::other("no answer in time"))));
-        match outcome {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                *self.held.lock().await = None;
-                Err(self.error(&error))
+        ask: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let asked = async {
+            // A kept connection may have been closed meanwhile, so it is asked twice.
+            let (live, is_kept) = self.shared().await?;
+            match ask(live.connection.clone()).await.map_err(Failure::from) {
+                Err(failure) if is_kept && failure.is_closed() => {
+                    self.leave();
+                    let (live, _) = self.shared().await?;
+                    Ok(ask(live.connection.clone()).await?)
+                }
+                outcome => outcome,
             }
-        }
+        };
+        self.settled(timeout(deadline, asked).await.unwrap_or(Err(Failure::Late))).await
+    }
+
+    /// Does something with the connection of transactions, within a deadline; one caller after the other.
+    pub(super) async fn transact<T, F>(
+        &self,
+        deadline: Duration,
+        ask: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let asked = async {
+            let mut alone = self.alone.lock().await;
+            let kept = alone.take().filter(|(epoch, _)| *epoch == self.epoch());
+            let (is_kept, (epoch, mut live)) = match kept {
+                Some(kept) => (true, kept),
+                None => (false, self.connect().await?),
+            };
+            let mut outcome = ask(live.connection.clone()).await;
+            let mut made = epoch;
+            if let Err(failure) = &outcome
+                && is_kept
+                && failure.is_closed()
+            {
+                self.leave();
+                (made, live) = self.connect().await?;
+                outcome = ask(live.connection.clone()).await;
+            }
+            // After a failure, it may still watch keys.
+            if outcome.is_ok() {
+                *alone = Some((made, live));
+            }
+            outcome
+        };
+        self.settled(timeout(deadline, asked).await.unwrap_or(Err(Failure::Late))).await
     }
 
     /// A connection of its own that hears of events.
     pub(super) async fn subscription(&self) -> Result<PubSub, RegistryError> {
-        let late = |_| Err(RedisError::from(std::io::Error::other("no answer in time")));
-        let made = timeout(CONNECT + ANSWER, self.client.get_async_pubsub()).await.unwrap_or_else(late);
-        made.map_err(|error| self.error(&error))
+        let made = timeout(ANSWER, self.reach.subscription()).await.unwrap_or(Err(Failure::Late));
+        self.settled(made).await
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        let mut held = self.held.lock().await;
-        if let Some(connection) = &*held {
-            return Ok(connection.clone());
+    /// Whether the sentinels still name the server that we are connected to. If not, the next request goes to the other.
+    pub(super) async fn is_still_master(&self) -> Result<bool, RegistryError> {
+        if !matches!(self.reach.target, Target::Sentinels(..)) {
+            return Ok(true);
         }
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
-        let made = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(held.insert(made).clone())
+        let asked = timeout(ANSWER, self.reach.master()).await.unwrap_or(Err(Failure::Late));
+        // Without an answer of the sentinels, the master that we have is as good as any.
+        let Ok(named) = asked else { return Ok(true) };
+        let same = {
+            let master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+            master.is_none() || *master == named
+        };
+        if !same {
+            self.leave();
+        }
+        Ok(same)
     }
 
-    /// What is wrong, and what to do.
-    pub(super) fn error(&self, error: &RedisError) -> RegistryError {
-        let name = &self.name;
-        let said = words(error);
-        match (error.kind(), error.code()) {
-            (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => RegistryError::rights(format!(
-                "{name} refuses the password, or wants one ({said}); correct {}",
-                self.names.user
-            )),
-            (_, Some("NOPERM")) => RegistryError::rights(format!("{name} denies it to this user: {said}")),
-            (ErrorKind::Parse, _) => RegistryError::Unreachable(format!(
-                "what answers there is no {name}; correct the host and the port of {}",
-                self.names.address
-            )),
-            _ if error.is_timeout() => RegistryError::Unreachable(format!("{name}: no answer in time")),
-            _ => RegistryError::Unreachable(format!("{name}: {said}")),
+    /// Returns when a file that TLS is spoken with has changed. The next request makes a new connection.
+    pub(super) async fn credentials_changed(&self) {
+        self.files.changed().await;
+        self.leave();
+    }
+
+    /// What a failure of our own subscription means.
+    pub(super) fn error(&self, failure: &Failure) -> RegistryError {
+        failure.error(&self.name, self.names)
+    }
+
+    /// The result for the caller. After some failures, no connection that there is now is used again.
+    async fn settled<T>(&self, outcome: Result<T, Failure>) -> Result<T, RegistryError> {
+        let failure = match outcome {
+            Ok(answer) => {
+                self.answered.store(true, Ordering::Relaxed);
+                return Ok(answer);
+            }
+            Err(failure) => failure,
+        };
+        if failure.is_of_connection() {
+            self.leave();
+        }
+        Err(match failure.fault() {
+            Some((fault, reason)) => match self.explained(&fault, &reason).await {
+                Some(text) => RegistryError::Unreachable(format!("{}: {text}", self.name)),
+                None => self.error(&failure),
+            },
+            None => self.error(&failure),
+        })
+    }
+
+    /// What is wrong with TLS, if that is what is wrong.
+    async fn explained(&self, fault: &Fault, reason: &str) -> Option<String> {
+        let names = self.names.tls();
+        let Target::Server(server @ Server { host, port }) = &self.reach.target else { return None };
+        let answered = self.answered.load(Ordering::Relaxed);
+        match &self.reach.tls {
+            Some(tls) => {
+                let explained = names.explained(fault, reason);
+                if explained != reason || answered {
+                    return (explained != reason).then_some(explained);
+                }
+                let fault = match try_tls(host, *port, tls).await {
+                    Some(tried) => tried.err()?,
+                    None if answers_plainly(server).await => Fault::NoTls,
+                    None => return None,
+                };
+                let explained = names.explained(&fault, reason);
+                (explained != reason).then_some(explained)
+            }
+            None if answered => None,
+            None => speaks_tls(host, *port).await.then(|| names.wanted()),
         }
     }
-}
 
-/// The message of an error, on one line.
-fn words(error: &RedisError) -> String {
-    one_line(&error.to_string(), LIMIT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_server_with_or_without_a_database_or_a_socket() {
-        let network = |host: &str, port| Place::Network(Server { host: host.to_owned(), port });
-        for (text, place, database) in [
-            ("127.0.0.1:6379", network("127.0.0.1", 6379), 0),
-            ("redis:6379/4", network("redis", 6379), 4),
-            ("redis/", network("redis", 6379), 0),
-            ("[::1]:6380/1", network("::1", 6380), 1),
-            ("/run/redis.sock", Place::Socket("/run/redis.sock".into()), 0),
-        ] {
-            assert_eq!(Address::parse(text), Ok(Address { place, database }), "{text}");
+    /// The shared connection, and whether it was there before.
+    async fn shared(&self) -> Result<(Live, bool), Failure> {
+        let mut shared = self.shared.lock().await;
+        if let Some((epoch, live)) = &*shared
+            && *epoch == self.epoch()
+        {
+            return Ok((live.clone(), true));
         }
-        for text in ["redis:6379/one", "redis:x", "a b", "redis:6379/-1"] {
-            assert!(Address::parse(text).is_err(), "{text}");
-        }
+        *shared = None;
+        let (epoch, live) = self.connect().await?;
+        *shared = Some((epoch, live.clone()));
+        Ok((live, false))
+    }
+
+    async fn connect(&self) -> Result<(u64, Live), Failure> {
+        let epoch = self.epoch();
+        let (live, master) = self.reach.live().await?;
+        *self.master.lock().unwrap_or_else(PoisonError::into_inner) = master;
+        Ok((epoch, live))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -14,15 +14,16 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, cmd, pipe};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connection::{Address, Connection};
+use super::connect::Reach;
+use super::connection::Connection;
+use super::pattern::escaped;
+use super::read::{self, SCAN};
 use crate::registry::reader::{Access, KeyReader, Mark, Values, is_below, outermost};
 use crate::registry::reporter::Reporter;
 use crate::registry::{OpenError, RegistryError};
 
 /// How long one reading may take.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How many keys the server looks at for one answer of a scan, and how many are asked for at once.
-const SCAN: usize = 1000;
 /// How often keys are compared if the server tells of changes, which shows a connection that is silently dead, and if it
 /// does not.
 const TOLD: Duration = Duration::from_secs(20);
@@ -33,24 +34,15 @@ const PACE: Duration = Duration::from_millis(100);
 /// Opens Redis for reading; only its first server is used. `separator` stands in keys where others have a slash.
 ///
 /// # Errors
-/// When the address cannot be used.
+/// When the address or the files of TLS cannot be used.
 pub(crate) fn open(access: &Access, separator: &str) -> Result<RedisReader, OpenError> {
-    let address = match &access.socket {
-        Some(path) => path.display().to_string(),
-        None => access.servers.first().cloned().unwrap_or_default(),
+    let connection = Connection::new(Reach::of_access(access)?, access.names);
+    let spelling = if separator.is_empty() || separator == "/" {
+        Spelling::Slashes
+    } else {
+        Spelling::Separator(separator.to_owned())
     };
-    let address = Address::parse(&address)
-        .map_err(|reason| OpenError::Settings(format!("redis: {reason}; correct {}", access.names.address)))?;
-    let (user, password) = match &access.user {
-        Some((user, password)) => (Some(user.as_str()).filter(|user| !user.is_empty()), Some(password)),
-        None => (None, None),
-    };
-    Ok(RedisReader {
-        connection: Connection::new(&address, user, password, access.names)?,
-        spelling: Spelling(if separator.is_empty() { "/".to_owned() } else { separator.to_owned() }),
-        reporter: access.reporter("redis"),
-        told_of_events: AtomicBool::new(false),
-    })
+    Ok(RedisReader { spelling, ..RedisReader::new(connection, access.reporter("redis"), false) })
 }
 
 /// A reader of one database.
@@ -62,22 +54,41 @@ pub(crate) struct RedisReader {
     told_of_events: AtomicBool,
 }
 
-/// How keys are spelled there: with this in the place of slashes and, unless it is a slash, without the first.
+impl RedisReader {
+    /// A reader of keys that have slashes. `bare`: the first slash is not there.
+    pub(super) fn new(connection: Connection, reporter: Reporter, bare: bool) -> Self {
+        let spelling = if bare { Spelling::Bare } else { Spelling::Slashes };
+        Self { connection, spelling, reporter, told_of_events: AtomicBool::new(false) }
+    }
+}
+
+/// How keys are spelled there.
 #[derive(Debug)]
-struct Spelling(String);
+enum Spelling {
+    /// As they are here.
+    Slashes,
+    /// Without the first slash.
+    Bare,
+    /// With this in the place of slashes, and without the first.
+    Separator(String),
+}
 
 impl Spelling {
     /// The name of a key there.
     fn there(&self, key: &str) -> String {
-        match self.0.as_str() {
-            "/" => key.to_owned(),
-            separator => key.trim_start_matches('/').replace('/', separator),
+        match self {
+            Self::Slashes => key.to_owned(),
+            Self::Bare => key.trim_start_matches('/').to_owned(),
+            Self::Separator(separator) => key.trim_start_matches('/').replace('/', separator),
         }
     }
 
     /// The key of a name there.
     fn here(&self, name: &str) -> String {
-        let key = if self.0 == "/" { name.to_owned() } else { name.replace(&self.0, "/") };
+        let key = match self {
+            Self::Slashes | Self::Bare => name.to_owned(),
+            Self::Separator(separator) => name.replace(separator, "/"),
+        };
         if key.starts_with('/') { key } else { format!("/{key}") }
     }
 
@@ -86,18 +97,6 @@ impl Spelling {
         let folder = format!("{}/", key.trim_end_matches('/'));
         format!("{}*", escaped(&self.there(&folder)))
     }
-}
-
-/// A text as a pattern that matches nothing else.
-fn escaped(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 /// The key without the wildcard that people write behind it.
@@ -109,12 +108,12 @@ fn plain(key: &str) -> String {
 impl RedisReader {
     async fn values(&self, keys: &[String]) -> Result<Values, RegistryError> {
         let keys: Vec<_> = keys.iter().map(|key| plain(key)).collect();
-        let keys = outermost(&keys, is_below);
+        let keys = &outermost(&keys, is_below);
         self.connection
-            .call(DEADLINE, async |connection| {
+            .call(DEADLINE, |mut connection| async move {
                 let mut values = Values::new();
-                for key in &keys {
-                    self.take(connection, key, &mut values).await?;
+                for key in keys {
+                    self.take(&mut connection, key, &mut values).await?;
                 }
                 Ok(values)
             })
@@ -128,7 +127,7 @@ impl RedisReader {
         match kind(to, &name).await?.as_str() {
             "string" | "hash" => drop(names.insert(name.into_bytes())),
             _ => {
-                scan(to, &self.spelling.below(key), &mut names).await?;
+                names.append(&mut read::names(to, &self.spelling.below(key)).await?);
                 // It may be a field of a hash.
                 if names.is_empty()
                     && let Some((parent, field)) = key.rsplit_once('/')
@@ -189,8 +188,8 @@ impl RedisReader {
 
     /// Whether the server tells of changes of keys; `None` if it does not say.
     async fn tells(&self) -> Option<bool> {
-        let asked = self.connection.call(DEADLINE, async |to| {
-            cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query_async::<Vec<String>>(to).await
+        let asked = self.connection.call(DEADLINE, |mut to| async move {
+            cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query_async::<Vec<String>>(&mut to).await
         });
         let said = asked.await.ok()?;
         let flags = said.get(1)?;
@@ -222,19 +221,6 @@ async fn kind(to: &mut MultiplexedConnection, name: &str) -> Result<String, Redi
     cmd("TYPE").arg(name).query_async(to).await
 }
 
-async fn scan(to: &mut MultiplexedConnection, pattern: &str, names: &mut BTreeSet<Vec<u8>>) -> Result<(), RedisError> {
-    let mut cursor = 0_u64;
-    loop {
-        let (next, found): (u64, Vec<Vec<u8>>) =
-            cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN).query_async(to).await?;
-        names.extend(found);
-        cursor = next;
-        if cursor == 0 {
-            return Ok(());
-        }
-    }
-}
-
 fn digest(values: &Values) -> Mark {
     let mut hasher = DefaultHasher::new();
     values.hash(&mut hasher);
@@ -257,13 +243,16 @@ impl KeyReader for RedisReader {
         for key in keys {
             let key = plain(key);
             let names = escaped(&self.spelling.there(&key));
-            let pattern = format!("__keyspace@{}__:{names}*", self.connection.database());
-            events.psubscribe(pattern).await.map_err(|error| self.connection.error(&error))?;
+            let pattern = format!("__keyspace@{}__:{names}*", self.connection.reach().database);
+            events.psubscribe(pattern).await.map_err(|error| self.connection.error(&error.into()))?;
             // A field of a hash is told of under the name of the hash.
             if let Some((parent, _)) = key.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-                let pattern =
-                    format!("__keyspace@{}__:{}", self.connection.database(), escaped(&self.spelling.there(parent)));
-                events.psubscribe(pattern).await.map_err(|error| self.connection.error(&error))?;
+                let pattern = format!(
+                    "__keyspace@{}__:{}",
+                    self.connection.reach().database,
+                    escaped(&self.spelling.there(parent))
+                );
+                events.psubscribe(pattern).await.map_err(|error| self.connection.error(&error.into()))?;
             }
         }
         let mut heard = events.on_message();
@@ -287,20 +276,25 @@ mod tests {
 
     #[test]
     fn a_separator_stands_in_the_place_of_slashes_and_the_first_is_left_out() {
-        let colon = Spelling(":".to_owned());
+        let colon = Spelling::Separator(":".to_owned());
         assert_eq!(colon.there("/app/db/host"), "app:db:host");
         assert_eq!(colon.here("app:db:host"), "/app/db/host");
         assert_eq!(colon.below("/app"), "app:*");
         assert_eq!(colon.below("/"), "*");
-        let slash = Spelling("/".to_owned());
+        let slash = Spelling::Slashes;
         assert_eq!(slash.there("/app/db"), "/app/db");
         assert_eq!(slash.here("app/db"), "/app/db");
         assert_eq!(slash.below("/"), "/*");
+        let bare = Spelling::Bare;
+        assert_eq!(
+            (bare.there("/services").as_str(), bare.here("services/web/a").as_str()),
+            ("services", "/services/web/a")
+        );
+        assert_eq!(bare.below("/services"), "services/*");
     }
 
     #[test]
-    fn a_key_with_special_characters_matches_only_itself() {
-        assert_eq!(escaped("/a*[b]?\\"), "/a\\*\\[b\\]\\?\\\\");
+    fn the_wildcard_behind_a_key_is_left_out() {
         assert_eq!(plain("/a/*"), "/a");
         assert_eq!(plain("/*"), "/");
     }

@@ -32,6 +32,7 @@ pub(super) fn site(settings: &Settings) -> Site {
         root: settings.base.clone(),
         records: None,
         user: settings.credentials.as_ref().map(|known| known.user.clone()),
+        ..Site::default()
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use zookeeper_client::{Acl, Acls, Permission, TlsOptions};
 
-use crate::config::{Environment, RegistryConfig};
+use crate::config::RegistryConfig;
 use crate::http::{Tls, tls_config};
 use crate::registry::OpenError;
 use crate::registry::advice::TlsNames;
 use crate::registry::parameters::{Parameters, decoded};
 use crate::registry::reader::Access;
 use crate::registry::servers::{Server, place, servers};
+use crate::registry::tls_files::{TlsFiles, TlsVariables};
 use crate::registry::uri::{Uri, redacted, root};
 
 use super::spelling::is_illegal;
@@ -55,6 +56,14 @@ pub(super) const TLS_NAMES: TlsNames = TlsNames {
     authorities: "ca= of the URI, or ZOOKEEPER_CACERT",
     certificate: "cert= of the URI, or ZOOKEEPER_CLIENT_CERT",
     key: "key= of the URI, or ZOOKEEPER_CLIENT_KEY",
+};
+
+/// The variables that name the files of TLS.
+const VARIABLES: TlsVariables = TlsVariables {
+    registry: "zookeeper",
+    ca: "ZOOKEEPER_CACERT",
+    certificate: "ZOOKEEPER_CLIENT_CERT",
+    key: "ZOOKEEPER_CLIENT_KEY",
 };
 
 /// A user, and how it authenticates.
@@ -122,7 +131,7 @@ impl Settings {
                 })
                 .transpose()?,
         };
-        let files = Files::take(&mut parameters, environment)?;
+        let files = TlsFiles::take(&mut parameters, environment, &VARIABLES)?;
         let known = credentials.is_some() || files.identity.is_some();
         let acl = match parameters.take("acl").as_deref() {
             None if credentials.is_some() => NodeAcl::Readable,
@@ -141,7 +150,7 @@ impl Settings {
             session_timeout: config.ttl.unwrap_or(DEFAULT_SESSION_TIMEOUT),
             credentials,
             acl,
-            tls: if uri.scheme.eq_ignore_ascii_case("zookeeper-tls") { Some(files.tls()?) } else { None },
+            tls: if uri.scheme.eq_ignore_ascii_case("zookeeper-tls") { Some(tls(files)?) } else { None },
             watched: true,
         })
     }
@@ -202,48 +211,17 @@ fn base(path: &str) -> Result<String, String> {
     Ok(path)
 }
 
-/// The TLS files.
-struct Files {
-    ca: Option<String>,
-    identity: Option<(String, String)>,
-}
-
-impl Files {
-    fn take(parameters: &mut Parameters, environment: &Environment) -> Result<Self, OpenError> {
-        let mut either =
-            |parameter, variable| parameters.take(parameter).or_else(|| environment.get(variable).map(str::to_owned));
-        let ca = either("ca", "ZOOKEEPER_CACERT");
-        let identity = match (either("cert", "ZOOKEEPER_CLIENT_CERT"), either("key", "ZOOKEEPER_CLIENT_KEY")) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => {
-                return Err(OpenError::Settings(
-                    "zookeeper: a certificate and its key must be set together or not at all (cert and key in the \
-                     URI, or ZOOKEEPER_CLIENT_CERT and ZOOKEEPER_CLIENT_KEY)"
-                        .to_owned(),
-                ));
-            }
-        };
-        Ok(Self { ca, identity })
-    }
-
-    /// How to speak TLS with these files, which are found to be usable.
-    fn tls(&self) -> Result<Tls, OpenError> {
-        let Some(ca) = &self.ca else {
-            return Err(OpenError::Settings(
-                "zookeeper-tls: name the PEM file of the authority to trust, as ?ca=/path in the URI or in ZOOKEEPER_CACERT"
-                    .to_owned(),
-            ));
-        };
-        let identity = self.identity.as_ref();
-        let tls = Tls {
-            ca: Some(ca.into()),
-            identity: identity.map(|(certificate, key)| (certificate.into(), key.into())),
-            skip_verify: false,
-        };
-        tls_options(&tls).map_err(|reason| OpenError::Settings(format!("zookeeper-tls: {reason}")))?;
-        Ok(tls)
-    }
+/// How to speak TLS with these files, which are found to be usable.
+fn tls(files: TlsFiles) -> Result<Tls, OpenError> {
+    let TlsFiles { ca: Some(ca), identity } = files else {
+        return Err(OpenError::Settings(
+            "zookeeper-tls: name the PEM file of the authority to trust, as ?ca=/path in the URI or in ZOOKEEPER_CACERT"
+                .to_owned(),
+        ));
+    };
+    let tls = Tls { ca: Some(ca), identity, skip_verify: false };
+    tls_options(&tls).map_err(|reason| OpenError::Settings(format!("zookeeper-tls: {reason}")))?;
+    Ok(tls)
 }
 
 /// TLS as the client takes it. The files are read for each connection, so they may be renewed.
