@@ -21,17 +21,18 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub async fn measure(bench: &mut Bench) {
     bench.report.table(
         "Size, and the time from exec until it listens for events (nothing runs yet)",
-        &["program", "binary, MB", "image, MB", "ready, ms", "CPU until then, ms", "resident then, MB"],
+        &["program", "binary, MB", "image, MB", "ready, ms", "CPU until then, ms", "resident then, MB", "of which not the program's file"],
     );
     for subject in bench.subjects.clone() {
         let (engine, agent) = (FakeEngine::start().await, FakeAgent::start().await);
-        let (mut ready, mut cpu, mut resident) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ready, mut cpu, mut resident, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..STARTS {
             let running = subject.run(&engine.host(), &agent.uri(), &[]);
             ready.push(running.listens().await);
             cpu.push(running.cpu() * 1e3);
             tokio::time::sleep(Duration::from_millis(50)).await;
             resident.push(running.resident());
+            own.push(running.own());
         }
         let image = tokio::task::block_in_place(|| image(&subject));
         bench.report.row([
@@ -41,6 +42,7 @@ pub async fn measure(bench: &mut Bench) {
             Cell::Number(median(ready), 1),
             Cell::Number(median(cpu), 1),
             Cell::Number(median(resident), 1),
+            Cell::Number(median(own), 1),
         ]);
     }
 }

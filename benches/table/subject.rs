@@ -77,6 +77,11 @@ impl Running {
         memory_of(self.child.id(), "VmRSS:")
     }
 
+    /// Of that, what is not pages of the program's file, which the kernel shares and can drop, in MB.
+    pub fn own(&self) -> f64 {
+        memory_of(self.child.id(), "RssAnon:")
+    }
+
     /// How many entries it says that it has added, and when the last.
     pub fn added(&self) -> (usize, Option<Instant>) {
         let log = self.log.lock().unwrap();

@@ -34,7 +34,9 @@ fn of_outsides(config: &Config) -> Vec<String> {
         .filter_map(|settings| registry::check(settings).err())
         .map(|e| e.to_string())
         .collect();
-    problems.extend(docker::place(&config.docker).err().map(|error| error.to_string()));
+    // That no engine runs now is not the settings' fault.
+    let engine = docker::place(&config.docker).err().filter(docker::ConnectError::is_final);
+    problems.extend(engine.map(|error| error.to_string()));
     let status = &config.status;
     let tls = status.tls.iter().flat_map(|tls| [("-status-tls-cert", &tls.certificate), ("-status-tls-key", &tls.key)]);
     let token = status.token_file.iter().map(|path| ("-status-token-file", path));
