@@ -21,7 +21,15 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub async fn measure(bench: &mut Bench) {
     bench.report.table(
         "Size, and the time from exec until it listens for events (nothing runs yet)",
-        &["program", "binary, MB", "image, MB", "ready, ms", "CPU until then, ms", "resident then, MB", "of which not the program's file"],
+        &[
+            "program",
+            "binary, MB",
+            "image, MB",
+            "ready, ms",
+            "CPU until then, ms",
+            "resident then, MB",
+            "of which not the program's file",
+        ],
     );
     for subject in bench.subjects.clone() {
         let (engine, agent) = (FakeEngine::start().await, FakeAgent::start().await);

@@ -26,6 +26,7 @@ use super::traefik;
 use super::{AddressOf, Origin, Service};
 
 pub use super::address::{Neighbours, Unreachable};
+pub use super::explained::PortDecisions;
 pub use super::ignored::{Ignored, Why};
 
 /// The maximum length of a name or ID, in bytes. A longer value is a mistake.
@@ -58,19 +59,6 @@ pub struct Explanation {
     pub ignored: Vec<Ignored>,
     /// As in [`Description`].
     pub notes: Vec<String>,
-}
-
-/// The result for one port, with the reasons.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortDecisions {
-    /// Its number inside the container.
-    pub port: u16,
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// The service, or why there is none.
-    pub outcome: Result<Service, Ignored>,
-    /// Why each field is as it is. If the port is no service: the fields decided up to then.
-    pub decisions: Vec<Decision>,
 }
 
 /// Describes a container: its services, the reasons for ports that are none, and notes.

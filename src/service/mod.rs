@@ -7,6 +7,7 @@ pub mod address;
 pub mod check;
 pub mod decision;
 pub mod describe;
+mod explained;
 pub mod id;
 pub mod ignored;
 pub mod metadata;

@@ -7,7 +7,7 @@ use registrator_traefik::{Addition, LeftOut, Piece, Place, Settings, Share, Tran
 use crate::container::{COMPOSE, Container, Health, Protocol};
 
 use super::decision::{Decision, Field, Rule};
-use super::describe::PortDecisions;
+use super::explained::PortDecisions;
 use super::notes::{Notes, quote, quote_key};
 use super::{Origin, Service};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Subject;
-use super::findings::{Finding, Kind};
+use super::finding::{Finding, Kind};
 use crate::service::Service;
 use crate::service::notes::{quote, quote_key};
 use crate::yaml::Position;

@@ -1,10 +1,10 @@
 //! What is wrong with the containers of a file.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
 use super::clashes;
+use super::finding::{Finding, Kind};
 use super::interpolate::Expressions;
 use super::keys::misspelt;
 use super::{Form, Subject};
@@ -20,58 +20,6 @@ use crate::yaml::Position;
 
 /// The host's address for services here, from the range for documentation (RFC 5737).
 const HOST_ADDRESS: &str = "192.0.2.2";
-
-/// One thing that is wrong. Displays as one line, as it follows the file's name and a colon.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// Where it is.
-    pub at: Position,
-    /// The compose service or container that it is about.
-    pub subject: String,
-    /// What kind of thing it is.
-    pub kind: Kind,
-    /// What happens as the file is.
-    pub text: String,
-    /// The line to change, or what to do; may be empty.
-    pub fix: String,
-}
-
-/// The kinds of findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A key that is probably misspelt.
-    Key,
-    /// A value that cannot be used as it is.
-    Value,
-    /// An ID that several services have.
-    Clash,
-    /// A name, ID or attribute that a registry or DNS refuses.
-    Name,
-    /// A port that would not be registered.
-    Port,
-}
-
-impl Kind {
-    /// A word for it, for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Value => "value",
-            Self::Clash => "clash",
-            Self::Name => "name",
-            Self::Port => "port",
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at: Position { line, column }, subject, kind: _, text, fix } = self;
-        write!(f, "{line}:{column}: {}: {text}", quote_key(subject))?;
-        if fix.is_empty() { Ok(()) } else { write!(f, "; {fix}") }
-    }
-}
 
 /// A file as containers.
 pub(super) struct File<'a> {

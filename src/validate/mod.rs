@@ -7,6 +7,7 @@
 
 mod clashes;
 mod compose;
+mod finding;
 mod findings;
 mod inspect;
 mod interpolate;
@@ -18,7 +19,7 @@ use crate::config::ServiceConfig;
 use crate::yaml;
 
 pub use crate::yaml::{Position, Unreadable};
-pub use findings::{Finding, Kind};
+pub use finding::{Finding, Kind};
 use interpolate::Expressions;
 pub use keys::{Misspelt, misspelt};
 use subject::{Form, Subject};

@@ -13,6 +13,7 @@
 //! its offer counts no longer once its lease is gone, and another host removes what only that offer asked for.
 //! Keys that no offer asks for, as those written by hand, are never touched. docs/traefik.md has the whole story.
 
+mod entries;
 mod offer;
 mod read;
 #[cfg(test)]
@@ -41,8 +42,8 @@ use super::layout::Layout;
 use super::store::Store;
 use super::{DEADLINE, READING_DEADLINE, in_time, leases};
 
+use entries::Dead;
 use offer::{Offer, OfferKeys, by_object, is_server};
-use read::Dead;
 use tree::{Conflict, Tree};
 
 /// How long servers live without a sign of life of their host, where no TTL is set.
@@ -205,7 +206,7 @@ impl Registry for TraefikRegistry {
         if !scope.looks {
             self.start_keep_alive();
         }
-        in_time(READING_DEADLINE, read::entries(&self.shared, scope)).await?
+        in_time(READING_DEADLINE, entries::entries(&self.shared, scope)).await?
     }
 
     fn site(&self) -> Site {
