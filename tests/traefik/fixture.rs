@@ -8,6 +8,7 @@ use testkit::consul::Consul;
 use testkit::engine::{FakeContainer, FakeEngine};
 use testkit::etcd::EtcdServer;
 use testkit::program::Program;
+use testkit::redis::Redis;
 use testkit::traefik::Traefik;
 #[cfg(feature = "zookeeper")]
 use testkit::zookeeper::ZooKeeper;
@@ -19,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) enum Store {
     Etcd(EtcdServer),
     Consul(Consul),
+    Redis(Redis),
     #[cfg(feature = "zookeeper")]
     ZooKeeper(ZooKeeper),
 }
@@ -32,6 +34,10 @@ impl Store {
         Self::Consul(Consul::start().await)
     }
 
+    pub(crate) async fn redis() -> Self {
+        Self::Redis(Redis::start().await)
+    }
+
     #[cfg(feature = "zookeeper")]
     pub(crate) async fn zookeeper() -> Self {
         Self::ZooKeeper(ZooKeeper::start().await)
@@ -42,6 +48,7 @@ impl Store {
         match self {
             Self::Etcd(server) => format!("etcd://{}/?layout=traefik{more}", server.address()),
             Self::Consul(server) => format!("consulkv://{}/?layout=traefik{more}", server.address()),
+            Self::Redis(server) => format!("redis://{}?layout=traefik{more}", server.address()),
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(server) => format!("zookeeper://{}/?layout=traefik{more}", server.address()),
         }
@@ -52,6 +59,7 @@ impl Store {
         match self {
             Self::Etcd(_) => "etcd",
             Self::Consul(_) => "consul",
+            Self::Redis(_) => "redis",
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(_) => "zookeeper",
         }
@@ -61,6 +69,7 @@ impl Store {
         let address = match self {
             Self::Etcd(server) => server.address(),
             Self::Consul(server) => server.address(),
+            Self::Redis(server) => server.address(),
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(server) => server.address(),
         };
@@ -75,6 +84,7 @@ impl Store {
                 let items = server.items("traefik/").await.into_iter();
                 items.map(|(key, item)| (key, item["Value"].as_str().unwrap_or_default().to_owned())).collect()
             }
+            Self::Redis(server) => server.keys("traefik/*").await,
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(server) => nodes(server, "/traefik").await,
         };
@@ -86,6 +96,7 @@ impl Store {
         match self {
             Self::Etcd(server) => server.keys("/_registrator/traefik/offers").len(),
             Self::Consul(server) => server.items("_registrator/traefik/offers").await.len(),
+            Self::Redis(server) => server.keys("_registrator/traefik/offers*").await.len(),
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(server) => nodes(server, "/_registrator/traefik/offers").await.len(),
         }
@@ -98,6 +109,10 @@ impl Store {
             (Self::Etcd(server), None) => drop(server.ctl(&["del", &format!("traefik/{key}")])),
             (Self::Consul(server), Some(value)) => server.put_key(&format!("traefik/{key}"), value).await,
             (Self::Consul(server), None) => drop(server.delete(&format!("/v1/kv/traefik/{key}")).await),
+            (Self::Redis(server), Some(value)) => {
+                drop(server.command(&["SET", &format!("traefik/{key}"), value]).await)
+            }
+            (Self::Redis(server), None) => drop(server.command(&["DEL", &format!("traefik/{key}")]).await),
             #[cfg(feature = "zookeeper")]
             (Self::ZooKeeper(_), _) => panic!("nothing is set by hand in ZooKeeper"),
         }

@@ -96,6 +96,11 @@ async fn hosts_share_a_service_in_consul_and_each_takes_only_its_servers_along()
     hosts_share_a_service(Store::consul().await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_share_a_service_in_redis_and_each_takes_only_its_servers_along() {
+    hosts_share_a_service(Store::redis().await).await;
+}
+
 #[cfg(feature = "zookeeper")]
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_share_a_service_in_zookeeper_and_each_takes_only_its_servers_along() {
@@ -186,7 +191,7 @@ async fn a_host_that_starts_again_finds_its_part_and_writes_nothing() {
     let server = Server::start("web").await;
     let Host { engine, program } = Host::start("hosta", &store.uri("&ttl=60"), &[]).await;
     engine.populate(20, |number| server.container(&format!("web{number}")));
-    let full = async || (store.keys().await.len() == 60).then(|| ());
+    let full = async || (store.keys().await.len() == 60).then_some(());
     eventually("everything is written", SOON, full).await;
     let Store::Etcd(etcd) = &store else { unreachable!() };
     let versions = || etcd.ctl(&["get", "traefik/", "--prefix", "--write-out=fields"]);

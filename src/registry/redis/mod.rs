@@ -31,9 +31,12 @@ use tokio::sync::watch::Receiver;
 
 use crate::config::RegistryConfig;
 
-use super::kv::{Applied, ClaimKeys, Keys, KvRegistry, Operation, Plain, Store, StoreEvent, Stored, Transaction};
+use super::kv::{
+    Applied, ClaimKeys, Keys, KvRegistry, Operation, Plain, Store, StoreEvent, Stored, TraefikRegistry, Transaction,
+};
 use super::reporter::Reporter;
 use super::services::{ServiceReader, StoredServices};
+use super::traefik;
 use super::uri::Uri;
 use super::{About, Cause, OpenError, Registry, RegistryError, Site};
 use anchors::Anchors;
@@ -56,21 +59,32 @@ pub(super) fn open(
     config: &RegistryConfig,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Registry>, OpenError> {
-    let settings = Settings::new(uri, config)?;
+    let (layout, query) = traefik::take(uri, &config.uri)?;
+    let uri = &Uri { query: query.as_deref(), ..*uri };
+    let settings = match &layout {
+        Some(_) => Settings::below(traefik::ROOT, uri, config)?,
+        None => Settings::new(uri, config)?,
+    };
     if let Some(line) = settings.unencrypted() {
         reporter.warn("unencrypted", format!("redis: {line}"));
     }
     let Settings { reach, root, records, names } = settings;
-    let store = Redis {
+    let ttl = layout.as_ref().map(|_| TraefikRegistry::ttl_of(config)).or(config.ttl);
+    let store = Box::new(Redis {
         connection: Connection::new(reach, names),
-        ttls: Ttls::new(config.ttl),
+        ttls: Ttls::new(ttl),
         anchors: Anchors::default(),
         probe: format!("{records}/probe-{:016x}", fastrand::u64(..)),
         say_untold: AtomicBool::new(true),
         reporter: reporter.clone(),
-    };
-    let claims = ClaimKeys::new(&root, &records);
-    Ok(Arc::new(KvRegistry::new(Box::new(store), Box::new(Plain::new(root)), claims, config, reporter.clone())))
+    });
+    Ok(match layout {
+        Some(layout) => Arc::new(TraefikRegistry::new(store, (&root, &records), layout, config, reporter.clone())),
+        None => {
+            let claims = ClaimKeys::new(&root, &records);
+            Arc::new(KvRegistry::new(store, Box::new(Plain::new(root)), claims, config, reporter.clone()))
+        }
+    })
 }
 
 /// Opens the services in Redis for reading.

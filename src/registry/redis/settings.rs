@@ -55,6 +55,14 @@ impl Settings {
     /// # Errors
     /// When the URI, the variables, or the files that they name are invalid.
     pub(in crate::registry) fn new(uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
+        Self::below(PREFIX, uri, config)
+    }
+
+    /// As [`Self::new`], with this prefix unless the URI names one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn below(usual: &str, uri: &Uri<'_>, config: &RegistryConfig) -> Result<Self, OpenError> {
         let environment = &*config.environment;
         let bad = |reason: String| OpenError::BadUri { uri: redacted(&config.uri), reason };
         let mut parameters = Parameters::read(uri.query).map_err(bad)?;
@@ -72,7 +80,7 @@ impl Settings {
         };
         let sentinel_login = of_variable("REDIS_SENTINEL_USER")?;
         let files = TlsFiles::take(&mut parameters, environment, &VARIABLES)?;
-        let root = prefix(&parameters.take("prefix").unwrap_or_else(|| PREFIX.to_owned())).map_err(bad)?;
+        let root = prefix(&parameters.take("prefix").unwrap_or_else(|| usual.to_owned())).map_err(bad)?;
         let records = match parameters.take("records") {
             Some(records) => prefix(&records).map_err(bad)?,
             None if root.is_empty() || root.starts_with('/') => format!("/_registrator{root}"),

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn every_parameter_is_read() {
         let text = "index=7&wait=1m30s&tag=A&tag=b&node-meta=k:v&node-meta=x&passing&dc=dc1&pretty=false&stale&cached\
-                    &filter=a+in+b&service=web&token=secret";
+                    &filter=a+in+b&service=web&token=secret&exposed=false";
         let expected = Query {
             index: 7,
             wait: Duration::from_secs(90),
@@ -174,6 +174,7 @@ mod tests {
             cached: true,
             filter: "a in b".into(),
             service: Some("web".into()),
+            traefik: Settings { exposed: false, ..Settings::default() },
         };
         assert_eq!(Query::parse(text), Ok(expected));
     }

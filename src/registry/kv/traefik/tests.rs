@@ -221,9 +221,12 @@ fn offered(host: usize, number: usize) -> Service {
     Service { traefik: Some(Arc::new(addition)), origin, ..base }
 }
 
+/// Since when its container is there, its owner, its ID, and the keys.
+type Definition = (i64, String, String, Vec<(String, String)>);
+
 /// The tree for these offers, by the words of docs/ownership.md.
 fn expected(hosts: &[Host]) -> BTreeMap<String, String> {
-    let mut objects: BTreeMap<String, Vec<(i64, String, String, Vec<(String, String)>)>> = BTreeMap::new();
+    let mut objects: BTreeMap<String, Vec<Definition>> = BTreeMap::new();
     for host in hosts {
         for service in host.offered.values() {
             let owner = host.registry.shared.owner.to_string();
