@@ -60,9 +60,12 @@ async fn a_node_that_is_another_server_is_told_apart() {
 async fn wrong_credentials_are_told_with_the_options_to_correct() {
     let redis = Redis::with(redis::Options { password: Some("sesame"), ..redis::Options::default() }).await;
     let node = redis.address().to_string();
-    for more in [&[][..], &["-client-key", "wrong-password"]] {
+    for (more, said) in [
+        (&[][..], "wants a password; give one by -client-key"),
+        (&["-client-key", "wrong-password"], "correct -client-key"),
+    ] {
         let backend = [&["-backend", "redis", "-node", &node], more].concat();
-        fails(&backend, &[&node, "correct -client-key"]);
+        fails(&backend, &[&node, said]);
     }
     let etcd = EtcdServer::start().await;
     etcd.enable_users();

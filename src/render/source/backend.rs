@@ -150,7 +150,11 @@ const NAMES: AccessNames = AccessNames {
 };
 
 /// The same for Redis, whose password confd takes as the key.
-const REDIS_NAMES: AccessNames = AccessNames { user: "-client-key (or -username and -password)", ..NAMES };
+const REDIS_NAMES: AccessNames = AccessNames {
+    user: "-client-key (or -username and -password)",
+    give_user: "by -client-key, or -username and -password",
+    ..NAMES
+};
 
 /// Opens a back end, without connecting to it.
 ///
