@@ -84,6 +84,7 @@ async fn a_kill_between_staging_and_rename_leaves_a_whole_file_and_the_next_run_
     let program = site.start(&[]);
     becomes(Some("begin 0 end\n".to_owned()), SOON, async || content(&dest)).await;
     eventually("it is told", SOON, async || content(&go.with_extension("told"))).await;
+    becomes(Vec::<String>::new(), SOON, async || site.hidden()).await;
     fs::remove_file(go.with_extension("pass")).unwrap();
     site.run(1);
     eventually("it is staged", SOON, async || (site.hidden().len() == 1).then_some(())).await;

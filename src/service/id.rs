@@ -1,13 +1,19 @@
 //! The form of default IDs.
 
-/// Whether an ID has the default form of this host: `<hostname>:<container name>:<digits>[:udp|:sctp]`.
+/// The hostname and the container's name that an ID of the default form says: `<hostname>:<container name>:<digits>[:udp|:sctp]`.
+#[must_use]
+pub fn parts(id: &str) -> Option<(&str, &str)> {
+    let rest = id.strip_suffix(":udp").or_else(|| id.strip_suffix(":sctp")).unwrap_or(id);
+    let (rest, port) = rest.rsplit_once(':')?;
+    let (hostname, name) = rest.split_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (is_port && !hostname.is_empty() && !name.is_empty() && !name.contains(':')).then_some((hostname, name))
+}
+
+/// Whether an ID has the default form of this host.
 #[must_use]
 pub fn is_default(id: &str, hostname: &str) -> bool {
-    let Some(rest) = id.strip_prefix(hostname).and_then(|rest| rest.strip_prefix(':')) else { return false };
-    let rest = rest.strip_suffix(":udp").or_else(|| rest.strip_suffix(":sctp")).unwrap_or(rest);
-    rest.rsplit_once(':').is_some_and(|(name, port)| {
-        !name.is_empty() && !name.contains(':') && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    parts(id).is_some_and(|(of, _)| of == hostname)
 }
 
 #[cfg(test)]
@@ -32,6 +38,15 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_default(id, "host"), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_default_form_says_host_and_container() {
+        assert_eq!(parts("host:web.1_x-y:65535"), Some(("host", "web.1_x-y")));
+        assert_eq!(parts("h2:dns:53:udp"), Some(("h2", "dns")));
+        for other in ["my-id", "host:80", ":web:80", "host::80", "host:web:http", "host:a:b:80", ""] {
+            assert_eq!(parts(other), None, "{other}");
         }
     }
 }

@@ -107,11 +107,16 @@ async fn tls_is_spoken_with_the_files_of_the_options() {
     etcd.ctl(&["put", "/key", "value"]);
     let consul = Consul::with(consul::Options { tls: true, ..consul::Options::default() }).await;
     consul.put_key("key", "value").await;
+    let redis = Redis::with(redis::Options { tls: true, ..redis::Options::default() }).await;
+    redis.command(&["SET", "/key", "value"]).await;
     let etcd_node = etcd.address().to_string();
     let consul_node = format!("https://{}", consul.tls_address());
-    for (backend, node, certificates) in
-        [("etcdv3", etcd_node, etcd.certificates()), ("consul", consul_node, consul.certificates())]
-    {
+    let redis_node = format!("https://{}", redis.tls_address());
+    for (backend, node, certificates) in [
+        ("etcdv3", etcd_node, etcd.certificates()),
+        ("consul", consul_node, consul.certificates()),
+        ("redis", redis_node, redis.certificates()),
+    ] {
         let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let (ca, client) = (path(&certificates.ca), &certificates.client);
         let (certificate, key) = (path(&client.certificate), path(&client.key));

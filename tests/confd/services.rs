@@ -73,7 +73,7 @@ fn confdir() -> Confdir {
     let confdir = Confdir::new();
     confdir.template(
         "instances",
-        "{{ range services }}{{ if ne .Name \"consul\" }}{{ .Name }}:{{ range service .Name }} {{ .Address }}:{{ .Port }}{{ end }}\n{{ end }}{{ end }}",
+        "{{ range services }}{{ if ne .Name \"consul\" }}{{ .Name }}:{{ range service .Name }} {{ .Address }}:{{ .Port }} of {{ .Container }}{{ end }}\n{{ end }}{{ end }}",
     );
     confdir.resource("instances", "src = \"instances\"\n");
     confdir.template("keys", "{{ range getvs \"/web/*\" }}{{ . }}\n{{ end }}");
@@ -88,13 +88,13 @@ async fn follows(uri: &str, node: &str) {
     register(&*registry, &service("host1:db:5432", "db", 5432)).await;
     let confdir = confdir();
     confdir.run(&["-onetime", "-backend", "services", "-node", node]).well();
-    assert_eq!(confdir.read("instances").as_deref(), Some("db: 10.1.2.3:5432\nweb: 10.1.2.3:8001\n"), "{uri}");
+    assert_eq!(confdir.read("instances").as_deref(), Some("db: 10.1.2.3:5432 of db\nweb: 10.1.2.3:8001 of web.1\n"), "{uri}");
     assert_eq!(confdir.read("keys").as_deref(), Some("10.1.2.3:8001\n"), "{uri}");
     let confd = confdir.start(&["-watch", "-backend", "services", "-node", node]);
     register(&*registry, &service("host2:web.2:80", "web", 8002)).await;
     confdir.becomes("keys", "10.1.2.3:8001\n10.1.2.3:8002\n").await;
     deregister(&*registry, "db").await;
-    confdir.becomes("instances", "web: 10.1.2.3:8001 10.1.2.3:8002\n").await;
+    confdir.becomes("instances", "web: 10.1.2.3:8001 of web.1 10.1.2.3:8002 of web.2\n").await;
     assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());
     registry.close().await;
 }
@@ -137,7 +137,7 @@ async fn the_services_of_another_instances_embedded_registry_are_followed() {
     register(&embedded, &service("host1:web.1:80", "web", 8001)).await;
     let confdir = confdir();
     let confd = confdir.start(&["-watch", "-backend", "services", "-node", &node]);
-    confdir.becomes("instances", "web: 10.1.2.3:8001\n").await;
+    confdir.becomes("instances", "web: 10.1.2.3:8001 of web.1\n").await;
     register(&embedded, &service("host2:web.2:80", "web", 8002)).await;
     confdir.becomes("keys", "10.1.2.3:8001\n10.1.2.3:8002\n").await;
     assert_eq!(confd.logged("ERROR"), 0, "{:?}", confd.log());

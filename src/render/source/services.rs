@@ -9,6 +9,7 @@ use super::{Reading, Source, SourceError, Trust, Wanted, Watch};
 use crate::registry::RegistryError;
 use crate::registry::reader::Mark;
 use crate::registry::services::{ServiceReader, key};
+use crate::service::id;
 use crate::template::Instance;
 
 /// A registry that is read.
@@ -24,10 +25,22 @@ pub(super) fn entry(instance: &Instance) -> (String, String) {
     (key(&instance.name, &instance.id), authority)
 }
 
+/// Registries do not hold the container; an ID that nobody chose says it, and the host.
+fn told_by_id(mut instance: Instance) -> Instance {
+    if let Some((hostname, container)) = id::parts(&instance.id) {
+        let [hostname, container] = [hostname, container].map(str::to_owned);
+        if instance.node.is_empty() {
+            instance.node = hostname;
+        }
+        instance.container = container;
+    }
+    instance
+}
+
 #[async_trait]
 impl Source for RegistrySource {
     async fn fetch(&self, wanted: &Wanted) -> Result<Reading, SourceError> {
-        let instances = self.0.read().await.map_err(failed)?;
+        let instances: Vec<_> = self.0.read().await.map_err(failed)?.into_iter().map(told_by_id).collect();
         let is_wanted = |key: &str| {
             wanted.keys.iter().any(|wanted| {
                 wanted == "/"
@@ -68,6 +81,20 @@ impl Watch for RegistryWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_nobody_chose_says_host_and_container() {
+        let told = |id: &str, node: &str| {
+            let instance = Instance { id: id.to_owned(), node: node.to_owned(), ..Instance::default() };
+            let Instance { node, container, .. } = told_by_id(instance);
+            (node, container)
+        };
+        let pair = |node: &str, container: &str| (node.to_owned(), container.to_owned());
+        assert_eq!(told("h1:web.1:80", ""), pair("h1", "web.1"));
+        assert_eq!(told("h1:dns:53:udp", "agent-1"), pair("agent-1", "dns"));
+        assert_eq!(told("chosen", ""), pair("", ""));
+        assert_eq!(told("chosen:by:me", "agent-1"), pair("agent-1", ""));
+    }
 
     #[test]
     fn an_instance_is_a_key_as_in_the_stores() {
