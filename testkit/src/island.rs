@@ -100,7 +100,8 @@ impl Drop for Island {
     }
 }
 
-fn ip(line: &str) {
+/// Runs `ip` with the words of this line.
+pub(crate) fn ip(line: &str) {
     let done = Command::new("ip").args(line.split(' ')).output().expect("ip: run dev/install-servers");
     assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
 }

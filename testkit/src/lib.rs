@@ -19,6 +19,7 @@ pub mod engine;
 pub mod etcd;
 pub mod eureka;
 pub mod guard;
+pub mod hosts;
 pub mod http;
 pub mod island;
 pub mod memory;

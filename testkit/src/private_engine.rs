@@ -3,14 +3,15 @@
 //!
 //! It lives in a network namespace of its own, for the machine's is not to be touched: an engine without a bridge
 //! removes docker0 when it starts, and with one it rewrites the packet filter. So its containers are on the "host"
-//! network, which is that of the namespace, or on one that a test makes there, and reach nobody outside.
+//! network, which is that of the namespace, or on one that a test makes there, and reach nobody outside. The engine of a
+//! [host](crate::hosts) lives in the namespace of that host, with a bridge and published ports as on any machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::docker::{busybox, try_ask};
@@ -22,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The engine; ended with everything that runs on it when dropped.
 pub struct PrivateEngine {
     folder: TempDir,
+    /// The network namespace that it shares, by name; without one, it makes its own at each start.
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -31,17 +34,32 @@ impl PrivateEngine {
     /// # Panics
     /// When it does not come up.
     pub async fn start(live_restore: bool) -> Self {
+        let settings = json!({
+            "bridge": "none", "iptables": false, "ip6tables": false, "live-restore": live_restore,
+        });
+        Self::with(settings, None).await
+    }
+
+    /// Starts one in this network namespace (`ip netns`), with the image [`crate::docker::IMAGE`] on it: containers have a
+    /// bridge there, publish ports, and reach whom the namespace reaches.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn in_namespace(name: &str) -> Self {
+        Self::with(json!({}), Some(name.to_owned())).await
+    }
+
+    async fn with(mut settings: Value, namespace: Option<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
-        let config = json!({
-            "hosts": [format!("unix://{}", at("docker.sock").display())],
-            "data-root": at("data"), "exec-root": at("exec"), "pidfile": at("pid"),
-            "bridge": "none", "iptables": false, "ip6tables": false,
-            "storage-driver": "vfs", "live-restore": live_restore,
-        });
+        settings["hosts"] = json!([format!("unix://{}", at("docker.sock").display())]);
+        settings["storage-driver"] = json!("vfs");
+        for (key, name) in [("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")] {
+            settings[key] = json!(at(name));
+        }
         // In place of the machine's own settings, which it would read and mind.
-        fs::write(at("daemon.json"), config.to_string()).expect("its settings written");
-        let mut engine = Self { folder, child: None };
+        fs::write(at("daemon.json"), settings.to_string()).expect("its settings written");
+        let mut engine = Self { folder, namespace, child: None };
         engine.restart().await;
         engine.import();
         engine
@@ -136,8 +154,17 @@ impl PrivateEngine {
         // What a killed one left behind would be taken for one that runs.
         let _ = fs::remove_file(self.at("pid"));
         let log = fs::File::options().create(true).append(true).open(self.at("log")).expect("its log");
-        let child = Command::new("unshare")
-            .args(["--net", "dockerd", "--config-file"])
+        // Not `ip netns exec`, which hides what is mounted then from who cleans up.
+        let mut command = match &self.namespace {
+            None => Command::new("unshare"),
+            Some(_) => Command::new("nsenter"),
+        };
+        let namespace = match &self.namespace {
+            None => "--net".to_owned(),
+            Some(name) => format!("--net=/run/netns/{name}"),
+        };
+        let child = command
+            .args([&namespace, "dockerd", "--config-file"])
             .arg(self.at("daemon.json"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("its log"))
