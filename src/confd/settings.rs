@@ -272,14 +272,20 @@ fn backend(
     })
 }
 
-/// The user and the password. Redis's password is the client key in confd.
+/// Whether `-client-key` is a password: with Redis it is in confd, and stays so where no `-client-cert` stands beside it.
+fn key_is_password(layer: &Layer, backend: Backend) -> bool {
+    backend == Backend::Redis && layer.text(Name::ClientCert).is_none()
+}
+
+/// The user and the password.
 fn user(layer: &Layer, backend: Backend, warnings: &mut Vec<String>) -> Option<(String, SecretString)> {
     let (user, password) = (layer.text(Name::Username), layer.text(Name::Password));
     let pair = |user: Option<&str>, password: Option<&str>| {
         (user.unwrap_or_default().to_owned(), SecretString::from(password.unwrap_or_default()))
     };
     if backend == Backend::Redis {
-        let password = password.or_else(|| layer.text(Name::ClientKey));
+        let key = layer.text(Name::ClientKey).filter(|_| key_is_password(layer, backend));
+        let password = password.or(key);
         return password.map(|password| pair(user, Some(password)));
     }
     if layer.switch(Name::BasicAuth).unwrap_or_default() {
@@ -293,11 +299,9 @@ fn user(layer: &Layer, backend: Backend, warnings: &mut Vec<String>) -> Option<(
 
 /// The files of TLS.
 fn tls(layer: &Layer, backend: Backend) -> Result<Tls, String> {
-    if backend == Backend::Redis {
-        return Ok(Tls::default());
-    }
     let path = |name| layer.text(name).map(PathBuf::from);
-    let identity = match (path(Name::ClientCert), path(Name::ClientKey)) {
+    let key = path(Name::ClientKey).filter(|_| !key_is_password(layer, backend));
+    let identity = match (path(Name::ClientCert), key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         _ => return Err("-client-cert and -client-key must be set together or not at all".to_owned()),

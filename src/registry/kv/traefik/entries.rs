@@ -40,7 +40,7 @@ pub(super) async fn entries(shared: &Shared, scope: &Scope) -> Result<Vec<Entry>
             Some(Ownership::Foreign(owner)) => owner,
             _ => Arc::clone(&shared.owner),
         };
-        let right = state.tree.is_right(key, offer, &known.instances);
+        let right = state.tree.is_right(offer, &known.instances);
         let fingerprint = offer.fingerprint();
         Entry {
             key: key.as_str().into(),

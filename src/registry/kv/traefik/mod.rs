@@ -2,7 +2,7 @@
 //!
 //! Beside [`super::KvRegistry`], over the same [`Store`]s, with the same leases. There, a service is one key; here, it is a
 //! part of a tree that all hosts share: a server of its own, and routers, middlewares and options of a service that
-//! others define as well. [`offer`] is what one service adds, stored beside the tree; [`tree`] decides what the tree has to
+//! others define as well. [`offer`] is what one service adds, stored beside the tree; [`objects`] finds who asks for what; [`tree`] decides what the tree has to
 //! be for all offers together; [`write`] makes it so, [`read`] finds out, and [`watch`] hears of others.
 //!
 //! # Whose a key is
@@ -14,6 +14,7 @@
 //! Keys that no offer asks for, as those written by hand, are never touched. docs/traefik.md has the whole story.
 
 mod entries;
+mod objects;
 mod offer;
 mod read;
 #[cfg(test)]

@@ -65,6 +65,24 @@ impl Offer {
         self.objects.values().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// Whether it says the same, whatever its lease.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let Self { owner, lease: _, id, since, ttl, objects } = self;
+        (owner, id, since, ttl, objects) == (&other.owner, &other.id, &other.since, &other.ttl, &other.objects)
+    }
+
+    /// This one, which asks for the keys of another as well.
+    pub(super) fn with(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        for (object, keys) in &other.objects {
+            let mine = both.objects.entry(object.clone()).or_default();
+            for (key, value) in keys {
+                mine.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        both
+    }
+
     /// How it stands where another defines the same object.
     pub(super) fn rank(&self) -> Rank<'_> {
         Rank { since: self.since, owner: &self.owner, id: &self.id }

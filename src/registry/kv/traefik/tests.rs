@@ -341,6 +341,48 @@ async fn a_host_that_dies_loses_its_servers_and_later_what_only_it_asked_for() {
     assert_eq!(offers, 3);
 }
 
+/// A service with so many keys of its own.
+fn of_keys(count: usize) -> Service {
+    let header =
+        |number| (format!("traefik.http.middlewares.m.headers.customrequestheaders.X{number}"), "1".to_owned());
+    let labels: Vec<_> = (0..count).map(header).collect();
+    let labels = labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+    let places = [Place { exposed: 80, registered: 8000, transport: Transport::Tcp }];
+    let (addition, _) = Addition::read("web", labels, &places);
+    Service { traefik: Some(Arc::new(addition)), ..service("h:web:80") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_many_keys_comes_changes_and_goes_in_parts_and_leaves_nothing() {
+    let store = Memory::default();
+    let mut hosts = [Host::new(&store, "one")];
+    for count in [90, 3, 90, 45, 0] {
+        let service = of_keys(count);
+        hosts[0].offered = BTreeMap::from([(service.id.to_string(), service)]);
+        settles(&hosts).await;
+        assert_eq!(store.tree(), expected(&hosts), "{count}");
+    }
+    hosts[0].offered = BTreeMap::from([("h:web:80".to_owned(), of_keys(90))]);
+    settles(&hosts).await;
+    hosts[0].offered.clear();
+    settles(&hosts).await;
+    assert_eq!(store.tree(), BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_instances_of_one_service_are_written_at_once() {
+    let store = Memory::default();
+    let mut hosts = [Host::new(&store, "one")];
+    let instance = |number: usize| {
+        let service = offered(0, number);
+        (service.id.to_string(), service)
+    };
+    fastrand::seed(5);
+    hosts[0].offered = (0..2_000).map(instance).collect();
+    settles(&hosts).await;
+    assert_eq!(store.tree(), expected(&hosts));
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_instances_of_one_owner_leave_each_other_alone_and_a_restart_takes_over_without_writing() {
     fastrand::seed(3);

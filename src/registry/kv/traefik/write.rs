@@ -22,14 +22,14 @@ const TRIES: usize = 8;
 /// One offer to be stored, or removed.
 pub(super) struct Job {
     key: String,
-    offer: Option<Offer>,
+    offer: Option<Arc<Offer>>,
     /// How often another host was faster.
     conflicts: usize,
     result: Option<Result<(), RegistryError>>,
 }
 
 impl Job {
-    fn new(key: String, offer: Option<Offer>) -> Self {
+    fn new(key: String, offer: Option<Arc<Offer>>) -> Self {
         Self { key, offer, conflicts: 0, result: None }
     }
 
@@ -52,7 +52,7 @@ pub(super) async fn apply(shared: &Shared, writes: &[Write]) -> Vec<Result<(), R
         (Action::Put(_), Err(error)) => Err(Err(error.clone())),
         (Action::Put(service), Ok(lease)) => {
             let lease = lease.clone().unwrap_or_default();
-            Ok(Job::new(shared.key(service), Some(Offer { lease, ..shared.offer(service) })))
+            Ok(Job::new(shared.key(service), Some(Arc::new(Offer { lease, ..shared.offer(service) }))))
         }
         (Action::Remove(entry), _) => Ok(Job::removal(entry.key.to_string())),
         (Action::Mark(..) | Action::Unmark(_), _) => Err(Ok(())),
@@ -98,7 +98,7 @@ pub(super) async fn make(shared: &Shared, mut jobs: Vec<Job>) -> Vec<Result<(), 
             let job = &mut jobs[*index];
             match applied {
                 Ok(Applied::Done(versions)) => {
-                    note(shared, steps, &versions);
+                    shared.state().tree.made(&shared.root, steps, &versions);
                     if !steps.more {
                         job.result = Some(Ok(()));
                     }
@@ -116,14 +116,9 @@ pub(super) async fn make(shared: &Shared, mut jobs: Vec<Job>) -> Vec<Result<(), 
                 }
             }
         }
-        let mut state = shared.state();
-        state.tree.settle();
-        state.is_known = known;
+        shared.state().is_known = known;
     }
-    let mut state = shared.state();
-    state.tree.settle();
-    state.is_known = known;
-    drop(state);
+    shared.state().is_known = known;
     jobs.into_iter().map(|job| job.result.unwrap_or_else(|| Err(busy(&job.key)))).collect()
 }
 
@@ -155,7 +150,7 @@ fn batch(shared: &Shared, jobs: &mut [Job], fresh: bool) -> Vec<(usize, Steps)> 
         touched.extend(steps.steps.iter().map(|step| step.key.clone()));
         let changing = steps.steps.iter().filter(|step| step.operation != Operation::Check);
         changed.extend(changing.filter_map(|step| object_of(step.key.strip_prefix(&prefix)?)));
-        state.tree.expect(&job.key, job.offer.as_ref());
+        state.tree.expect(&job.key, &steps);
         batch.push((index, steps));
     }
     batch
@@ -165,14 +160,6 @@ fn batch(shared: &Shared, jobs: &mut [Job], fresh: bool) -> Vec<(usize, Steps)> 
 fn is_anothers(offer: &Offer, instances: &Instances) -> bool {
     let lives = instances.alive.contains_key(&*offer.lease);
     offer.owner == instances.owner && lives && !instances.ours.contains(&offer.lease)
-}
-
-fn note(shared: &Shared, steps: &Steps, versions: &[u64]) {
-    let prefix = format!("{}/", shared.root);
-    let mut state = shared.state();
-    for (step, version) in steps.steps.iter().zip(versions) {
-        state.tree.made(step, step.key.strip_prefix(&prefix), *version);
-    }
 }
 
 /// Gives a sign of life of the servers of services, with one result each.
