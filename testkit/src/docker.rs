@@ -158,6 +158,13 @@ impl Spec {
         self.expose(port)
     }
 
+    /// With every port that it exposes published at a host port that the engine chooses.
+    #[must_use]
+    pub fn publish_all(mut self) -> Self {
+        self.body["HostConfig"]["PublishAllPorts"] = json!(true);
+        self
+    }
+
     /// On this network (`host`, `none`, `container:…`, or a network's name).
     #[must_use]
     pub fn network(mut self, mode: &str) -> Self {
