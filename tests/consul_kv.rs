@@ -55,3 +55,19 @@ async fn a_container_is_a_key_while_it_runs_and_a_restart_changes_nothing() {
     becomes(BTreeMap::new(), SOON, || keys(&consul, &name)).await;
     drop(program);
 }
+
+#[tokio::test]
+async fn a_ttl_below_consuls_shortest_is_said_at_the_start_and_the_shortest_is_used() {
+    let consul = Consul::start().await;
+    let uri = format!("consulkv://{}/services", consul.address());
+    let name = unique("short");
+    let _container = Spec::new(&name).publish("80/tcp").env(&format!("SERVICE_NAME={name}")).start();
+    let program = registrator(&uri, &["-ttl", "5", "-ttl-refresh", "2"]);
+    program.wait_for("entries get a TTL of 10 s instead of 5 s").await;
+    let ttl = async || {
+        let session = consul.items(&format!("services/{name}/")).await.into_values().next()?["Session"].clone();
+        let session = consul.get(&format!("/v1/session/info/{}", session.as_str()?)).await;
+        session[0]["TTL"].as_str().map(str::to_owned)
+    };
+    becomes(Some("10s".to_owned()), SOON, ttl).await;
+}

@@ -119,19 +119,19 @@ fn the_alerts_fire_when_their_tests_say_so_and_not_before() {
 
 #[test]
 fn each_alert_is_tested_and_says_what_a_tired_person_needs() {
-    let (operations, tests) = (read("docs/operations.md"), read("deploy/prometheus/rules_test.yml"));
+    let (operations, tests) = (read("docs/alerts.md"), read("deploy/prometheus/rules_test.yml"));
     let alerts = alerts();
     assert_eq!(alerts.len(), 12);
     for (name, rule) in &alerts {
         for part in ["        for: ", "          summary: ", "          description: ", "          severity: "] {
             assert!(rule.contains(part), "{name} has no {part}");
         }
-        let anchor = format!("runbook_url: docs/operations.md#{}\n", name.to_lowercase());
+        let anchor = format!("runbook_url: docs/alerts.md#{}\n", name.to_lowercase());
         assert!(rule.contains(&anchor) || rule.ends_with(anchor.trim_end()), "{name} does not lead to its paragraph");
-        let paragraph = operations.split(&format!("\n### {name}\n")).nth(1).unwrap_or_default();
+        let paragraph = operations.split(&format!("\n## {name}\n")).nth(1).unwrap_or_default();
         let paragraph = paragraph.split("\n##").next().unwrap_or_default();
         for part in ["**What it means.**", "**What to look at.**", "**What to do.**"] {
-            assert!(paragraph.contains(part), "docs/operations.md does not say of {name}: {part}");
+            assert!(paragraph.contains(part), "docs/alerts.md does not say of {name}: {part}");
         }
         assert!(tests.contains(&format!("alertname: {name}\n        exp_alerts:")), "{name} is never seen to fire");
         assert!(tests.contains(&format!("alertname: {name} }}")), "{name} is never seen not to fire");

@@ -1,6 +1,6 @@
 //! The least rights that each store must give, in that store's own words. The only table of them.
 //!
-//! docs/operations.md and docs/security.md say the same; `tests/check.rs` gives exactly these rights to a real server,
+//! docs/security.md and the pages of the registries say the same; `tests/check.rs` gives exactly these rights to a real server,
 //! and shows that they are enough.
 
 use crate::registry::{Site, Store};
@@ -121,7 +121,7 @@ pub fn place(store: Store) -> &'static str {
         Store::ZooKeeper => "in zkCli.sh",
         Store::Redis => "in redis-cli, as an administrator; and set notify-keyspace-events to Kg$xe or more",
         Store::Eureka => "in the server's SecurityFilterChain (Spring Security), whose user is ours",
-        Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/operations.md",
+        Store::Dns => "in BIND's zone; Knot's and PowerDNS's words are in docs/dns-servers.md",
         Store::Webhook | Store::Discoverd | Store::Other => "none",
     }
 }

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod hosts;
 pub mod http;
 pub mod island;
+pub mod machine;
 pub mod memory;
 pub mod net;
 pub mod podman;

@@ -150,7 +150,7 @@ impl Redis {
     /// # Panics
     /// When it is not beside the server.
     #[must_use]
-    pub fn cli(&self) -> (PathBuf, PathBuf) {
+    pub fn tools() -> (PathBuf, PathBuf) {
         let bin = servers::binary("redis-server");
         let files = bin.parent().and_then(|bin| bin.parent()).expect("a folder").join("redis-server");
         let mut libraries = fs::read_dir(files.join("usr/lib")).expect("its libraries").flatten();

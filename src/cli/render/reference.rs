@@ -9,7 +9,8 @@ use crate::cli::tables::{EXAMPLES, EXIT_CODES, PARAMETERS, REGISTRIES, VARIABLES
 pub(super) fn reference() -> String {
     let mut page = String::from("# Reference\n\n");
     page.push_str("<!-- Made by `registrator -generate reference`: change src/cli/, then run dev/docs. -->\n\n");
-    page.push_str(&format!("    {SYNOPSIS}\n    {COMMAND_SYNOPSIS}\n\n{SPELLING}\n\n"));
+    page.push_str("<!-- not run: the form of a command line -->\n\n");
+    page.push_str(&format!("```text\n{SYNOPSIS}\n{COMMAND_SYNOPSIS}\n```\n\n{SPELLING}\n\n"));
     page.push_str("How containers say what they offer is in [metadata](metadata.md).\n");
     page.push_str(&format!("\n## Commands\n\n{COMMANDS_SHARE}\n"));
     COMMANDS.iter().for_each(|command| page.push_str(&describe_command(command)));
@@ -25,10 +26,10 @@ pub(super) fn reference() -> String {
     }
     table(&mut page, "Other variables", ["variable", "what it sets"], VARIABLES);
     table(&mut page, "Exit codes", ["code", "what it says"], EXIT_CODES);
-    page.push_str("\n## Examples\n");
-    for (command, meaning) in EXAMPLES {
-        page.push_str(&format!("\n    # {meaning}\n    {command}\n"));
-    }
+    page.push_str("\n## Examples\n\n<!-- not run: each on a host of its own -->\n\n```sh\n");
+    let examples = EXAMPLES.iter().map(|(command, meaning)| format!("# {meaning}\n{command}\n"));
+    page.push_str(&examples.collect::<Vec<_>>().join("\n"));
+    page.push_str("```\n");
     page
 }
 

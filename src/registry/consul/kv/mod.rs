@@ -52,6 +52,9 @@ pub(in crate::registry) fn open(
     let (settings, Tree { root, records }) = Settings::of_tree(uri, config)?;
     let client = Client::new(settings, reporter.clone())
         .map_err(|error| OpenError::Settings(format!("consulkv: {}", TLS_NAMES.of_files(&error))))?;
+    if let Some(advice) = config.ttl.and_then(session::advice) {
+        reporter.warn("ttl", advice);
+    }
     if let Some(layout) = layout {
         let (root, records) = match root.as_str() {
             "" => (format!("/{}", traefik::ROOT), format!("{records}/{}", traefik::ROOT)),

@@ -18,7 +18,7 @@ use crate::registry::RegistryError;
 use super::super::client::{Client, DEADLINE, Question};
 use super::item::MOST_VALUES;
 
-/// The shortest and longest TTL that Consul accepts; a shorter one is raised.
+/// The shortest and longest TTL that Consul accepts; another becomes the nearest of them.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(86_400);
 /// The prefix of our sessions' names; the requested TTL follows.
@@ -27,6 +27,22 @@ const NAME: &str = "registrator ";
 const RIGHT: &str = "session:write on the agent's node (or run with -owner-meta=false and without -ttl)";
 /// How many sessions of others are remembered.
 const OTHERS_LIMIT: usize = 10_000;
+
+/// The TTL that a session gets for this one.
+fn possible(ttl: Duration) -> Duration {
+    ttl.clamp(SHORTEST, LONGEST)
+}
+
+/// What to say at the start of a TTL that Consul does not take.
+pub(super) fn advice(ttl: Duration) -> Option<String> {
+    let (asked, given) = (ttl.as_secs(), possible(ttl).as_secs());
+    (asked != given).then(|| {
+        format!(
+            "consulkv: entries get a TTL of {given} s instead of {asked} s, since Consul takes 10 to 86400 s; \
+             give -ttl {given}, or ?ttl={given} in this URI"
+        )
+    })
+}
 
 /// The sessions that are known.
 #[derive(Default)]
@@ -59,7 +75,7 @@ impl Sessions {
         }
         let body = json!({
             "Name": format!("{NAME}{}s", ttl.as_secs()),
-            "TTL": format!("{}s", ttl.clamp(SHORTEST, LONGEST).as_secs()),
+            "TTL": format!("{}s", possible(ttl).as_secs()),
             "Behavior": "delete",
             // Otherwise, the keys could not be written for a while after it ends.
             "LockDelay": "0s",
@@ -134,6 +150,14 @@ pub(super) async fn renew(client: &Client, session: &str) -> Result<(), Registry
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ttl_that_consul_does_not_take_is_told_of_with_the_one_that_is_used() {
+        let said = |seconds| advice(Duration::from_secs(seconds));
+        assert_eq!((said(10), said(60), said(86_400)), (None, None, None));
+        assert!(said(9).is_some_and(|text| text.contains("10 s instead of 9 s") && text.contains("-ttl 10")));
+        assert!(said(86_401).is_some_and(|text| text.contains("86400 s instead of 86401 s")));
+    }
 
     #[test]
     fn the_ttl_that_was_asked_for_is_known_by_the_name() {
