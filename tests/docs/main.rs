@@ -57,6 +57,7 @@ pages! {
     etcd = "docs/etcd.md",
     eureka = "docs/eureka.md",
     external_dns = "docs/external-dns.md",
+    files = "docs/files.md",
     getting_started = "docs/getting-started.md",
     metadata = "docs/metadata.md",
     operations = "docs/operations.md",

@@ -15,7 +15,7 @@ use crate::page::{Block, Item, Page};
 /// How long what is asked may take to be as the page says; `DOCS_PATIENCE` sets another number of seconds, for whoever
 /// writes a page.
 fn soon() -> Instant {
-    let seconds = std::env::var("DOCS_PATIENCE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(30);
+    let seconds = std::env::var("DOCS_PATIENCE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(60);
     Instant::now() + Duration::from_secs(seconds)
 }
 
@@ -28,10 +28,18 @@ const ASKING: &[&str] = &[
     "docker logs",
     "docker ps",
     "etcdctl get",
+    "head",
     "ls",
     "redis-cli",
-    "registrator",
-    "sleep",
+    "registrator check",
+    "registrator config",
+    "registrator containers",
+    "registrator doctor",
+    "registrator explain",
+    "registrator plan",
+    "registrator registries",
+    "registrator services",
+    "registrator validate",
 ];
 
 /// What containers are made of, with what makes each of them what its name says.
