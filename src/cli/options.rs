@@ -580,7 +580,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         takes: Takes::Flag,
         default: "",
         help: "ask -status whether the running instance is well; exit code 0 or 1",
-        more: "For the HEALTHCHECK of a container image.",
+        more: "For the HEALTHCHECK of a container image. Without -status it asks the first process of the container, if that is \
+               this program, at the address that it was started with; one without -status is well while it runs.",
         group: Group::Questions,
         applies: Applies::AtStart,
         set: |typed, text| flag(text).map(|value| typed.healthcheck = value),

@@ -108,7 +108,6 @@ fn contradictions(typed: &Typed) -> impl Iterator<Item = &'static str> {
         (!served && typed.status_token_file.is_some(), "-status-token-file needs -status, which says where to listen"),
         (typed.once && !typed.dry_run, "-once needs -dry-run"),
         (typed.allow_signals && typed.render.is_none(), "-allow-signals needs -render, whose files it is about"),
-        (typed.healthcheck && !served, "-healthcheck needs -status, or the variable REGISTRATOR_STATUS"),
     ];
     rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule)
 }

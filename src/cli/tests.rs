@@ -239,6 +239,7 @@ fn the_first_word_that_is_no_uri_is_a_command() {
         (&["config", "-ttl=30", "-ttl-refresh=10", "show"], Command::ConfigShow),
         (&["config", "check", "consul:"], Command::ConfigCheck { problems: Vec::new() }),
         (&["support-dump"], Command::SupportDump),
+        (&["-healthcheck"], Command::Healthcheck),
         (&["-healthcheck", "-status", ":9120"], Command::Healthcheck),
     ] {
         assert_eq!(ask_of(arguments).command, command, "{arguments:?}");
@@ -622,7 +623,6 @@ fn every_mistake_is_explained_in_one_line() {
         (&["-status-tls-cert", "c.pem", "-status", ":1", "consul:"], none),
         (&["-status-token-file", "t", "consul:"], none),
         (&["-once", "consul:"], none),
-        (&["-healthcheck"], none),
         (&["-format", "json", "consul:"], none),
         (&["-config", "/nonexistent/\u{1b}", "consul:"], none),
         (&["explian", "web"], none),
