@@ -59,6 +59,7 @@ pages! {
     external_dns = "docs/external-dns.md",
     files = "docs/files.md",
     getting_started = "docs/getting-started.md",
+    health = "docs/health.md",
     metadata = "docs/metadata.md",
     operations = "docs/operations.md",
     redis = "docs/redis.md",

@@ -27,6 +27,7 @@ const ASKING: &[&str] = &[
     "dig",
     "docker logs",
     "docker ps",
+    "docker run --rm",
     "etcdctl get",
     "head",
     "ls",
