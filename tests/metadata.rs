@@ -29,6 +29,32 @@ async fn protocols_of_one_port_with_one_id_are_services_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_protocol_and_a_range_of_ports_have_keys_of_their_own() {
+    let consul = Consul::start().await;
+    let _program = registrator(&consul.uri(), &[]);
+    let name = unique("ranges");
+    let mut spec = Spec::new(&name).publish("53/tcp").publish("53/udp").publish("8000/tcp").publish("8010/tcp");
+    for line in [
+        "SERVICE_NAME=all",
+        "SERVICE_53_NAME=dns",
+        "SERVICE_53_UDP_NAME=dns-udp",
+        "SERVICE_8000-8010_NAME=workers",
+        "SERVICE_8000-8010_TAGS=pool",
+        "SERVICE_8010_TAGS=last",
+    ] {
+        spec = spec.env(line);
+    }
+    let _container = spec.start();
+    let told = async || {
+        let services = services(&consul, &name).await;
+        let told = services.values().map(|service| json!([service["Service"], service["Tags"]]).to_string());
+        told.collect::<std::collections::BTreeSet<_>>()
+    };
+    let expected = [r#"["dns",[]]"#, r#"["dns-udp",["udp"]]"#, r#"["workers",["last"]]"#, r#"["workers",["pool"]]"#];
+    becomes(set(expected.map(str::to_owned)), SOON, told).await;
+}
+
+#[tokio::test]
 async fn an_empty_name_for_a_port_is_as_if_it_were_not_there() {
     let consul = Consul::start().await;
     let _program = registrator(&consul.uri(), &[]);

@@ -286,8 +286,19 @@ mod tests {
         let labels = LiteMap::new();
         let metadata = Metadata::read(&env, &labels);
         let mut notes = Notes::default();
-        let check = Check::wanted(metadata.port(80), ("10.0.0.1", 8000), &mut notes, &mut Unrecorded);
-        note_unknown(metadata.port(80).general().chain(metadata.port(80).specific()), &mut notes);
+        let check = Check::wanted(
+            metadata.port(80, crate::container::Protocol::Tcp),
+            ("10.0.0.1", 8000),
+            &mut notes,
+            &mut Unrecorded,
+        );
+        note_unknown(
+            metadata
+                .port(80, crate::container::Protocol::Tcp)
+                .general()
+                .chain(metadata.port(80, crate::container::Protocol::Tcp).specific()),
+            &mut notes,
+        );
         (check, notes.into_lines())
     }
 

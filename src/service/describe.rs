@@ -210,7 +210,8 @@ impl<'a, R: Recorder> Scribe<'a, R> {
             // Ports are sorted, so those with the same number are adjacent.
             let beside = [index.checked_sub(2), index.checked_sub(1), Some(index + 1), Some(index + 2)];
             let doubled = beside.into_iter().any(|index| is_registered(index, port.number));
-            let subject = Subject { port, reach, metadata: metadata.port(port.number), several, doubled };
+            let subject =
+                Subject { port, reach, metadata: metadata.port(port.number, port.protocol), several, doubled };
             let outcome = self.service(subject, services).map_err(|reason| reasons.add(reason));
             services += usize::from(outcome.is_ok());
             each(port, outcome, std::mem::take(&mut self.decisions));

@@ -1,13 +1,17 @@
 //! Metadata: a container's `SERVICE_…` variables and labels.
 //!
 //! Parsed once per container ([`Metadata`]), then queried per port ([`PortMetadata`]).
+//!
+//! A key is for all ports (`SERVICE_NAME`), for one (`SERVICE_80_NAME`), for one of several protocols
+//! (`SERVICE_53_UDP_NAME`), or for a range (`SERVICE_8000-8010_NAME`). The most specific counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use litemap::LiteMap;
 
-use crate::container::SETTING;
+use crate::container::{Protocol, SETTING};
 
 /// Keys with a meaning of their own, besides those of checks. They are not attributes.
 pub(crate) const RESERVED: [&str; 7] = ["name", "id", "tags", "ignore", "ip", "port", "network"];
@@ -20,8 +24,87 @@ pub(crate) const CHECK: &str = "check_";
 pub struct Metadata<'a> {
     /// `SERVICE_<KEY>`.
     general: Layer<'a>,
-    /// `SERVICE_<port>_<KEY>`, by port.
-    ports: BTreeMap<u32, Layer<'a>>,
+    /// `SERVICE_<port>_<KEY>` and the like.
+    ports: BTreeMap<Ports, Layer<'a>>,
+    /// The ranges among them, the most specific first.
+    ranges: Vec<Ports>,
+}
+
+/// How many ranges of one container are taken: each is compared with each port.
+const MOST_RANGES: usize = 32;
+
+/// The ports that a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ports {
+    /// The first and the last number, both included. One that no port can have is possible.
+    first: u32,
+    last: u32,
+    /// Only with this protocol.
+    protocol: Option<Protocol>,
+}
+
+impl Ports {
+    const fn one(number: u32, protocol: Option<Protocol>) -> Self {
+        Self { first: number, last: number, protocol }
+    }
+
+    /// Splits `80_name`, `53_udp_name` and `8000-8010_name`. A number that no port can have still counts as a port.
+    #[must_use]
+    pub fn split(key: &str) -> Option<(Self, &str)> {
+        let (numbers, rest) = key.split_once('_')?;
+        let number = |digits: &str| {
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| digits.parse().unwrap_or(u32::MAX))
+        };
+        let (first, last) = match numbers.split_once('-') {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(numbers)?, number(numbers)?),
+        };
+        if first > last {
+            return None;
+        }
+        let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter();
+        let mut behind = protocols.filter_map(|protocol| {
+            let rest = rest.strip_prefix(protocol.as_str())?.strip_prefix('_')?;
+            (!rest.is_empty()).then_some((Self { first, last, protocol: Some(protocol) }, rest))
+        });
+        Some(behind.next().unwrap_or((Self { first, last, protocol: None }, rest)))
+    }
+
+    /// The number, if it is one port.
+    #[must_use]
+    pub fn number(self) -> Option<u32> {
+        (self.first == self.last).then_some(self.first)
+    }
+
+    /// The numbers, whatever the protocol.
+    #[must_use]
+    pub fn numbers(self) -> RangeInclusive<u32> {
+        self.first..=self.last
+    }
+
+    /// Whether it is about ports with this protocol.
+    #[must_use]
+    pub fn is_for(self, protocol: Protocol) -> bool {
+        self.protocol.is_none_or(|only| only == protocol)
+    }
+
+    /// The smallest is the most specific.
+    fn breadth(self) -> (u32, bool, Self) {
+        (self.last - self.first, self.protocol.is_none(), self)
+    }
+}
+
+/// As in a key: `80`, `53_UDP`, `8000-8010`.
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, protocol } = self;
+        write!(f, "{first}")?;
+        if first != last {
+            write!(f, "-{last}")?;
+        }
+        protocol.map_or(Ok(()), |protocol| write!(f, "_{}", protocol.as_str().to_uppercase()))
+    }
 }
 
 type Layer<'a> = BTreeMap<String, Said<'a>>;
@@ -69,35 +152,40 @@ impl<'a> Metadata<'a> {
 
     fn add(&mut self, key: &str, said: Said<'a>) {
         let Some(key) = key.strip_prefix(SETTING).map(str::to_lowercase) else { return };
-        let (layer, key) = match port_of(&key) {
-            Some((port, rest)) => (self.ports.entry(port).or_default(), rest),
-            None => (&mut self.general, key.as_str()),
+        let (layer, key) = match Ports::split(&key) {
+            Some((ports, rest)) => (self.layer(ports), rest),
+            None => (Some(&mut self.general), key.as_str()),
         };
-        if !key.is_empty() {
+        if let (Some(layer), false) = (layer, key.is_empty()) {
             layer.insert(key.to_owned(), said);
         }
     }
 
-    /// The settings for the exposed port with this number.
+    /// The layer of these ports; `None` if that is one range too many.
+    fn layer(&mut self, ports: Ports) -> Option<&mut Layer<'a>> {
+        if ports.number().is_none() && !self.ranges.contains(&ports) {
+            if self.ranges.len() == MOST_RANGES {
+                return None;
+            }
+            let at = self.ranges.partition_point(|other| other.breadth() < ports.breadth());
+            self.ranges.insert(at, ports);
+        }
+        Some(self.ports.entry(ports).or_default())
+    }
+
+    /// The settings for an exposed port.
     #[must_use]
-    pub fn port(&self, number: u16) -> PortMetadata<'_> {
-        PortMetadata { number, general: &self.general, specific: self.ports.get(&number.into()) }
+    pub fn port(&self, number: u16, protocol: Protocol) -> PortMetadata<'_> {
+        PortMetadata { all: self, number: number.into(), protocol }
     }
 }
 
-/// Splits `80_name`. A number that no port can have still counts as a port.
-pub(crate) fn port_of(key: &str) -> Option<(u32, &str)> {
-    let (digits, rest) = key.split_once('_')?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| (digits.parse().unwrap_or(u32::MAX), rest))
-}
-
-/// The settings for one port: its own keys, else the general ones.
+/// The settings for one port: the more specific ones, else the general ones.
 #[derive(Clone, Copy, Debug)]
 pub struct PortMetadata<'a> {
-    number: u16,
-    general: &'a Layer<'a>,
-    specific: Option<&'a Layer<'a>>,
+    all: &'a Metadata<'a>,
+    number: u32,
+    protocol: Protocol,
 }
 
 /// A setting. Displays as a person would name it: `SERVICE_PORT` or `SERVICE_80_PORT`.
@@ -105,8 +193,8 @@ pub struct PortMetadata<'a> {
 pub struct Setting<'a> {
     /// The lower-case key.
     key: &'a str,
-    /// The port it applies to; `None` for all ports.
-    port: Option<u16>,
+    /// The ports it applies to; `None` for all ports.
+    ports: Option<Ports>,
     /// The value; never empty, except for attributes.
     pub value: &'a str,
     /// Where it stands.
@@ -126,36 +214,55 @@ impl<'a> Setting<'a> {
         self.key.starts_with(CHECK)
     }
 
-    /// Whether it applies to this port only.
+    /// Whether it does not apply to all ports.
     #[must_use]
     pub fn is_specific(&self) -> bool {
-        self.port.is_some()
+        self.ports.is_some()
     }
 }
 
 impl fmt::Display for Setting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.key.to_uppercase();
-        match self.port {
-            Some(port) => write!(f, "{SETTING}{port}_{key}"),
+        match self.ports {
+            Some(ports) => write!(f, "{SETTING}{ports}_{key}"),
             None => write!(f, "{SETTING}{key}"),
         }
     }
 }
 
 impl<'a> PortMetadata<'a> {
+    /// The layers that are not for all ports, the most specific first.
+    fn specific_layers(&self) -> impl Iterator<Item = (Ports, &'a Layer<'a>)> + use<'a> {
+        let Self { all, number, protocol } = *self;
+        let own = [Ports::one(number, Some(protocol)), Ports::one(number, None)];
+        let ranges =
+            all.ranges.iter().copied().filter(move |ports| ports.numbers().contains(&number) && ports.is_for(protocol));
+        own.into_iter().chain(ranges).filter_map(move |ports| Some((ports, all.ports.get(&ports)?)))
+    }
+
+    /// All layers, the most specific first.
+    fn layers(&self) -> impl Iterator<Item = (Option<Ports>, &'a Layer<'a>)> + use<'a> {
+        self.specific_layers().map(|(ports, layer)| (Some(ports), layer)).chain([(None, &self.all.general)])
+    }
+
+    fn said(&self, key: &'a str) -> impl Iterator<Item = Setting<'a>> + use<'a> {
+        self.layers().filter_map(move |(ports, layer)| {
+            let &Said { value, source } = layer.get(key)?;
+            Some(Setting { key, ports, value, source })
+        })
+    }
+
     /// The setting with this lower-case key. An empty value counts as unset, but hides a more general one.
     #[must_use]
     pub fn get(&self, key: &'a str) -> Option<Setting<'a>> {
-        let own = self.specific.and_then(|layer| layer.get(key));
-        let Said { value, source } = *own.or_else(|| self.general.get(key))?;
-        (!value.is_empty()).then(|| Setting { key, port: own.map(|_| self.number), value, source })
+        self.said(key).next().filter(|setting| !setting.value.is_empty())
     }
 
     /// As above, but an empty value hides nothing.
     #[must_use]
     pub fn get_past_empty(&self, key: &'a str) -> Option<Setting<'a>> {
-        self.get(key).or_else(|| Self { specific: None, ..*self }.get(key))
+        self.said(key).find(|setting| !setting.value.is_empty())
     }
 
     /// The value of this lower-case key, unless unset or empty.
@@ -165,31 +272,31 @@ impl<'a> PortMetadata<'a> {
     }
 
     /// All settings for all ports, including empty ones.
-    pub fn general(&self) -> impl Iterator<Item = Setting<'a>> {
-        self.general.iter().map(|(key, &Said { value, source })| Setting { key, port: None, value, source })
+    pub fn general(&self) -> impl Iterator<Item = Setting<'a>> + use<'a> {
+        self.all.general.iter().map(|(key, &Said { value, source })| Setting { key, ports: None, value, source })
     }
 
-    /// All settings for this port only, including empty ones.
-    pub fn specific(&self) -> impl Iterator<Item = Setting<'a>> {
-        let port = Some(self.number);
-        self.specific.into_iter().flatten().map(move |(key, &Said { value, source })| Setting {
-            key,
-            port,
-            value,
-            source,
-        })
+    /// All settings for this port, but the general ones, each key once, including empty ones.
+    pub fn specific(&self) -> impl Iterator<Item = Setting<'a>> + use<'a> {
+        let mut keys: BTreeMap<&'a str, Setting<'a>> = BTreeMap::new();
+        for (ports, layer) in self.specific_layers() {
+            for (key, &Said { value, source }) in layer {
+                keys.entry(key).or_insert(Setting { key, ports: Some(ports), value, source });
+            }
+        }
+        keys.into_values()
     }
 
-    /// Whether this lower-case key is set for this port only, even if just to hide the general one.
+    /// Whether this lower-case key is set for this port, and not only for all, even if just to hide the general one.
     #[must_use]
     pub fn is_own(&self, key: &str) -> bool {
-        self.specific.is_some_and(|layer| layer.contains_key(key))
+        self.specific_layers().any(|(_, layer)| layer.contains_key(key))
     }
 
     /// Whether a port-specific setting makes this port's attributes differ from those of others.
     #[must_use]
     pub fn has_own_attributes(&self) -> bool {
-        self.specific.is_some_and(|layer| layer.keys().any(|key| is_attribute(key)))
+        self.specific_layers().any(|(_, layer)| layer.keys().any(|key| is_attribute(key)))
     }
 
     /// All attributes: settings whose keys have no other meaning, each key once, including empty ones.
@@ -254,7 +361,7 @@ mod tests {
     }
 
     fn attributes(metadata: &Metadata<'_>, port: u16) -> Vec<(String, String)> {
-        let port = metadata.port(port);
+        let port = metadata.port(port, Protocol::Tcp);
         let attributes: BTreeMap<_, _> = port.attributes().map(|setting| (setting.key, setting.value)).collect();
         attributes.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
@@ -277,7 +384,7 @@ mod tests {
     fn an_entry_without_an_equals_sign_is_skipped_and_only_the_first_one_splits() {
         let words = words(&["SERVICE_NAME", "SERVICE_OPTIONS=a=b=c", "SERVICE_EMPTY=", ""], &[]);
         let metadata = words.read();
-        assert_eq!(metadata.port(80).get("name"), None);
+        assert_eq!(metadata.port(80, Protocol::Tcp).get("name"), None);
         assert_eq!(attributes(&metadata, 80), pairs(&[("empty", ""), ("options", "a=b=c")]));
     }
 
@@ -297,7 +404,11 @@ mod tests {
             (vec![env_specific], vec![label_specific], "label-80"),
             (vec![env_general, env_specific], vec![label_general, label_specific], "label-80"),
         ] {
-            assert_eq!(words(&env, &labels).read().port(80).value("name"), Some(expected), "{env:?} {labels:?}");
+            assert_eq!(
+                words(&env, &labels).read().port(80, Protocol::Tcp).value("name"),
+                Some(expected),
+                "{env:?} {labels:?}"
+            );
         }
     }
 
@@ -306,7 +417,7 @@ mod tests {
         let words = words(&["SERVICE_80_NAME=http"], &[("SERVICE_NAME", "web")]);
         let metadata = words.read();
         let known = |port: u16| {
-            let setting = metadata.port(port).get("name").unwrap();
+            let setting = metadata.port(port, Protocol::Tcp).get("name").unwrap();
             (setting.to_string(), setting.value, setting.is_specific(), setting.source)
         };
         assert_eq!(known(80), ("SERVICE_80_NAME".to_owned(), "http", true, Source::Variable));
@@ -345,6 +456,72 @@ mod tests {
     }
 
     #[test]
+    fn the_narrower_wins_and_a_protocol_is_narrower_than_none() {
+        let all = [
+            "SERVICE_NAME=all",
+            "SERVICE_1-9999_NAME=wide",
+            "SERVICE_8000-8010_NAME=range",
+            "SERVICE_8000-8010_UDP_NAME=range-udp",
+            "SERVICE_8001_NAME=one",
+            "SERVICE_8001_UDP_NAME=one-udp",
+            "SERVICE_8001_sctp_Name=one-sctp",
+            "SERVICE_8003-8003_NAME=narrow",
+        ];
+        for (port, protocol, expected, called) in [
+            (10_000, Protocol::Tcp, "all", "SERVICE_NAME"),
+            (80, Protocol::Udp, "wide", "SERVICE_1-9999_NAME"),
+            (8000, Protocol::Tcp, "range", "SERVICE_8000-8010_NAME"),
+            (8010, Protocol::Udp, "range-udp", "SERVICE_8000-8010_UDP_NAME"),
+            (8001, Protocol::Tcp, "one", "SERVICE_8001_NAME"),
+            (8001, Protocol::Udp, "one-udp", "SERVICE_8001_UDP_NAME"),
+            (8001, Protocol::Sctp, "one-sctp", "SERVICE_8001_SCTP_NAME"),
+            (8003, Protocol::Udp, "narrow", "SERVICE_8003_NAME"),
+            (8011, Protocol::Tcp, "wide", "SERVICE_1-9999_NAME"),
+        ] {
+            for lines in [all.to_vec(), all.iter().rev().copied().collect()] {
+                let words = words(&lines, &[]);
+                let metadata = words.read();
+                let setting = metadata.port(port, protocol).get("name").unwrap();
+                assert_eq!((setting.value, setting.to_string().as_str()), (expected, called), "{port}");
+                assert_eq!(setting.is_specific(), port != 10_000);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_that_overlap_add_their_keys_and_an_empty_value_hides_what_is_wider() {
+        let words = words(
+            &[
+                "SERVICE_ZONE=a",
+                "SERVICE_8000-8100_ZONE=b",
+                "SERVICE_8050-8060_TIER=front",
+                "SERVICE_8055_ZONE=",
+                "SERVICE_8055_TCP_RACK=r1",
+                "SERVICE_9-8_ODD=backwards",
+                "SERVICE_8055_UDP=plain",
+            ],
+            &[],
+        );
+        let metadata = words.read();
+        let odd = ("9-8_odd", "backwards");
+        assert_eq!(attributes(&metadata, 8050), pairs(&[odd, ("tier", "front"), ("zone", "b")]));
+        let of_8055 = [odd, ("rack", "r1"), ("tier", "front"), ("udp", "plain"), ("zone", "")];
+        assert_eq!(attributes(&metadata, 8055), pairs(&of_8055));
+        assert_eq!(attributes(&metadata, 80), pairs(&[odd, ("zone", "a")]));
+        let port = metadata.port(8055, Protocol::Tcp);
+        assert_eq!(port.get("zone"), None);
+        assert_eq!(port.get_past_empty("zone").map(|setting| setting.value), Some("b"));
+        assert!(port.is_own("tier") && !port.is_own("name") && port.has_own_attributes());
+    }
+
+    #[test]
+    fn a_container_has_so_many_ranges_and_no_more() {
+        let lines: Vec<_> = (0..100).map(|number| format!("SERVICE_{number}-200_A{number}=1")).collect();
+        let words = words(&lines.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+        assert_eq!(attributes(&words.read(), 150).len(), MOST_RANGES);
+    }
+
+    #[test]
     fn a_prefix_with_nothing_behind_it_is_skipped() {
         let words = words(&["SERVICE_=a", "SERVICE_80_=b"], &[("SERVICE_", "c")]);
         let metadata = words.read();
@@ -355,14 +532,14 @@ mod tests {
     fn an_empty_value_is_unset_and_still_hides_the_general_one() {
         let words = words(&["SERVICE_NAME=web", "SERVICE_80_NAME=", "SERVICE_IGNORE="], &[]);
         let metadata = words.read();
-        assert_eq!(metadata.port(80).value("name"), None);
-        assert_eq!(metadata.port(443).value("name"), Some("web"));
-        assert_eq!(metadata.port(443).value("ignore"), None);
+        assert_eq!(metadata.port(80, Protocol::Tcp).value("name"), None);
+        assert_eq!(metadata.port(443, Protocol::Tcp).value("name"), Some("web"));
+        assert_eq!(metadata.port(443, Protocol::Tcp).value("ignore"), None);
         assert_eq!(
-            metadata.port(80).get_past_empty("name").map(|setting| setting.to_string()).as_deref(),
+            metadata.port(80, Protocol::Tcp).get_past_empty("name").map(|setting| setting.to_string()).as_deref(),
             Some("SERVICE_NAME")
         );
-        assert_eq!(metadata.port(80).get_past_empty("ignore"), None);
+        assert_eq!(metadata.port(80, Protocol::Tcp).get_past_empty("ignore"), None);
     }
 
     #[test]
@@ -413,10 +590,10 @@ mod tests {
         }
 
         #[test]
-        fn whatever_a_container_says_is_read(env in prop::collection::vec("(SERVICE_)?[0-9]{0,3}_?.{0,9}=?.*", 0..9), port: u16) {
+        fn whatever_a_container_says_is_read(env in prop::collection::vec("(SERVICE_)?[0-9]{0,3}(-[0-9]{1,3})?_?(udp_)?.{0,9}=?.*", 0..9), port: u16) {
             let labels = LiteMap::new();
             let metadata = Metadata::read(&env, &labels);
-            let keys: Vec<_> = metadata.port(port).attributes().map(|setting| setting.key).collect();
+            let keys: Vec<_> = metadata.port(port, Protocol::Tcp).attributes().map(|setting| setting.key).collect();
             prop_assert!(!keys.contains(&"") && !keys.contains(&"name"));
             let each_once: BTreeSet<_> = keys.iter().collect();
             prop_assert_eq!(each_once.len(), keys.len());

@@ -1,6 +1,6 @@
 //! What is wrong with the containers of a file.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::clashes;
@@ -14,7 +14,7 @@ use crate::registry::names::{About, Objection, objections};
 use crate::service::Service;
 use crate::service::decision::{Added, Decision, Field, Rule};
 use crate::service::describe::{Explanation, Ignored, Neighbours, PortDecisions, Why, explain};
-use crate::service::metadata::{Metadata, port_of};
+use crate::service::metadata::{Metadata, Ports};
 use crate::service::notes::{quote, quote_key};
 use crate::yaml::Position;
 
@@ -125,27 +125,36 @@ impl Look<'_> {
         if open.ports || (self.config.internal && self.file.form == Form::Compose) {
             return findings;
         }
-        let numbers: HashSet<u32> = container.ports.iter().map(|port| port.number.into()).collect();
+        let mut numbers: BTreeMap<Protocol, BTreeSet<u32>> = BTreeMap::new();
+        for port in &container.ports {
+            numbers.entry(port.protocol).or_default().insert(port.number.into());
+        }
         for key in self.subject.keys.settings() {
             let lower = key.key.strip_prefix(SETTING).unwrap_or_default().to_lowercase();
-            let Some((number, name)) = port_of(&lower) else { continue };
-            if numbers.contains(&number) {
+            let Some((ports, name)) = Ports::split(&lower) else { continue };
+            let of_protocol = numbers.iter().filter(|(protocol, _)| ports.is_for(**protocol));
+            if of_protocol.clone().any(|(_, numbers)| numbers.range(ports.numbers()).next().is_some()) {
                 continue;
             }
+            let number = ports.number();
             let inside = container
                 .ports
                 .iter()
-                .find(|port| port.bindings.iter().any(|binding| u32::from(binding.port) == number))
+                .find(|port| port.bindings.iter().any(|binding| Some(binding.port.into()) == number))
                 .filter(|_| !open.host_ports)
                 .map(|port| port.number);
             let shown = quote_key(&key.key);
             let (text, fix) = match inside {
                 Some(inside) => (
-                    format!("{shown} is for port {number} inside the container, but {number} is the host's port"),
+                    format!("{shown} is for port {ports} inside the container, but {ports} is the host's port"),
                     format!("write SERVICE_{inside}_{}", name.to_uppercase().escape_debug()),
                 ),
+                None if number.is_none() => (
+                    format!("{shown} is for the ports {ports}, none of which is published"),
+                    format!("publish them, or use the numbers of ports that are{}", self.named_ports()),
+                ),
                 None => (
-                    format!("{shown} is for port {number}, which is not published"),
+                    format!("{shown} is for port {ports}, which is not published"),
                     format!("publish it, or use the number of a port that is{}", self.named_ports()),
                 ),
             };
@@ -240,7 +249,9 @@ impl Look<'_> {
     /// Whether a port is not meant to be registered anyway.
     fn is_ignored(&self, number: u16) -> bool {
         let Container { env, labels, .. } = &*self.subject.container;
-        Metadata::read(env, labels).port(number).get("ignore").is_some()
+        let metadata = Metadata::read(env, labels);
+        let mut ports = self.subject.container.ports.iter().filter(|port| port.number == number);
+        ports.any(|port| metadata.port(number, port.protocol).get("ignore").is_some())
     }
 
     fn publish(&self, number: u16) -> String {

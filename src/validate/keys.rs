@@ -2,7 +2,7 @@
 
 use crate::container::SETTING;
 use crate::service::check;
-use crate::service::metadata::{self, port_of};
+use crate::service::metadata::{self, Ports};
 
 /// A key that was probably meant to be another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +62,17 @@ fn misspelt_prefix(key: &str) -> Option<Misspelt> {
     (strsim::osa_distance(&upper, WORD) == 1).then_some(Misspelt { effect, meant })
 }
 
-/// The port, if the key begins with one, and the name behind it.
+/// The ports, if the key begins with some, and the name behind them.
 fn split(lower: &str) -> (Option<&str>, &str) {
-    match port_of(lower) {
-        Some((_, name)) => (lower.split('_').next(), name),
+    match Ports::split(lower) {
+        Some((_, name)) => (lower.strip_suffix(name).and_then(|ports| ports.strip_suffix('_')), name),
         None => (None, lower),
     }
 }
 
-fn spelled(port: Option<&str>, name: &str) -> String {
+fn spelled(ports: Option<&str>, name: &str) -> String {
     let name = name.to_uppercase();
-    port.map_or_else(|| format!("{SETTING}{name}"), |port| format!("{SETTING}{port}_{name}"))
+    ports.map_or_else(|| format!("{SETTING}{name}"), |ports| format!("{SETTING}{}_{name}", ports.to_uppercase()))
 }
 
 fn is_number(text: &str) -> bool {
@@ -123,6 +123,8 @@ mod tests {
             ("SERVICE_NETWROK", "SERVICE_NETWORK"),
             ("SERVICE_DI", "SERVICE_ID"),
             ("SERVICE_NAME_80", "SERVICE_80_NAME"),
+            ("SERVICE_8000-8010_NAEM", "SERVICE_8000-8010_NAME"),
+            ("SERVICE_53_UDP_TAG", "SERVICE_53_UDP_TAGS"),
             ("SERVICE_CHECK_HTTP_80", ""),
             ("SERVICE_CHEK_HTTP", "SERVICE_CHECK_HTTP"),
             ("SERVICE_CHECK-HTTP", "SERVICE_CHECK_HTTP"),
@@ -143,6 +145,8 @@ mod tests {
         for key in [
             "SERVICE_NAME",
             "SERVICE_80_ID",
+            "SERVICE_53_UDP_NAME",
+            "SERVICE_8000-8010_TCP_IGNORE",
             "SERVICE_CHECK_HTTP",
             "SERVICE_CHECK_HTPP",
             "SERVICE_REGION",
