@@ -55,6 +55,20 @@ async fn a_protocol_and_a_range_of_ports_have_keys_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_container_without_ports_on_the_hosts_network_is_a_service_where_it_says() {
+    let consul = Consul::start().await;
+    let _program = registrator(&consul.uri(), &[]);
+    let name = unique("portless");
+    let container = Spec::new(&name).network("host").env("SERVICE_PORT=9000").env("SERVICE_NAME=agent").start();
+    let id = support::id(&container, "9000");
+    let place = async || {
+        let service = services(&consul, &name).await.remove(&id).unwrap_or_default();
+        (service["Service"].clone(), service["Address"].clone(), service["Port"].clone())
+    };
+    becomes((json!("agent"), json!(IP), json!(9000)), SOON, place).await;
+}
+
+#[tokio::test]
 async fn an_empty_name_for_a_port_is_as_if_it_were_not_there() {
     let consul = Consul::start().await;
     let _program = registrator(&consul.uri(), &[]);

@@ -256,7 +256,7 @@ impl From<Because<'_>> for Rule {
 }
 
 /// Whether others can connect to it. Names are allowed, because some readers resolve them.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     (1..=LONGEST_ADDRESS).contains(&text.len())
         && !text.contains(|character: char| character.is_whitespace() || character.is_control())
         && !text.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())

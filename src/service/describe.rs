@@ -15,7 +15,7 @@ use litemap::LiteMap;
 use crate::config::ServiceConfig;
 use crate::container::{Container, ContainerPort, NetworkMode, Protocol, fitted};
 
-use super::address::{Because, Question, Stack};
+use super::address::{Because, Question, Stack, is_address};
 use super::check::{self, Check};
 use super::decision::{Added, Decision, Field, Recorder, Rule, Unrecorded};
 use super::ignored::Reasons;
@@ -191,14 +191,18 @@ impl<'a, R: Recorder> Scribe<'a, R> {
         mut self,
         mut each: impl FnMut(&ContainerPort, Result<Service, Ignored>, R),
     ) -> (Vec<Ignored>, Vec<String>) {
-        let ports = ports::reachable(self.container, self.config.internal);
+        let metadata = Metadata::read(&self.container.env, &self.container.labels);
+        let mut ports = ports::reachable(self.container, self.config.internal);
+        let named = self.named_port(metadata.port(0, Protocol::Tcp));
+        if ports.is_empty() {
+            ports.extend(named.iter().map(|port| (port, Reach::Exposed)));
+        }
         if ports.is_empty() {
             return (vec![Ignored::NoPorts], Vec::new());
         }
         if matches!(self.stack, Err(Unreachable::NoNetwork)) && self.container.network_mode == NetworkMode::None {
             return (vec![Ignored::Unreachable(Unreachable::NoNetwork)], Vec::new());
         }
-        let metadata = Metadata::read(&self.container.env, &self.container.labels);
         let is_registered = |index: Option<usize>, number: u16| {
             let found = index.and_then(|index| ports.get(index));
             found.is_some_and(|(port, reach)| port.number == number && *reach != Reach::Unpublished)
@@ -217,6 +221,16 @@ impl<'a, R: Recorder> Scribe<'a, R> {
             each(port, outcome, std::mem::take(&mut self.decisions));
         }
         (reasons.into_list(), self.notes.into_lines())
+    }
+
+    /// The port that `SERVICE_PORT` names for a container that has none, where somebody can reach it there: a published port
+    /// is missing, and many applications have such a variable of their own.
+    fn named_port(&self, metadata: PortMetadata<'_>) -> Option<ContainerPort> {
+        let number = metadata.value("port")?.parse().ok().filter(|number| *number != 0)?;
+        let is_reached = self.config.internal
+            || !matches!(self.stack, Ok(Stack::Own))
+            || metadata.value("ip").is_some_and(is_address);
+        is_reached.then(|| ContainerPort { number, protocol: Protocol::Tcp, exposed: true, bindings: Vec::new() })
     }
 
     /// The service of a port; `others` services of the container come before it.

@@ -427,6 +427,36 @@ fn each_reason_to_ignore_is_said_in_the_documented_words() {
 }
 
 #[test]
+fn a_container_without_ports_is_a_service_where_its_port_is_named_and_can_be_reached() {
+    let named = || container("a", "a").env(&["SERVICE_PORT=9000"]);
+    let on_bridge = || named().networks(&[("bridge", "172.17.0.2", "")]);
+    for (container, config, expected) in [
+        (named().mode(NetworkMode::Host), config(), "192.168.1.102:9000"),
+        (on_bridge(), internal(), "172.17.0.2:9000"),
+        (on_bridge().env(&["SERVICE_IP=10.0.0.9"]), config(), "10.0.0.9:9000"),
+        (on_bridge(), config(), "ignored: no published ports"),
+        (on_bridge().env(&["SERVICE_IP=0.0.0.0"]), config(), "ignored: no published ports"),
+        (
+            container("a", "a").env(&["SERVICE_PORT=http"]).mode(NetworkMode::Host),
+            config(),
+            "ignored: no published ports",
+        ),
+        (container("a", "a").env(&["SERVICE_PORT=0"]).mode(NetworkMode::Host), config(), "ignored: no published ports"),
+        (named().mode(NetworkMode::None).networks(&[]), internal(), "ignored: no network (--net=none)"),
+    ] {
+        let place = place(&container, &config, &[]);
+        let told = if place.starts_with("ignored") { &*place } else { place.split_once(": ").unwrap().0 };
+        assert_eq!(told, expected, "{:?}", container.env);
+    }
+    let services = services(&named().mode(NetworkMode::Host), &config());
+    assert_eq!(ids_and_names(&services), [("hostname:a:9000", "a")]);
+    // Where there are ports, it replaces the one that would be registered.
+    let description = described(&named().port("80", &["8000"]), &config());
+    assert_eq!(ids_and_names(&description.services), [("hostname:a:80", "a")]);
+    assert_eq!(description.services[0].port, 9000);
+}
+
+#[test]
 fn a_port_is_ignored_beside_others_that_are_not() {
     let container = nginx().env(&["SERVICE_80_IGNORE=yes"]);
     let description = described(&container, &config());
