@@ -132,7 +132,7 @@ fn asked(recorder: &HttpRecorder) -> BTreeMap<String, Value> {
 }
 
 fn in_seconds(check: Map<String, Value>) -> Value {
-    let seconds = |value: Value| match value.as_str().and_then(|text| registrator_words::duration::parse(text)) {
+    let seconds = |value: Value| match value.as_str().and_then(registrator_words::duration::parse) {
         Some(duration) => json!(duration.as_secs()),
         None => value,
     };

@@ -273,9 +273,8 @@ impl Tree {
     /// The objects of an offer that another defines differently, where the other counts.
     pub(super) fn conflicts(&self, key: &str, offer: &Offer, instances: &Instances) -> Vec<Conflict> {
         let conflict = |(object, keys): (&String, &Keys)| {
-            if self.objects.definitions(object).nth(1).is_none() {
-                return None;
-            }
+            // Where all define it alike, nobody loses.
+            self.objects.definitions(object).nth(1)?;
             let (_, winner) = self.objects.first(object, key, instances)?;
             let differs = winner.objects.get(object) != Some(keys) && wins(&winner.rank(), &offer.rank());
             differs.then(|| Conflict {
