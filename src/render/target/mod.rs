@@ -180,10 +180,11 @@ fn overwrite(file: &mut File, content: &[u8]) -> io::Result<()> {
 
 /// Reserves room for so many bytes without changing the content, where the file system can do that.
 fn reserve(file: &File, length: usize) -> io::Result<()> {
-    let length = i64::try_from(length).map_err(io::Error::other)?;
     if length == 0 {
         return Ok(());
     }
+    // As wide as the machine has it: 32 bits on armv7.
+    let length = length.try_into().map_err(io::Error::other)?;
     match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
         Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => Err(error.into()),
         _ => Ok(()),
