@@ -282,6 +282,7 @@ async fn an_engine_that_restarts_empties_no_file() {
     assert_eq!(content(&dest).as_deref(), Some("begin 2 end\n"));
     site.run(3);
     becomes(Some("begin 3 end\n".to_owned()), SOON, async || content(&dest)).await;
+    program.wait_for("rendered: ").await;
     assert_eq!(program.logged("rendered: "), 1);
 }
 
