@@ -153,6 +153,20 @@ async fn a_dry_run_says_what_it_would_do_once_and_ends_after_the_first_pass_if_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sum_of_a_dry_run_counts_what_a_cleanup_would_remove() {
+    let (engine, consul) = (FakeEngine::start().await, Consul::start().await);
+    engine.run(FakeContainer::new("one").publish("80/tcp", 8080));
+    let entry = json!({"ID": format!("{HOST}:gone:80"), "Name": "gone", "Address": IP, "Port": 8081});
+    consul.put("/v1/agent/service/register", &entry).await;
+    let (binary, host, uri) = (Path::new(env!("CARGO_BIN_EXE_registrator")), engine.host(), consul.uri());
+    let arguments = ["-hostname", HOST, "-ip", IP, "-dry-run", "-once", "-cleanup", &uri];
+    let mut program = Program::start(binary, arguments, [("DOCKER_HOST", host.as_str())]);
+    assert!(program.ended(SOON).await.success(), "{:?}", program.log());
+    assert_eq!(program.logged(&format!("would remove: {HOST}:gone:80")), 1, "{:?}", program.log());
+    assert_eq!(program.logged("would add 1, change 0, take over 0, remove 1"), 1, "{:?}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_guard_holds_is_in_the_plan_of_the_running_instance() {
     let (engine, consul) = (FakeEngine::start().await, Consul::start().await);
     for number in 0..12_u16 {

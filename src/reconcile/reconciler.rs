@@ -902,6 +902,10 @@ impl Reconciler {
             let event = Event::WritesFailed { registry: Arc::clone(&registry), count, example };
             self.effects.push(Effect::Emit(event));
         }
+        // What the removal guard has not decided yet would be missing in a rehearsal's sum.
+        if self.decider.rehearses() && self.guard.is_gathering() {
+            return;
+        }
         let event = match self.report.take() {
             Some(Report::Compared) if self.decider.rehearses() => {
                 let plan = self.plan(now);
