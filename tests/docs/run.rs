@@ -68,7 +68,8 @@ const SERVERS: &[(&str, &str, &str)] = &[
     (
         "zookeeper",
         "printf 'tickTime=500\\ndataDir=zookeeper\\nclientPort=2181\\nadmin.enableServer=false\\n' >zoo.cfg; exec zookeeper zoo.cfg",
-        "exec 3<>/dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep -q Mode <&3",
+        // One that has just begun to listen may never answer the first connection.
+        "timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep -q Mode <&3'",
     ),
 ];
 
