@@ -15,6 +15,7 @@ mod containers;
 mod embedded;
 mod fleet;
 mod floor;
+mod instructions;
 mod latency;
 mod one_event;
 mod quiet;
@@ -39,6 +40,7 @@ const ROWS: &[(&str, &str)] = &[
     ("churn", "100, 1,000 and 5,000 starts and as many dies a second"),
     ("quiet", "memory and CPU with nothing to do, and at each resync"),
     ("event", "one event among 10,000 standing containers"),
+    ("instructions", "one event in instructions, by valgrind, which no other load changes"),
     ("recovery", "a registry that lost 10,000 containers' services"),
     ("status", "what it costs to be asked, with 10,000 containers"),
     ("size", "the binary, the image, and the time until it is ready"),
@@ -102,7 +104,7 @@ fn main() -> ExitCode {
                      [ROW…], with the rows:"
                 );
                 for (name, what) in ROWS {
-                    eprintln!("  {name:10}{what}");
+                    eprintln!("  {name:14}{what}");
                 }
                 return ExitCode::from(2);
             }
@@ -131,6 +133,7 @@ async fn measure(row: &str, bench: &mut Bench) {
         "churn" => churn::measure(bench).await,
         "quiet" => quiet::measure(bench).await,
         "event" => one_event::measure(bench).await,
+        "instructions" => instructions::measure(bench).await,
         "recovery" => recovery::measure(bench).await,
         "status" => status::measure(bench).await,
         "size" => size::measure(bench).await,

@@ -62,6 +62,11 @@ impl Running {
         Self { child, began, log }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The processor time that it has used, user and system, in seconds.
     pub fn cpu(&self) -> f64 {
         cpu_of(self.child.id())

@@ -339,10 +339,11 @@ impl Client {
             .body(body.unwrap_or_default().into())
             .map_err(|error| RegistryError::service(format!("no request can be made of it: {error}")))?;
         let http = self.http.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let exchange = async {
+        // In a box: each future around it holds it twice, and is moved with all it holds.
+        let exchange = Box::pin(async {
             let mut response = match http.send(request).await {
                 Ok(response) => response,
-                Err(error) => return Err(self.lost(&error).await),
+                Err(error) => return Err(Box::pin(self.lost(&error)).await),
             };
             let status = response.status();
             let index = index(response.headers());
@@ -353,7 +354,7 @@ impl Client {
                 let chunk = match response.chunk().await {
                     Ok(Some(chunk)) => chunk,
                     Ok(None) => break,
-                    Err(error) => return Err(self.lost(&error).await),
+                    Err(error) => return Err(Box::pin(self.lost(&error)).await),
                 };
                 length += chunk.len();
                 if length > ANSWER_LIMIT {
@@ -366,7 +367,7 @@ impl Client {
             }
             let words = if status.is_success() { String::new() } else { self.words(status, &words, token.as_ref()) };
             Ok(Answer { status, index, date, reading: began.elapsed(), body: answered, words })
-        };
+        });
         let answered = if deadline > DEADLINE {
             http.long_poll(deadline, exchange).await
         } else {
