@@ -193,7 +193,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
     ) -> (Vec<Ignored>, Vec<String>) {
         let metadata = Metadata::read(&self.container.env, &self.container.labels);
         let mut ports = ports::reachable(self.container, self.config.internal);
-        let named = self.named_port(metadata.port(0, Protocol::Tcp));
+        let named = self.named_port(&metadata);
         if ports.is_empty() {
             ports.extend(named.iter().map(|port| (port, Reach::Exposed)));
         }
@@ -225,7 +225,7 @@ impl<'a, R: Recorder> Scribe<'a, R> {
 
     /// The port that `SERVICE_PORT` names for a container that has none, where somebody can reach it there: a published port
     /// is missing, and many applications have such a variable of their own.
-    fn named_port(&self, metadata: PortMetadata<'_>) -> Option<ContainerPort> {
+    fn named_port(&self, metadata: &Metadata<'_>) -> Option<ContainerPort> {
         let number = metadata.value("port")?.parse().ok().filter(|number| *number != 0)?;
         let is_reached = self.config.internal
             || !matches!(self.stack, Ok(Stack::Own))

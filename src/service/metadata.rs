@@ -173,6 +173,12 @@ impl<'a> Metadata<'a> {
         Some(self.ports.entry(ports).or_default())
     }
 
+    /// What is said for all ports under this lower-case key, unless it is empty.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&'a str> {
+        self.general.get(key).map(|said| said.value).filter(|value| !value.is_empty())
+    }
+
     /// The settings for an exposed port.
     #[must_use]
     pub fn port(&self, number: u16, protocol: Protocol) -> PortMetadata<'_> {

@@ -10,8 +10,8 @@ use crate::registry::kv::key::Ownership;
 use crate::registry::kv::leases;
 use crate::registry::{Entry, Marked, RegistryError, Scope};
 
+use super::offer::is_living;
 use super::read::{everything, report};
-use super::tree::is_living;
 use super::write::{self, Job};
 use super::{Offer, Shared, State};
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::registry::kv::key::Instances;
 
 use super::Offer;
-use super::offer::Keys;
-use super::tree::is_living;
+use super::offer::{Keys, is_living};
 
 /// Where an offer stands among those for one object, the one that counts first; and its key. The order is that of
 /// [`registrator_traefik::Rank`].

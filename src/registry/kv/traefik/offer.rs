@@ -13,7 +13,7 @@ use registrator_traefik::{Rank, is_key, object_of};
 use serde::{Deserialize, Serialize};
 
 use crate::registry::kv::encode;
-use crate::registry::kv::key::digest;
+use crate::registry::kv::key::{Instances, digest};
 
 /// The keys of one object with their values, below the root.
 pub(super) type Keys = BTreeMap<String, String>;
@@ -66,13 +66,13 @@ impl Offer {
     }
 
     /// Whether it says the same, whatever its lease.
-    pub(super) fn is_as(&self, other: &Self) -> bool {
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let Self { owner, lease: _, id, since, ttl, objects } = self;
         (owner, id, since, ttl, objects) == (&other.owner, &other.id, &other.since, &other.ttl, &other.objects)
     }
 
     /// This one, which asks for the keys of another as well.
-    pub(super) fn with(&self, other: &Self) -> Self {
+    pub(super) fn joined_with(&self, other: &Self) -> Self {
         let mut both = self.clone();
         for (object, keys) in &other.objects {
             let mine = both.objects.entry(object.clone()).or_default();
@@ -133,6 +133,11 @@ impl OfferKeys {
         let (owner, id) = key.strip_prefix(&self.base)?.strip_prefix('/')?.split_once('/')?;
         (!owner.is_empty() && !id.is_empty() && !id.contains('/')).then(|| encode::text(id))
     }
+}
+
+/// Whether an offer counts: its instance lives, or it is of our own owner.
+pub(super) fn is_living(offer: &Offer, instances: &Instances) -> bool {
+    offer.owner == instances.owner || instances.alive.contains_key(&*offer.lease)
 }
 
 /// Whether a server is what this object is: it lives as long as its host gives signs of life.

@@ -244,11 +244,11 @@ impl Tree {
         };
         // While old keys are still to be removed, the stored offer asks for them as well.
         let leaves = match old {
-            Some(old) if more => Arc::new(new.with(&old.offer)),
+            Some(old) if more => Arc::new(new.joined_with(&old.offer)),
             _ => Arc::clone(new),
         };
         // Any of our leases will do.
-        let is_right = |held: &Held| held.offer.is_as(&leaves) && instances.ours.contains(&held.offer.lease);
+        let is_right = |held: &Held| held.offer.says_the_same(&leaves) && instances.ours.contains(&held.offer.lease);
         let right = old.is_some_and(is_right);
         if steps.is_empty() && right {
             return Steps::default();
@@ -285,11 +285,6 @@ impl Tree {
         };
         offer.objects.iter().filter_map(conflict).collect()
     }
-}
-
-/// Whether an offer counts: its instance lives, or it is of our own owner.
-pub(super) fn is_living(offer: &Offer, instances: &Instances) -> bool {
-    offer.owner == instances.owner || instances.alive.contains_key(&*offer.lease)
 }
 
 fn condition(version: Option<u64>) -> Condition {
